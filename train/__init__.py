@@ -1,0 +1,1 @@
+"""The Temporal Segment Network, its training loop, launch, checkpoints, evaluation and reports."""

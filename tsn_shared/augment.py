@@ -1,0 +1,56 @@
+"""Which part of a frame a clip shows: TSN's multi-scale crop and flip for training, fixed crops for evaluation.
+
+Crops are rows (y, x, h, w) in pixels of the stored frame; all frames of a clip share one. Rules as in GluonCV's
+VideoMultiScaleCrop with the offsets taken from the drawn size (Wang et al., ECCV 2016, section 3.2).
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from tsn_shared.draws import Int64, Uint32, below
+
+SCALES = (1.0, 0.875, 0.75, 0.66)
+MAX_DISTORT = 1
+SCALE_PAIRS = tuple((i, j) for i in range(4) for j in range(4) if abs(i - j) <= MAX_DISTORT)
+"""Indices into SCALES of a crop's height and width: ten pairs."""
+
+POSITIONS = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (1, 3), (3, 1), (3, 3))
+"""The 13 places of a crop, (y, x) in quarters of the room that it leaves."""
+
+CENTRE = 0.875
+"""Edge of the validation crop over the frame's shorter side: 224 of 256."""
+
+CROP_SLOTS = 3
+"""Draws that `train_crops` takes of a clip."""
+
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+"""Of ImageNet's RGB in [0, 1]; frames are normalised with them after division by 255."""
+
+
+def train_crops(height: npt.ArrayLike, width: npt.ArrayLike, draws: Uint32) -> tuple[Int64, npt.NDArray[np.bool_]]:
+    """Draw a crop and a flip for each clip: crops (B, 4) as y, x, h, w, and flips (B,).
+
+    `height`, `width` (B,) are those of the stored frames; `draws` (B, CROP_SLOTS) are uniform 32-bit draws.
+    """
+    height, width = np.asarray(height, dtype=np.int64), np.asarray(width, dtype=np.int64)
+    base = np.minimum(height, width)[:, None]
+    edges = np.maximum((base * np.array(SCALES)).astype(np.int64), 1)
+    pair = np.array(SCALE_PAIRS)[below(draws[:, 0], len(SCALE_PAIRS))]
+    rows = np.arange(len(edges))
+    crop_h, crop_w = edges[rows, pair[:, 0]], edges[rows, pair[:, 1]]
+    place = np.array(POSITIONS)[below(draws[:, 1], len(POSITIONS))]
+    y, x = place[:, 0] * ((height - crop_h) // 4), place[:, 1] * ((width - crop_w) // 4)
+    return np.stack([y, x, crop_h, crop_w], axis=1), below(draws[:, 2], 2).astype(np.bool_)
+
+
+def centre_crops(height: npt.ArrayLike, width: npt.ArrayLike) -> Int64:
+    """Return the validation crop of each clip, (B, 4): the central square of 0.875 times the shorter side.
+
+    At 340x256 it is GluonCV's 224x224 at (y, x) = (16, 58), which an input size of 224 takes without a resize; a
+    smaller input size sees the same part of the picture.
+    """
+    height, width = np.asarray(height, dtype=np.int64), np.asarray(width, dtype=np.int64)
+    edge = np.maximum((np.minimum(height, width) * CENTRE).astype(np.int64), 1)
+    y, x = np.rint((height - edge) / 2).astype(np.int64), np.rint((width - edge) / 2).astype(np.int64)
+    return np.stack([y, x, edge, edge], axis=1)

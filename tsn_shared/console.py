@@ -1,0 +1,62 @@
+"""How tsn speaks to a person: words to standard error, results to standard output, progress that fits the place.
+
+On a terminal progress is a bar; elsewhere (a log file, CI) it is a line now and then. Both give rates and the end time.
+"""
+
+import sys
+import time
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+from tqdm import tqdm
+
+LINE_EVERY = 15.0
+"""Seconds between two lines of progress where there is no terminal."""
+
+
+def say(text: str) -> None:
+    """Print a line of words to standard error, past a progress bar."""
+    tqdm.write(text, file=sys.stderr)
+
+
+class Progress:
+    """Progress of `total` items; further counters are shown with their rate (`advance(1, frames=187)`)."""
+
+    def __init__(self, title: str, *, total: int, unit: str) -> None:
+        self._title, self._total, self._unit = title, total, unit
+        self._done, self._counters = 0, dict[str, int]()
+        self._start = self._spoken = time.monotonic()
+        self._bar = tqdm(total=total, desc=title, unit=unit, file=sys.stderr) if sys.stderr.isatty() else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+    def advance(self, items: int = 1, **counters: int) -> None:
+        """Count items as done, and add to the further counters."""
+        self._done += items
+        for name, count in counters.items():
+            self._counters[name] = self._counters.get(name, 0) + count
+        if self._bar is not None:
+            self._bar.set_postfix_str(self._rates(), refresh=False)
+            self._bar.update(items)
+        elif time.monotonic() - self._spoken >= LINE_EVERY:
+            self._spoken = time.monotonic()
+            say(self._line())
+
+    def _rates(self) -> str:
+        seconds = max(time.monotonic() - self._start, 1e-9)
+        return ", ".join(f"{count / seconds:,.0f} {name}/s" for name, count in self._counters.items())
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self._start
+        left = seconds / self._done * (self._total - self._done) if self._done else None
+        end = f", ends {datetime.now() + timedelta(seconds=left):%H:%M:%S}" if left is not None else ""
+        rates = f", {self._rates()}" if self._counters else ""
+        return f"{self._title}: {self._done}/{self._total} {self._unit}s{rates}{end}"

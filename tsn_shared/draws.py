@@ -1,0 +1,58 @@
+"""Random numbers as a pure function of (seed, epoch, clip, slot): the Philox4x32-10 counter-based generator.
+
+Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011. A draw depends on nothing but its own key, so the
+world size, the batch size, the number of threads and a restart change nothing.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+Uint32 = npt.NDArray[np.uint32]
+Int64 = npt.NDArray[np.int64]
+
+_MULTIPLIERS = (np.uint64(0xD2511F53), np.uint64(0xCD9E8D57))
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+_LOW = np.uint64(0xFFFFFFFF)
+_SHIFT = np.uint64(32)
+
+PERMUTATION, AUGMENTATION = 0, 1
+"""The last counter word: what a draw is for, so that two purposes never share a number."""
+
+
+def philox(counter: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike], seed: int) -> Uint32:
+    """Return Philox4x32-10 of four broadcast counter words below 2**32: uint32, shape (..., 4)."""
+    words = np.broadcast_arrays(*(np.asarray(word, dtype=np.uint64) for word in counter))
+    x0, x1, x2, x3 = words
+    key0, key1 = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    for _ in range(10):
+        product0, product1 = _MULTIPLIERS[0] * x0, _MULTIPLIERS[1] * x2
+        x0, x1, x2, x3 = (
+            (product1 >> _SHIFT) ^ x1 ^ np.uint64(key0),
+            product1 & _LOW,
+            (product0 >> _SHIFT) ^ x3 ^ np.uint64(key1),
+            product0 & _LOW,
+        )
+        key0, key1 = (key0 + _KEY_STEPS[0]) & 0xFFFFFFFF, (key1 + _KEY_STEPS[1]) & 0xFFFFFFFF
+    return np.stack([x0, x1, x2, x3], axis=-1).astype(np.uint32)
+
+
+def clip_draws(*, seed: int, epoch: npt.ArrayLike, clip: npt.ArrayLike, slots: int) -> Uint32:
+    """Return `slots` uniform 32-bit draws for each clip in its epoch: shape (B, slots).
+
+    Slot k of a clip is the same number however many slots are asked for.
+    """
+    epoch, clip = np.asarray(epoch, dtype=np.int64), np.asarray(clip, dtype=np.int64)
+    blocks = np.arange((slots + 3) // 4)
+    words = philox((clip[:, None], np.broadcast_to(epoch, clip.shape)[:, None], blocks[None, :], AUGMENTATION), seed)
+    return words.reshape(len(clip), -1)[:, :slots]
+
+
+def below(draws: Uint32, bound: npt.ArrayLike) -> Int64:
+    """Map uniform 32-bit draws to integers in [0, bound): floor(draw * bound / 2**32), biased by < bound / 2**32."""
+    return (draws.astype(np.uint64) * np.asarray(bound, dtype=np.uint64) >> _SHIFT).astype(np.int64)
+
+
+def permutation(*, seed: int, epoch: int, size: int) -> Int64:
+    """Return the order of an epoch, a permutation of range(size): the clips sorted by a 64-bit draw of their own."""
+    words = philox((np.arange(size), epoch, 0, PERMUTATION), seed).astype(np.uint64)
+    return np.argsort(words[:, 0] << _SHIFT | words[:, 1], kind="stable")

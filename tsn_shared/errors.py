@@ -1,0 +1,34 @@
+"""The exceptions that end a command, each with its exit code.
+
+TsnError             1   anything that has no code of its own
+├── SettingsError    2   wrong usage or settings
+├── PartialError     3   finished, but some inputs failed and are listed
+└── DataError        4   damaged or missing data
+
+A message is one line of the form: what is wrong, where, what to do. The command line prints it without a traceback;
+any other exception is a defect of ours and keeps its traceback.
+"""
+
+
+class TsnError(Exception):
+    """A failure that the user can act on; the message is the whole story."""
+
+    exit_code = 1
+
+
+class SettingsError(TsnError):
+    """An option, a setting or a combination of them cannot be used."""
+
+    exit_code = 2
+
+
+class PartialError(TsnError):
+    """The work is finished, but some of its inputs failed."""
+
+    exit_code = 3
+
+
+class DataError(TsnError):
+    """Data that should be there are missing or damaged."""
+
+    exit_code = 4

@@ -1,0 +1,183 @@
+"""The HDF5 files of tsn: written whole, sealed with a SHA-256, and read without trust.
+
+Every file opens with a user block of 512 bytes, which HDF5 skips and `head -c 512 FILE` shows:
+
+    tsn-frames 1
+    payload <start> <stop>
+    sha256 <hexadecimal>
+    <zeros>
+
+The digest covers every byte after the user block, less the payload (a shard's JPEG bytes, which carry a CRC32 a frame).
+It is checked before HDF5 sees the file: the library can loop for ever over a flipped byte. What a sealed file can still
+do on purpose (external links, virtual data sets, absurd sizes) is refused column by column.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from tsn_shared.errors import DataError
+from tsn_shared.files import replacing
+
+USER_BLOCK = 512
+_LIBVER = ("v110", "v110")  # a fixed format version: the same tables give the same bytes under any newer HDF5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What a file is: the first line of its user block, and its root attributes `format` and `version`."""
+
+    name: str
+    version: int
+    payload: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seal:
+    """What a user block states: where the payload lies, (start, stop) in bytes, and the SHA-256 of all the rest."""
+
+    payload: tuple[int, int]
+    sha256: str
+
+    def encode(self, kind: Kind) -> bytes:
+        """Return the whole user block."""
+        text = f"{kind.name} {kind.version}\npayload {self.payload[0]} {self.payload[1]}\nsha256 {self.sha256}\n"
+        return text.encode().ljust(USER_BLOCK, b"\0")
+
+
+def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None]) -> None:
+    """Write an HDF5 file whole: `fill` gets the open file; `complete` is set after it, then the seal, then the name."""
+    with replacing(path) as temporary:
+        with h5py.File(temporary, "w", userblock_size=USER_BLOCK, libver=_LIBVER) as file:
+            file.attrs.update({"format": kind.name, "version": kind.version})
+            fill(file)
+            span = _payload_span(file, kind)
+            file.attrs["complete"] = True
+        seal = Seal(payload=span, sha256=_digest(temporary, span))
+        with temporary.open("r+b") as raw:
+            raw.write(seal.encode(kind))
+
+
+def read_seal(path: Path, kind: Kind) -> Seal:
+    """Return what the user block states, unchecked: the file's identity at the cost of one small read."""
+    try:
+        with path.open("rb") as raw:
+            block = raw.read(USER_BLOCK)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    first, _, rest = block.partition(b"\n")
+    if not first.startswith(kind.name.encode() + b" "):
+        raise DataError(f"{path} is not a finished {kind.name} file: make it again")
+    if first != f"{kind.name} {kind.version}".encode():
+        raise DataError(f"{path} is {first.decode('ascii', 'replace')}, this tsn reads version {kind.version}")
+    match = re.match(rb"payload (\d{1,18}) (\d{1,18})\nsha256 ([0-9a-f]{64})\n", rest)
+    if match is None:
+        raise DataError(f"{path}: the first {USER_BLOCK} bytes are damaged: make the file again")
+    seal = Seal(payload=(int(match[1]), int(match[2])), sha256=match[3].decode())
+    if block != seal.encode(kind):
+        raise DataError(f"{path}: the first {USER_BLOCK} bytes are damaged: make the file again")
+    return seal
+
+
+@contextmanager
+def opened(path: Path, kind: Kind) -> Iterator[h5py.File]:
+    """Open a file of this kind for reading, its seal checked; DataError says why it cannot be read."""
+    seal = read_seal(path, kind)
+    if seal.payload[1] > path.stat().st_size:
+        raise DataError(f"{path} is truncated: make it again")
+    if _digest(path, seal.payload) != seal.sha256:
+        raise DataError(f"{path}: the tables are damaged or cut off (SHA-256 differs): make the file again")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as HDF5: {_brief(error)}") from None
+    with file:
+        if not file.attrs.get("complete", False):
+            raise DataError(f"{path} was never finished: make it again")
+        if _payload_span(file, kind) != seal.payload:
+            raise DataError(f"{path}: the payload is not where the file says: refused")
+        yield file
+
+
+def column(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None = None) -> npt.NDArray[Any]:
+    """Read a whole column, (rows,), after checking that it is a plain array of this file and of no absurd size."""
+    array = plain_dataset(file, name, dtype, rows=rows)[()]
+    return np.asarray(array)
+
+
+def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None = None) -> h5py.Dataset:
+    """Return a one-dimensional data set after refusing whatever could make a reader open another file or eat memory."""
+    where = f"{file.filename}, {name}"
+    try:
+        _refuse_links(file, name, where)
+        data = file[name]
+    except (KeyError, OSError, RuntimeError) as error:
+        raise DataError(f"{where} is missing or damaged: {_brief(error)}") from None
+    if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
+        raise DataError(f"{where} is not a plain data set of this file: refused")
+    wanted = np.dtype(dtype)
+    # of strings only the kind is fixed: their length is that of the longest
+    if data.ndim != 1 or (data.dtype.kind != "S" if wanted.kind == "S" else data.dtype != wanted):
+        raise DataError(f"{where} is {data.dtype} of {data.ndim} dimensions, not a column of {wanted}: refused")
+    if data.chunks is not None or data.nbytes > Path(file.filename).stat().st_size:
+        raise DataError(f"{where} declares {data.nbytes} bytes, more than its file holds or in chunks: refused")
+    if rows is not None and len(data) != rows:
+        raise DataError(f"{where} has {len(data)} rows, not {rows}: refused")
+    return data
+
+
+def encode_names(names: list[str] | tuple[str, ...]) -> npt.NDArray[np.bytes_]:
+    """Return file names as fixed-length bytes, (n,); names that are not UTF-8 keep their bytes."""
+    encoded = [os.fsencode(name) for name in names]
+    return np.array(encoded, dtype=f"S{max(map(len, encoded), default=1) or 1}")
+
+
+def decode_names(column: npt.NDArray[np.bytes_]) -> tuple[str, ...]:
+    """Undo `encode_names`."""
+    return tuple(os.fsdecode(name) for name in column.tolist())
+
+
+def _refuse_links(file: h5py.File, name: str, where: str) -> None:
+    parts = name.split("/")
+    for depth in range(1, len(parts) + 1):
+        link = file.get("/".join(parts[:depth]), getlink=True)
+        if not isinstance(link, h5py.HardLink):
+            raise DataError(f"{where} is not a plain data set of this file: refused")
+
+
+def _payload_span(file: h5py.File, kind: Kind) -> tuple[int, int]:
+    """Return where the payload's bytes lie in the file, (start, stop); (0, 0) without any."""
+    if kind.payload is None:
+        return 0, 0
+    data = plain_dataset(file, kind.payload, np.uint8)
+    start = data.id.get_offset() if len(data) else None
+    return (start, start + len(data)) if start is not None else (0, 0)
+
+
+def _digest(path: Path, skip: tuple[int, int]) -> str:
+    """SHA-256 of the bytes after the user block, less those in [skip[0], skip[1])."""
+    digest, size = hashlib.sha256(), path.stat().st_size
+    spans = [(USER_BLOCK, skip[0]), (skip[1], size)] if skip[1] else [(USER_BLOCK, size)]
+    with path.open("rb") as raw:
+        for start, stop in spans:
+            raw.seek(start)
+            while start < stop:
+                block = raw.read(min(1 << 20, stop - start))
+                if not block:
+                    raise DataError(f"{path} became shorter while it was read")
+                digest.update(block)
+                start += len(block)
+    return digest.hexdigest()
+
+
+def _brief(error: Exception) -> str:
+    return str(error).replace("\n", " ")[:200]

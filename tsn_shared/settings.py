@@ -1,0 +1,179 @@
+"""The settings of the commands: one frozen dataclass a command, the only place of their defaults, bounds and help.
+
+The command line makes its options from these fields, so a setting cannot be offered and not exist, or differ in its
+default. Imports nothing heavy: `tsn -h` reads this module.
+"""
+
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
+
+from tsn_shared.errors import SettingsError
+
+
+def setting(
+    default: Any,
+    help: str,  # noqa: A002 (click's own word for it)
+    *,
+    choices: tuple[str, ...] | None = None,
+    low: float | None = None,
+    above: float | None = None,
+    high: float | None = None,
+    flags: tuple[str, ...] = (),
+    metavar: str | None = None,
+) -> Any:
+    """Declare a field: its default, its help, and what values it takes (`low` <= value <= `high`, value > `above`)."""
+    metadata = {
+        "help": help,
+        "choices": choices,
+        "low": low,
+        "above": above,
+        "high": high,
+        "flags": flags,
+        "metavar": metavar,
+    }
+    return field(default=default, metadata=metadata)
+
+
+def flag_of(name: str) -> str:
+    """Return the command line's name of a field."""
+    return "--" + name.replace("_", "-")
+
+
+class Settings:
+    """Base of the settings: checks every field against what it declared."""
+
+    def __post_init__(self) -> None:
+        for entry in fields(self):  # type: ignore[arg-type]
+            _check(entry, getattr(self, entry.name))
+
+    def plain(self) -> dict[str, Any]:
+        """Return the settings as plain Python values, for JSON and checkpoints."""
+        values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        return {name: _plain(value) for name, value in values.items()}
+
+
+def from_plain(kind: type[Any], values: dict[str, Any]) -> Any:
+    """Build settings of a kind from plain values; unknown names are refused, absent ones take their defaults."""
+    hints = get_type_hints(kind)
+    unknown = sorted(set(values) - set(hints))
+    if unknown:
+        raise SettingsError(f"unknown settings: {', '.join(unknown)}")
+    typed = {}
+    for name, value in values.items():
+        if Path in (hints[name], *get_args(hints[name])) and value is not None:
+            value = Path(value)
+        elif isinstance(value, list):
+            value = tuple(value)
+        typed[name] = value
+    return kind(**typed)
+
+
+def default_of(entry: Field[Any]) -> Any:
+    """Return a field's default; None where it has none."""
+    return None if entry.default is MISSING else entry.default
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    return value
+
+
+def _check(entry: Field[Any], value: Any) -> None:
+    flag, rule = flag_of(entry.name), entry.metadata
+    if value is None or not rule:
+        return
+    choices, low, above, high = rule["choices"], rule["low"], rule["above"], rule["high"]
+    if choices is not None and value not in choices:
+        raise SettingsError(f"{flag} {value}: it must be one of {', '.join(choices)}")
+    for number in value if isinstance(value, tuple) else (value,):
+        if low is not None and not number >= low:
+            raise SettingsError(f"{flag} {number}: it must be at least {low}")
+        if above is not None and not number > above:
+            raise SettingsError(f"{flag} {number}: it must be more than {above}")
+        if high is not None and not number <= high:
+            raise SettingsError(f"{flag} {number}: it must be at most {high}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings(Settings):
+    """Where the data are."""
+
+    frames: Path = setting(Path("data/frames"), "Folder of frame shards that extract-frames made.")
+    splits: Path = setting(Path("data/splits"), "Folder of split files that build-splits made.")
+    split: str = setting("1", "Which split: split1.h5 is 1.", metavar="NAME")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSettings(Settings):
+    """How videos become frame shards."""
+
+    out: Path = setting(Path("data/frames"), "Folder for the shards.")
+    size: str = setting("340x256", "Frame size in pixels, or native.", metavar="WxH|native")
+    quality: int = setting(2, "JPEG quality, ffmpeg's 2 (best) to 31.", low=2, high=31)
+    videos_per_shard: int = setting(64, "Videos a shard.", low=1, high=100_000)
+    jobs: int | None = setting(None, "Videos decoded at once; by default one a core.", low=1)
+    dask: str | None = setting(None, "Scheduler of a Dask cluster that does the work.", metavar="ADDRESS")
+    retry_failed: bool = setting(False, "Try the videos that failed again.")
+    overwrite: bool = setting(False, "Delete the shards that are there and start again.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderSettings(Settings):
+    """What of a clip is served, and how many at once."""
+
+    batch_size: int = setting(25, "Clips a GPU (or CPU process) and step.", low=1)
+    num_segments: int = setting(3, "Segments a clip, one frame each.", low=1)
+    input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16)
+    seed: int = setting(0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0)
+
+
+MODELS = ("vgg16", "vgg16_bn", "resnet18", "resnet50")
+MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}
+LR_MODES = ("step", "cosine", "poly")
+PRECISIONS = ("fp32", "bf16", "fp16")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings(DataSettings, LoaderSettings):
+    """How a network is trained. The defaults are the recipe of GluonCV's published VGG16-TSN run on UCF101."""
+
+    gpus: str = setting(
+        "auto", "GPUs to train on; auto takes all, 0 is the CPU.", metavar="N|auto", flags=("--num-gpus",)
+    )
+    run: Path | None = setting(None, "Folder for the run; by default runs/<time>.", metavar="DIR")
+    resume: str | None = setting(None, "Go on from a run folder; auto: from --run if it holds one.", metavar="auto|DIR")
+    model: str = setting("vgg16", "Backbone.", choices=MODELS)
+    weights: str = setting("imagenet", "What the backbone starts from.", metavar="imagenet|none|FILE")
+    use_tsn: bool = setting(True, "Segments and their consensus; without, one frame a clip.")
+    num_classes: int | None = setting(None, "Classes; by default those of the split.", low=2)
+    num_epochs: int = setting(80, "Epochs.", low=1)
+    lr: float = setting(0.001, "Learning rate for the global batch as it is.", above=0)
+    lr_mode: str = setting("step", "Schedule of the learning rate.", choices=LR_MODES)
+    lr_decay: float = setting(0.1, "Factor of the step schedule.", above=0)
+    lr_decay_epoch: tuple[int, ...] = setting(
+        (30, 60), "Epochs at which the step schedule decays.", low=1, metavar="E,E"
+    )
+    warmup_epochs: float = setting(0.0, "Epochs of linear warm-up from 0.", low=0)
+    momentum: float = setting(0.9, "Momentum of SGD.", low=0, high=1)
+    wd: float = setting(0.0005, "Weight decay, of biases as well.", low=0)
+    dropout: float = setting(0.9, "Dropout before the last layers.", low=0, high=1)
+    clip_grad: float | None = setting(None, "Largest L2 norm of the gradient; off by default.", above=0)
+    accumulate: int = setting(1, "Batches whose gradients are averaged for one step.", low=1)
+    label_smoothing: float = setting(0.0, "Label smoothing.", low=0, high=1)
+    precision: str | None = setting(None, "By default bf16 on a GPU and fp32 on the CPU.", choices=PRECISIONS)
+    compile: bool | None = setting(None, "torch.compile; by default on a GPU only.")
+    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1)
+    save_every: int | None = setting(None, "Steps between checkpoints; by default an epoch.", low=1)
+    max_restarts: int = setting(3, "Restarts from the last checkpoint after a rank died.", low=0)
+    auto_scale_lr: bool = setting(False, "Scale the learning rate by the global batch over the published 200.")
+    nnodes: int = setting(1, "Machines that train together.", low=1)
+    rdzv_endpoint: str | None = setting(None, "Where they meet, the same on all.", metavar="HOST:PORT")
+
+    @property
+    def segments(self) -> int:
+        """Frames a clip in training: 1 without TSN."""
+        return self.num_segments if self.use_tsn else 1

@@ -1,0 +1,125 @@
+"""Split files, format 1: which clips train and which test, joined to the frames that they refer to.
+
+    /train, /test       name bytes (n), label int32 (n), shard int32 (n), video int32 (n), frames int32 (n)
+    /class/name         bytes (C)       class names, in the order of the labels
+    /shard/name         bytes (K)       file names of the shards referred to
+    /shard/sha256       bytes (K)       what their user blocks stated when the split was built
+    attributes          format, version, source, complete
+
+`shard` is a row of /shard, `video` a row of that shard's /video, `frames` the number of its frames, `label` a row of
+/class. Names are read on demand, so a split of millions of clips opens in its five number columns.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import h5py
+import numpy as np
+import numpy.typing as npt
+
+from tsn_shared import hdf5
+from tsn_shared.errors import DataError
+
+KIND = hdf5.Kind(name="tsn-split", version=1)
+Subset = Literal["train", "test"]
+SUBSETS: tuple[Subset, Subset] = ("train", "test")
+_NUMBERS = ("label", "shard", "video", "frames")
+
+
+def split_name(split: int | str) -> str:
+    """Return the file name of a split."""
+    return f"split{split}.h5"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Clips:
+    """The clips of a subset: one row each, every column int32 (n,)."""
+
+    label: npt.NDArray[np.int32]
+    shard: npt.NDArray[np.int32]
+    video: npt.NDArray[np.int32]
+    frames: npt.NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Split:
+    """A split in memory, less the clips' names."""
+
+    path: Path
+    source: str
+    classes: tuple[str, ...]
+    shard_names: tuple[str, ...]
+    shard_sha256: tuple[str, ...]
+    train: Clips
+    test: Clips
+
+    def subset(self, subset: Subset) -> Clips:
+        """Return the clips of a subset."""
+        return self.train if subset == "train" else self.test
+
+    def names(self, subset: Subset, rows: npt.NDArray[np.int64] | slice) -> tuple[str, ...]:
+        """Read the names of some clips from the file, in the order asked for."""
+        with hdf5.opened(self.path, KIND) as file:
+            column = hdf5.plain_dataset(file, f"{subset}/name", "S")
+            if isinstance(rows, slice):
+                return hdf5.decode_names(column[rows])
+            ordered, inverse = np.unique(rows, return_inverse=True)  # HDF5 wants rising row numbers
+            return hdf5.decode_names(column[ordered][inverse]) if len(ordered) else ()
+
+
+def write_split(
+    path: Path,
+    *,
+    source: str,
+    classes: tuple[str, ...],
+    shards: dict[str, str],
+    clips: dict[Subset, Clips],
+    names: dict[Subset, tuple[str, ...]],
+) -> None:
+    """Write a split whole. `shards` maps the file names of the shards, in row order, to their sealed SHA-256."""
+
+    def fill(file: h5py.File) -> None:
+        file.create_dataset("class/name", data=hdf5.encode_names(classes))
+        file.create_dataset("shard/name", data=hdf5.encode_names(list(shards)))
+        file.create_dataset("shard/sha256", data=hdf5.encode_names(list(shards.values())))
+        for subset in SUBSETS:
+            file.create_dataset(f"{subset}/name", data=hdf5.encode_names(names[subset]))
+            for number in _NUMBERS:
+                file.create_dataset(f"{subset}/{number}", data=getattr(clips[subset], number).astype(np.int32))
+        file.attrs["source"] = source
+
+    hdf5.create(path, KIND, fill)
+
+
+def read_split(path: Path) -> Split:
+    """Read and check a split; DataError says what is wrong with it."""
+    with hdf5.opened(path, KIND) as file:
+        classes = hdf5.decode_names(hdf5.column(file, "class/name", "S"))
+        shards = hdf5.decode_names(hdf5.column(file, "shard/name", "S"))
+        digests = hdf5.decode_names(hdf5.column(file, "shard/sha256", "S", rows=len(shards)))
+        for name in shards:
+            if "/" in name or name in ("", ".", ".."):
+                raise DataError(f"{path}: shard name {name!r} is not a plain file name: refused")
+        return Split(
+            path=path,
+            source=str(file.attrs.get("source", "")),
+            classes=classes,
+            shard_names=shards,
+            shard_sha256=digests,
+            train=_clips(file, "train", classes=len(classes), shards=len(shards)),
+            test=_clips(file, "test", classes=len(classes), shards=len(shards)),
+        )
+
+
+def _clips(file: h5py.File, subset: Subset, *, classes: int, shards: int) -> Clips:
+    rows = len(hdf5.plain_dataset(file, f"{subset}/name", "S"))
+    columns: dict[str, Any] = {n: hdf5.column(file, f"{subset}/{n}", np.int32, rows=rows) for n in _NUMBERS}
+    bounds = {"label": (0, classes - 1), "shard": (0, shards - 1), "video": (0, None), "frames": (1, None)}
+    for name, (low, high) in bounds.items():
+        if rows and (columns[name].min() < low or (high is not None and columns[name].max() > high)):
+            raise DataError(f"{file.filename}, {subset}/{name} is out of range: refused")
+    return Clips(**columns)
