@@ -1,0 +1,179 @@
+"""From a load to bytes: which frames and which crop each clip shows, and their JPEG data, read ahead by threads.
+
+Everything here is NumPy on the CPU; pixels are the business of the graph.
+"""
+
+import os
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Lock
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from pipeline.schedule import Load, Schedule
+from tsn_shared import augment, sampling
+from tsn_shared.draws import Int64, clip_draws
+from tsn_shared.errors import DataError
+from tsn_shared.shards import Shard
+from tsn_shared.splits import Split, Subset
+
+View = Literal["train", "val"]
+"""How frames and crops are chosen: drawn (train), or the middle frames and the centre crop (val)."""
+
+OPEN_SHARDS = 512
+"""Shards a rank keeps open; UCF101 has about 209."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipPlan:
+    """What B clips show: rows, labels, valid (B,), frame_indices (B, S), crops (B, 4) as y, x, h, w, flips (B,)."""
+
+    rows: Int64
+    labels: Int64
+    valid: npt.NDArray[np.bool_]
+    frame_indices: Int64
+    crops: Int64
+    flips: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Encoded:
+    """A plan and the JPEG bytes of its B * S frames, clip after clip."""
+
+    plan: ClipPlan
+    jpegs: list[npt.NDArray[np.uint8]]
+
+
+class FrameReader:
+    """Reads the frames of a subset of a split; safe to use from several threads."""
+
+    def __init__(self, split: Split, subset: Subset, frames: Path) -> None:
+        self.split, self.subset, self._folder = split, subset, frames
+        self.clips = split.subset(subset)
+        self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._lock = Lock()
+        _refuse_missing(split, frames)
+
+    def encoded(self, load: Load, *, view: View, segments: int, seed: int) -> Encoded:
+        """Choose frames, crops and flips for a load, and read its JPEG data."""
+        shards = [self._shard(number) for number in self.clips.shard[load.rows].tolist()]
+        videos = self.clips.video[load.rows].tolist()
+        for row, shard, video in zip(load.rows.tolist(), shards, videos, strict=True):
+            self._check_clip(row, shard, video)
+        height = np.array([shard.tables.height[video] for shard, video in zip(shards, videos, strict=True)])
+        width = np.array([shard.tables.width[video] for shard, video in zip(shards, videos, strict=True)])
+        plan = plan_clips(
+            load,
+            labels=self.clips.label[load.rows].astype(np.int64),
+            frames=self.clips.frames[load.rows],
+            height=height,
+            width=width,
+            view=view,
+            segments=segments,
+            seed=seed,
+        )
+        wanted = [
+            (shard, (shard.tables.first_frame[video] + indices).tolist())
+            for shard, video, indices in zip(shards, videos, plan.frame_indices, strict=True)
+        ]
+        for shard, numbers in wanted:
+            shard.will_need(numbers)
+        return Encoded(plan=plan, jpegs=[shard.read(number) for shard, numbers in wanted for number in numbers])
+
+    def _shard(self, number: int) -> Shard:
+        with self._lock:
+            shard = self._open.get(number)
+            if shard is None:
+                shard = self._open[number] = self._open_shard(number)
+                if len(self._open) > OPEN_SHARDS:
+                    self._open.popitem(last=False)  # its map closes with the last view of it
+            self._open.move_to_end(number)
+            return shard
+
+    def _open_shard(self, number: int) -> Shard:
+        path = self._folder / self.split.shard_names[number]
+        shard = Shard(path)
+        if shard.sha256 != self.split.shard_sha256[number]:
+            raise DataError(
+                f"{path} is not the shard that {self.split.path} was built from: run tsn build-splits again"
+            )
+        return shard
+
+    def _check_clip(self, row: int, shard: Shard, video: int) -> None:
+        if video >= len(shard.tables.names) or shard.tables.frames[video] != self.clips.frames[row]:
+            name = self.split.names(self.subset, slice(row, row + 1))[0]
+            raise DataError(
+                f"{self.split.path}: clip {name} is not what {shard.path} holds: run tsn build-splits again"
+            )
+
+
+def plan_clips(
+    load: Load,
+    *,
+    labels: Int64,
+    frames: npt.NDArray[np.int32],
+    height: npt.NDArray[np.int64],
+    width: npt.NDArray[np.int64],
+    view: View,
+    segments: int,
+    seed: int,
+) -> ClipPlan:
+    """Choose frames, crop and flip of each clip: drawn from (seed, epoch, clip) for training, fixed for validation."""
+    if view == "train":
+        slots = augment.CROP_SLOTS + segments
+        draws = clip_draws(seed=seed, epoch=load.epochs, clip=load.rows, slots=slots)
+        crops, flips = augment.train_crops(height, width, draws[:, : augment.CROP_SLOTS])
+        indices = sampling.train_indices(frames, draws[:, augment.CROP_SLOTS :])
+    else:
+        crops, flips = augment.centre_crops(height, width), np.zeros(len(load.rows), dtype=np.bool_)
+        indices = sampling.val_indices(frames, segments)
+    return ClipPlan(rows=load.rows, labels=labels, valid=load.valid, frame_indices=indices, crops=crops, flips=flips)
+
+
+class ReadAhead:
+    """Calls `prepare(0)`, `prepare(1)`, ... in threads, up to `depth` ahead, and gives the results in order.
+
+    An error in a thread is raised where its result is taken.
+    """
+
+    def __init__(self, prepare: Callable[[int], Encoded], *, depth: int = 4, threads: int = 2) -> None:
+        self._prepare, self._depth = prepare, depth
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tsn-read")
+        self._ahead: deque[Future[Encoded]] = deque()
+        self._next = 0
+
+    def __iter__(self) -> Iterator[Encoded]:
+        return self
+
+    def __next__(self) -> Encoded:
+        while len(self._ahead) < self._depth:
+            self._ahead.append(self._pool.submit(self._prepare, self._next))
+            self._next += 1
+        return self._ahead.popleft().result()
+
+    def close(self) -> None:
+        """End the threads; loads that were read ahead are dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def read_ahead(reader: FrameReader, schedule: Schedule, *, view: View, segments: int, seed: int) -> ReadAhead:
+    """Return the endless stream of a schedule's loads with their data."""
+    return ReadAhead(lambda number: reader.encoded(schedule.load(number), view=view, segments=segments, seed=seed))
+
+
+def _refuse_missing(split: Split, folder: Path) -> None:
+    try:
+        there = {entry.name for entry in os.scandir(folder)}
+    except OSError as error:
+        raise DataError(f"{folder}, the folder of frames, cannot be read: {error.strerror}; set --frames") from None
+    missing = [name for name in split.shard_names if name not in there]
+    if missing:
+        raise DataError(
+            f"{folder} lacks {len(missing)} of the {len(split.shard_names)} shards of {split.path}, "
+            f"the first is {missing[0]}: run tsn extract-frames, or set --frames"
+        )

@@ -1,0 +1,108 @@
+"""Which clips a rank serves in its n-th load: pure functions of (seed, position, rank, world size).
+
+Training is one endless stream: epoch after epoch, each a permutation of all clips, cut into global batches that roll
+over from one epoch to the next. A place in the stream is one integer, the number of clips served before it, so
+resuming, also with another world size, is that integer. Evaluation is endless as well: pass after pass over the clips
+in order, each padded to whole global batches; a mask tells the clips from the padding.
+"""
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from tsn_shared.draws import Int64, permutation
+from tsn_shared.errors import SettingsError
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Load:
+    """What one rank serves at once: rows of the subset (B,), the epoch of each (B,), and which are no padding (B,)."""
+
+    rows: Int64
+    epochs: Int64
+    valid: npt.NDArray[np.bool_]
+
+
+class Schedule(Protocol):
+    """A source of loads."""
+
+    batch_size: int
+
+    def load(self, number: int) -> Load:
+        """Return the load with this number, counted from where the schedule starts."""
+
+
+@dataclass(kw_only=True)
+class TrainSchedule:
+    """The endless, shuffled stream; `start` clips of it, counted over all ranks, are passed over at no cost."""
+
+    num_clips: int
+    batch_size: int
+    seed: int
+    rank: int = 0
+    world_size: int = 1
+    start: int = 0
+    _orders: dict[int, Int64] = field(default_factory=dict, repr=False)
+
+    def load(self, number: int) -> Load:
+        """Return clips [rank * B, (rank + 1) * B) of the global batch `number`."""
+        first = self.start + (number * self.world_size + self.rank) * self.batch_size
+        places = np.arange(first, first + self.batch_size)
+        epochs = places // self.num_clips
+        rows = np.empty_like(places)
+        for epoch in np.unique(epochs).tolist():
+            here = epochs == epoch
+            rows[here] = self._order(epoch)[places[here] % self.num_clips]
+        return Load(rows=rows, epochs=epochs, valid=np.ones(self.batch_size, dtype=np.bool_))
+
+    def _order(self, epoch: int) -> Int64:
+        order = self._orders.get(epoch)
+        if order is None:
+            order = permutation(seed=self.seed, epoch=epoch, size=self.num_clips)
+            # the epoch before stays: loads are prepared by several threads, a little out of order
+            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1} | {epoch: order}
+        return order
+
+
+@dataclass(kw_only=True)
+class EvalSchedule:
+    """Every clip once a pass, in order; the last global batch is padded with the last clip, masked."""
+
+    num_clips: int
+    batch_size: int
+    rank: int = 0
+    world_size: int = 1
+
+    @property
+    def loads(self) -> int:
+        """Loads a pass: the same on every rank."""
+        return -(-self.num_clips // (self.batch_size * self.world_size))
+
+    def load(self, number: int) -> Load:
+        """Return clips [rank * B, (rank + 1) * B) of the global batch `number` of its pass."""
+        first = (number % self.loads * self.world_size + self.rank) * self.batch_size
+        places = np.arange(first, first + self.batch_size)
+        rows = np.minimum(places, self.num_clips - 1)
+        return Load(rows=rows, epochs=np.zeros_like(rows), valid=places < self.num_clips)
+
+
+def first_step(epoch: int, *, num_clips: int, clips_per_step: int) -> int:
+    """Return the first step that starts at or after the beginning of an epoch.
+
+    Steps do not end with epochs: epoch e is the steps [first_step(e), first_step(e + 1)), and E epochs are
+    ceil(E * num_clips / clips_per_step) steps.
+    """
+    return -(-epoch * num_clips // clips_per_step)
+
+
+def check_batch(*, num_clips: int, clips_per_step: int, split: str) -> None:
+    """Refuse a step of more clips than an epoch has: its epochs would be empty."""
+    if num_clips == 0:
+        raise SettingsError(f"{split} has no clips to train on: run build-splits with the frames that you have")
+    if clips_per_step > num_clips:
+        raise SettingsError(
+            f"a step of {clips_per_step} clips is more than the {num_clips} that {split} trains on: "
+            "lower --batch-size, --accumulate or the number of ranks"
+        )
