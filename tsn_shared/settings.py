@@ -122,6 +122,22 @@ class ExtractSettings(Settings):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SplitsSettings(Settings):
+    """How lists become split files."""
+
+    frames: Path = setting(Path("data/frames"), "Folder of frame shards that extract-frames made.")
+    out: Path = setting(Path("data/splits"), "Folder for the split files.")
+    allow_missing: bool = setting(False, "Leave out listed videos that have no frames.")
+    split_by: str | None = setting(
+        None,
+        "Read no lists: draw split 1 from all the videos, keeping groups whole or not.",
+        choices=("group", "video"),
+    )
+    test_share: float = setting(0.3, "Share of each class that a drawn split tests on.", above=0, high=0.9)
+    seed: int = setting(0, "Seed of a drawn split.", low=0)
+
+
+@dataclass(frozen=True, kw_only=True)
 class LoaderSettings(Settings):
     """What of a clip is served, and how many at once."""
 
