@@ -21,13 +21,19 @@ def say(text: str) -> None:
 
 
 class Progress:
-    """Progress of `total` items; further counters are shown with their rate (`advance(1, frames=187)`)."""
+    """Progress of `total` items; further counters are shown with their rate (`advance(1, frames=187)`).
 
-    def __init__(self, title: str, *, total: int, unit: str) -> None:
+    Without `visible` nothing is shown: of many ranks one speaks.
+    """
+
+    def __init__(self, title: str, *, total: int, unit: str, visible: bool = True) -> None:
         self._title, self._total, self._unit = title, total, unit
+        self._visible = visible
         self._done, self._counters = 0, dict[str, int]()
         self._start = self._spoken = time.monotonic()
-        self._bar = tqdm(total=total, desc=title, unit=unit, file=sys.stderr) if sys.stderr.isatty() else None
+        self._bar = (
+            tqdm(total=total, desc=title, unit=unit, file=sys.stderr) if visible and sys.stderr.isatty() else None
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -46,7 +52,7 @@ class Progress:
         if self._bar is not None:
             self._bar.set_postfix_str(self._rates(), refresh=False)
             self._bar.update(items)
-        elif time.monotonic() - self._spoken >= LINE_EVERY:
+        elif self._visible and time.monotonic() - self._spoken >= LINE_EVERY:
             self._spoken = time.monotonic()
             say(self._line())
 

@@ -164,7 +164,7 @@ class TrainSettings(DataSettings, LoaderSettings):
     resume: str | None = setting(None, "Go on from a run folder; auto: from --run if it holds one.", metavar="auto|DIR")
     model: str = setting("vgg16", "Backbone.", choices=MODELS)
     weights: str = setting("imagenet", "What the backbone starts from.", metavar="imagenet|none|FILE")
-    use_tsn: bool = setting(True, "Segments and their consensus; without, one frame a clip.")
+    use_tsn: bool = setting(True, "Segments and their consensus; without, one frame a clip.", flags=("--no-tsn",))
     num_classes: int | None = setting(None, "Classes; by default those of the split.", low=2)
     num_epochs: int = setting(80, "Epochs.", low=1)
     lr: float = setting(0.001, "Learning rate for the global batch as it is.", above=0)

@@ -1,0 +1,327 @@
+"""The command line: parses, calls one function a command, and turns errors into exit codes.
+
+Options come from the dataclasses in `tsn_shared.settings`, so they and their defaults stand in one place. Whatever is
+heavy (torch, DALI, HDF5) is imported inside the command that needs it.
+"""
+
+import json
+import os
+import sys
+import tomllib
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import click
+from click.core import ParameterSource
+
+from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.settings import (
+    MODEL_ALIASES,
+    DataSettings,
+    ExtractSettings,
+    LoaderSettings,
+    Settings,
+    SplitsSettings,
+    TrainSettings,
+    flag_of,
+)
+
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "TSN"}
+INTERRUPTED = 130
+FOLDER = click.Path(path_type=Path)
+
+
+class CommaSeparated(click.ParamType[tuple[int, ...]]):
+    """Whole numbers with commas between them."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
+        """Parse "30,60" to (30, 60)."""
+        if isinstance(value, (tuple, list)):
+            return tuple(value)
+        try:
+            return tuple(int(part) for part in str(value).split(",") if part.strip())
+        except ValueError:
+            self.fail(f"{value!r} is not a list of whole numbers like 30,60", param, ctx)
+
+
+class Choice(click.Choice[str]):
+    """A choice that also understands other names of its values."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the value itself for one of its other names."""
+        return super().convert(MODEL_ALIASES.get(value, value), param, ctx)
+
+
+def settings_options(kind: type[Settings], *, leave: frozenset[str] = frozenset()) -> Callable[[Any], Any]:
+    """Give a command an option for every field of the settings."""
+    hints = get_type_hints(kind)
+
+    def decorate(command: Any) -> Any:
+        for entry in reversed(fields(kind)):  # type: ignore[arg-type]
+            if entry.name not in leave:
+                command = _option(entry, hints[entry.name])(command)
+        return command
+
+    return decorate
+
+
+def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
+    rule, default = entry.metadata, None if entry.default is MISSING else entry.default
+    types = [part for part in get_args(hint) if part is not type(None)] if default is None else [hint]
+    flag, kind = flag_of(entry.name), (types or [hint])[0]
+    extra: dict[str, Any] = {"default": default, "help": rule["help"], "metavar": rule["metavar"]}
+    if kind is bool:
+        extra.pop("metavar")
+        if default is False:
+            return click.option(entry.name, flag, **extra, is_flag=True)
+        off = rule["flags"][0] if rule["flags"] else f"--no-{flag[2:]}"
+        return click.option(entry.name, f"{flag}/{off}", **extra, show_default=default is True)
+    if rule["choices"]:
+        extra["type"] = Choice(rule["choices"])
+    elif get_origin(kind) is tuple:
+        extra["type"] = CommaSeparated()
+        extra["default"] = ",".join(str(number) for number in default or ())
+    else:
+        extra["type"] = FOLDER if kind is Path else kind
+    return click.option(entry.name, flag, *rule["flags"], **extra, show_default=default is not None)
+
+
+def stated(context: click.Context) -> frozenset[str]:
+    """Return the names of the parameters that the user stated, by flag, environment or file."""
+    sources = {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP}
+    return frozenset(name for name in context.params if context.get_parameter_source(name) in sources)
+
+
+def read_config_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
+    """Take defaults from a TOML file: flags and environment go before it."""
+    if path is None:
+        return
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"--config {path} cannot be read as TOML: {error}") from None
+    known = {option.name for option in context.command.params}
+    named = {key.replace("-", "_"): value for key, value in values.items()}
+    unknown = sorted(set(named) - known)
+    if unknown:
+        raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown)}")
+    context.default_map = {**(context.default_map or {}), **named}
+
+
+def show_versions(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    """Print the versions that matter and end."""
+    if not value or context.resilient_parsing:
+        return
+    from train.versions import versions
+
+    click.echo("\n".join(f"{name} {number}" for name, number in versions().items()))
+    context.exit()
+
+
+class InOrder(click.Group):
+    """A group that lists its commands in the order of their work."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands as they were declared."""
+        return list(self.commands)
+
+
+@click.group(cls=InOrder, context_settings=CONTEXT)
+@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions, help="Versions.")
+def tsn() -> None:
+    r"""Train Temporal Segment Networks on video, fast and without surprises.
+
+    In a folder that holds data/UCF-101 and data/ucfTrainTestlist, these three do the whole job:
+
+    \b
+        tsn extract-frames
+        tsn build-splits
+        tsn train --gpus 8
+
+    No data at hand? `tsn demo` makes some and does the same with them.
+    """
+
+
+@tsn.command("extract-frames")
+@click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
+@settings_options(ExtractSettings)
+def extract_frames(videos: Path, **options: Any) -> None:
+    """Turn a folder of VIDEOS (data/UCF-101) into shards of JPEG frames.
+
+    Interrupted, it goes on where it stopped. Videos that fail are listed and end the command with exit code 3.
+    """
+    from pipeline.extract import extract_frames
+
+    extract_frames(videos, ExtractSettings(**options))
+
+
+@tsn.command("build-splits")
+@click.argument("annotations", type=FOLDER, default=Path("data/ucfTrainTestlist"))
+@settings_options(SplitsSettings)
+def build_splits(annotations: Path, **options: Any) -> None:
+    """Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
+
+    Listed videos without frames end the command with exit code 3 and no split, unless --allow-missing.
+    """
+    from pipeline.build_splits import build_splits
+
+    build_splits(annotations, SplitsSettings(**options))
+
+
+@tsn.command()
+@settings_options(TrainSettings)
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    is_eager=True,
+    expose_value=False,
+    callback=read_config_file,
+    metavar="FILE.toml",
+    help="Take settings from a file; flags and environment variables go before it.",
+)
+@click.pass_context
+def train(context: click.Context, /, **options: Any) -> None:
+    r"""Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
+
+    \b
+        tsn train --gpus 8                           the published run
+        tsn train --gpus 0 --model resnet18 --weights none --input-size 112
+        tsn train --resume runs/20260101-120000      go on with a run
+
+    Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE.
+    """
+    from train.launch import train
+
+    train(TrainSettings(**options), stated(context))
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.option("--protocol", type=click.Choice(["val"]), default="val", show_default=True, help="How clips are scored.")
+@click.option("--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the checkpoint's.")
+@click.option("--frames", type=FOLDER, help="Folder of frame shards; by default the checkpoint's.")
+@click.option("--splits", type=FOLDER, help="Folder of split files; by default the checkpoint's.")
+@click.option("--split", metavar="NAME", help="Which split; by default the checkpoint's.")
+@click.option("--other-split", is_flag=True, help="Evaluate on a split that the checkpoint was not trained on.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def evaluate(checkpoint: Path, as_json: bool, **options: Any) -> None:
+    """Score a CHECKPOINT, or the best one of a run folder, on every test clip once."""
+    from train.evaluate import describe, evaluate
+
+    result = evaluate(checkpoint, **options)
+    click.echo(json.dumps(result) if as_json else describe(result))
+
+
+@tsn.command("show-batch")
+@settings_options(DataSettings)
+@settings_options(LoaderSettings)
+@click.option("--subset", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Which clips.")
+@click.option("--epoch", type=click.IntRange(min=0), default=0, show_default=True, help="Epoch.")
+@click.option("--step", type=click.IntRange(min=0), default=0, show_default=True, help="Step of the epoch.")
+@click.option("--rank", type=click.IntRange(min=0), default=0, show_default=True, help="Whose clips.")
+@click.option("--world-size", type=click.IntRange(min=1), default=1, show_default=True, help="Of how many ranks.")
+@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="Where.")
+@click.option("--out", type=FOLDER, default=Path("batch.png"), show_default=True, help="A .png or .npz file.")
+def show_batch(
+    subset: Literal["train", "test"],
+    epoch: int,
+    step: int,
+    rank: int,
+    world_size: int,
+    device: Literal["cpu", "gpu"],
+    out: Path,
+    **options: Any,
+) -> None:
+    """Show the very clips that the network sees at a step: a picture, or arrays."""
+    from pipeline.show_batch import show_batch
+
+    show_batch(
+        data=pick(DataSettings, options),
+        loader=pick(LoaderSettings, options),
+        subset=subset,
+        epoch=epoch,
+        step=step,
+        rank=rank,
+        world_size=world_size,
+        device=device,
+        out=out,
+    )
+
+
+@tsn.command()
+@click.argument("folders", type=FOLDER, nargs=-1, required=True)
+def verify(folders: tuple[Path, ...]) -> None:
+    """Hash every byte of the shards and splits in FOLDERS again."""
+    from pipeline.inspect import verify
+
+    verify(folders)
+
+
+@tsn.command()
+@click.argument("folders", type=FOLDER, nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def info(folders: tuple[Path, ...], as_json: bool) -> None:
+    """Count what the shards and splits in FOLDERS hold."""
+    from pipeline.inspect import info, info_text
+
+    click.echo(json.dumps(info(folders)) if as_json else info_text(folders))
+
+
+@tsn.command()
+@click.argument("folder", type=FOLDER, default=Path("tsn-demo"))
+def demo(folder: Path) -> None:
+    """Make a small data set like UCF101 in FOLDER (tsn-demo) and run the three commands on it.
+
+    Everything stays in FOLDER, with the same layout as real data.
+    """
+    from pipeline.synthetic import make_dataset
+
+    data, run = folder / "data", folder / "run"
+    make_dataset(data)
+    frames, splits = ["--frames", f"{data}/frames"], ["--splits", f"{data}/splits"]
+    small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "32", "--dropout", "0.5"]
+    recipe = ["--batch-size", "16", "--num-epochs", "12", "--lr", "0.02", "--lr-mode", "cosine", "--warmup-epochs", "1"]
+    for words in (
+        ["extract-frames", f"{data}/UCF-101", "--out", f"{data}/frames"],
+        ["build-splits", f"{data}/ucfTrainTestlist", *frames, "--out", f"{data}/splits"],
+        ["show-batch", *frames, *splits, "--batch-size", "6", "--out", f"{folder}/batch.png"],
+        ["train", *frames, *splits, "--run", str(run), "--resume", "auto", *small, *recipe],
+        ["evaluate", str(run)],
+    ):
+        click.secho(f"\n$ tsn {' '.join(words)}", err=True, bold=True)
+        tsn.main(words, prog_name="tsn", standalone_mode=False)
+    click.echo(f"\nThe clips as the network sees them: {folder}/batch.png\nHow it learned: {run}/curves.png")
+    click.echo(f"The run folder: {run}. Look around with: tsn info {data}/frames, tsn train -h")
+
+
+def pick(kind: type[Any], options: dict[str, Any]) -> Any:
+    """Build settings from those options that are theirs."""
+    return kind(**{entry.name: options[entry.name] for entry in fields(kind)})
+
+
+def main() -> None:
+    """Run the command line; every failure that a user can act on is one line and an exit code."""
+    try:
+        tsn.main(prog_name="tsn", standalone_mode=False)
+    except click.exceptions.Exit as end:
+        sys.exit(end.exit_code)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("tsn: interrupted", err=True)
+        sys.exit(INTERRUPTED)
+    except TsnError as error:
+        click.echo(f"tsn: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

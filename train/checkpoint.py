@@ -1,0 +1,91 @@
+"""Checkpoints: all of a run that its next step depends on, never half-written and never read damaged.
+
+`last.pt` is the newest, `previous.pt` the one before, `best.pt` the best so far; beside each lies its SHA-256. They
+hold tensors and plain Python, so they load with `weights_only=True`.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tsn_shared.errors import DataError
+from tsn_shared.files import replacing, sha256, write_text
+
+FORMAT, VERSION = "tsn-checkpoint", 1
+LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+
+
+def save_checkpoint(folder: Path, state: dict[str, Any], *, best: bool) -> None:
+    """Write `last.pt`, keep the one before as `previous.pt`, and name it `best.pt` as well if it is.
+
+    Killed at any instant, this leaves at least one whole checkpoint with its SHA-256.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    last, previous = folder / LAST, folder / PREVIOUS
+    with replacing(last) as temporary:
+        torch.save({"format": FORMAT, "version": VERSION} | state, temporary)
+        digest = sha256(temporary)
+        if last.exists() and _digest_file(last).exists():
+            write_text(_digest_file(previous), _digest_file(last).read_text().replace(LAST, PREVIOUS))
+            last.replace(previous)
+        _write_digest(last, digest)
+    if best:
+        with replacing(folder / BEST) as temporary:
+            os.link(last, temporary)  # checkpoints are never changed in place, so two names may share one file
+            _write_digest(folder / BEST, digest)
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint onto the CPU after checking its SHA-256; DataError says what is wrong."""
+    if not path.is_file():
+        raise DataError(f"{path} does not exist")
+    beside = _digest_file(path)
+    if beside.exists() and sha256(path) != beside.read_text().split()[0]:
+        raise DataError(f"{path} is damaged: its SHA-256 is not that of {beside.name}")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise DataError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0][:200]}") from None
+    if not isinstance(state, dict) or state.get("format") != FORMAT:
+        raise DataError(f"{path} is not a checkpoint of tsn")
+    if state["version"] != VERSION:
+        raise DataError(f"{path} has version {state['version']}, this tsn reads {VERSION}")
+    return state
+
+
+def load_newest(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
+    """Read the newest whole checkpoint of a run, None where there is none at all; a damaged one is warned of."""
+    damage = []
+    for name in (LAST, PREVIOUS):
+        if not (folder / name).exists():
+            continue
+        try:
+            return load_checkpoint(folder / name)
+        except DataError as error:
+            damage.append(str(error))
+            warn(f"warning: {error}")
+    if damage:
+        raise DataError(f"{folder} holds no whole checkpoint: {'; '.join(damage)}")
+    return None
+
+
+def find_checkpoint(path: Path) -> Path:
+    """Return the checkpoint that a user names: a file, or the best of a run folder."""
+    if not path.is_dir():
+        return path
+    for name in (BEST, LAST):
+        for folder in (path / "checkpoints", path):
+            if (folder / name).exists():
+                return folder / name
+    raise DataError(f"{path} holds no checkpoint: name a run folder or a .pt file")
+
+
+def _digest_file(path: Path) -> Path:
+    return path.with_name(path.name + ".sha256")
+
+
+def _write_digest(path: Path, digest: str) -> None:
+    write_text(_digest_file(path), f"{digest}  {path.name}\n")  # as sha256sum -c reads it

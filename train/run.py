@@ -1,0 +1,208 @@
+"""A training run as one rank sees it: open the data, build or resume the network, train, validate, write it down."""
+
+import math
+import time
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+from safetensors.torch import save_file
+
+import train.data as data
+from pipeline.loader import ClipLoader
+from pipeline.schedule import check_batch
+from train.checkpoint import BEST, load_checkpoint, load_newest, save_checkpoint
+from train.model import build_model, channels_last, count_parameters
+from train.ranks import Ranks, joined
+from train.report import draw_curves, verdict
+from train.run_folder import Row, RunFolder, held
+from train.trainer import Trainer
+from train.versions import versions
+from train.weights import load_weights
+from tsn_shared.errors import SettingsError
+from tsn_shared.files import replacing
+from tsn_shared.settings import TrainSettings
+from tsn_shared.splits import Split
+
+DRAW_EVERY = 30.0
+"""Seconds between two drawings of the curves."""
+
+
+class Run:
+    """A run on one rank; `train()` goes from where it stands to the end."""
+
+    def __init__(self, settings: TrainSettings, ranks: Ranks, *, resume: bool) -> None:
+        if settings.run is None:
+            raise SettingsError("a run needs its folder")
+        self.settings, self.ranks = settings, ranks
+        self.split = data.open_split(settings)
+        self.classes = check_classes(self.split, settings)
+        self.folder = RunFolder(settings.run, writes=ranks.is_first)
+        self.precision = settings.precision or ("bf16" if ranks.device.type == "cuda" else "fp32")
+        torch.manual_seed(settings.seed)
+        model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
+        self.history: list[Row] = []
+        state = load_newest(self.folder.checkpoints, self.folder.say) if resume else None
+        if state is None:
+            self.folder.say(load_weights(model, settings.model, settings.weights))
+        self.trainer = Trainer(
+            model=channels_last(model).to(ranks.device),
+            settings=settings,
+            ranks=ranks,
+            num_clips=len(self.split.train),
+            precision=self.precision,
+        )
+        check_batch(
+            num_clips=len(self.split.train), clips_per_step=self.trainer.clips_per_step, split=str(self.split.path)
+        )
+        if state is not None:
+            self._resume(state)
+
+    def train(self) -> None:
+        """Train to the end of the last epoch."""
+        self._announce()
+        with ExitStack() as stack:
+            loader, val_loader, loads = self._open_loaders(stack)
+            writer = self._open_tensorboard(stack)
+            drawn = -math.inf
+            while not self.trainer.finished:
+                row = self.trainer.train_epoch(loader, lambda: self._save(best=False))
+                if val_loader is not None:
+                    scores = self.trainer.validate(val_loader, loads=loads, clips=len(self.split.test))
+                    row |= {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
+                best = "val_top1" in row and row["val_top1"] > max((r["val_top1"] for r in self.history), default=-1.0)
+                self.history.append(row)
+                self._save(best=best)
+                self._report(row, writer)
+                if self.ranks.is_first and (time.monotonic() - drawn > DRAW_EVERY or self.trainer.finished):
+                    self._draw()
+                    drawn = time.monotonic()
+        self._close()
+
+    def _open_loaders(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
+        settings = self.settings
+        shape: dict[str, int] = {
+            "batch_size": settings.batch_size,
+            "segments": settings.segments,
+            "input_size": settings.input_size,
+        }
+        loader = data.open_train_loader(
+            self.split, settings, self.ranks, seed=settings.seed, position=self.trainer.position, **shape
+        )
+        stack.enter_context(loader)
+        if not len(self.split.test):
+            return loader, None, 0
+        val_loader, loads = data.open_val_loader(self.split, settings, self.ranks, **shape)
+        stack.enter_context(val_loader)
+        return loader, val_loader, loads
+
+    def _open_tensorboard(self, stack: ExitStack) -> Any:
+        if not self.ranks.is_first:
+            return None
+        from torch.utils.tensorboard import SummaryWriter
+
+        writer = SummaryWriter(str(self.folder.path), purge_step=len(self.history))
+        stack.callback(writer.close)
+        return writer
+
+    def _announce(self) -> None:
+        settings, trainer, say = self.settings, self.trainer, self.folder.say
+        self.folder.write_config(config(settings, self.split, self.classes))
+        where = "CPU" if self.ranks.device.type == "cpu" else torch.cuda.get_device_name(self.ranks.device)
+        say(
+            f"{settings.model} ({count_parameters(trainer.model) / 1e6:.1f} M parameters), "
+            f"{len(self.classes)} classes, {settings.segments} segments at {settings.input_size} pixels, "
+            f"{self.precision}, {self.ranks.world_size} x {where}, {trainer.clips_per_step} clips a step"
+        )
+        say(f"{self.split.path}: {len(self.split.train)} clips to train on, {len(self.split.test)} to validate on")
+        if trainer.position:
+            say(f"going on at step {trainer.step}, epoch {trainer.epoch}")
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        self.trainer.load_state(state)
+        self.history = state["history"]
+        if self.trainer.finished:
+            self.folder.say(f"{self.folder.path} is finished: {self.settings.num_epochs} epochs are done")
+
+    def _save(self, *, best: bool) -> None:
+        if not self.ranks.is_first:
+            return
+        state = self.trainer.state() | {
+            "settings": self.settings.plain(),
+            "classes": list(self.classes),
+            "split": self.settings.split,
+            "history": self.history,
+        }
+        save_checkpoint(self.folder.checkpoints, state, best=best)
+        self.folder.write_history(self.history)
+
+    def _report(self, row: Row, writer: Any) -> None:
+        if writer is None:
+            return
+        for name, value in row.items():
+            if name not in ("epoch", "step"):
+                writer.add_scalar(name, value, row["epoch"])
+        left = (self.settings.num_epochs - 1 - row["epoch"]) * row["seconds"]
+        validation = (
+            f" | val loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1%}, top-5 {row['val_top5']:.1%}"
+            if "val_top1" in row
+            else ""
+        )
+        self.folder.say(
+            f"epoch {row['epoch']}: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:.1%}{validation} | "
+            f"{row['clips_per_second']:,.1f} clips/s, {row['data_wait_share']:.1%} waiting for data, "
+            f"ends {time.strftime('%H:%M:%S', time.localtime(time.time() + left))}"
+        )
+
+    def _draw(self) -> None:
+        settings = self.settings
+        title = f"{settings.model}, {settings.segments} segments, split {settings.split} ({self.folder.path.name})"
+        draw_curves(self.history, self.folder.path / "curves.png", title)
+
+    def _close(self) -> None:
+        if not self.ranks.is_first or not self.history:
+            return
+        best = self.folder.checkpoints / BEST
+        weights = load_checkpoint(best)["model"] if best.exists() else self.trainer.model.state_dict()
+        kept = {"model": self.settings.model, "classes": "\n".join(self.classes)}
+        with replacing(self.folder.path / "model.safetensors") as temporary:
+            save_file({name: value.contiguous() for name, value in weights.items()}, temporary, metadata=kept)
+            temporary.chmod(0o644)  # safetensors makes it for its owner alone
+        seconds = sum(row["seconds"] for row in self.history)
+        rate = sum(row["clips_per_second"] * row["seconds"] for row in self.history) / seconds
+        share = sum(row["data_wait_share"] * row["seconds"] for row in self.history) / seconds
+        self.folder.say(verdict(share, rate))
+        if "val_top1" in self.history[0]:
+            row = max(self.history, key=lambda row: row["val_top1"])
+            self.folder.say(f"best: {row['val_top1']:.2%} top-1 in epoch {row['epoch']}")
+        self.folder.say(f"the run is in {self.folder.path}: curves.png, summary.csv, checkpoints, model.safetensors")
+
+
+def run_rank(settings: TrainSettings, *, on_gpu: bool, resume: bool) -> None:
+    """Train as the rank that the environment says this process is."""
+    if settings.run is None:
+        raise SettingsError("a run needs its folder")
+    with joined(on_gpu=on_gpu) as ranks, ExitStack() as stack:
+        if ranks.is_first:
+            stack.enter_context(held(settings.run))
+        Run(settings, ranks, resume=resume).train()
+
+
+def check_classes(split: Split, settings: TrainSettings) -> tuple[str, ...]:
+    """Return the names of the network's classes: the split's, with numbers for classes beyond them."""
+    asked = settings.num_classes
+    if asked is None or asked == len(split.classes):
+        return split.classes
+    if asked < len(split.classes):
+        raise SettingsError(f"--num-classes {asked}: {split.path} has {len(split.classes)} classes")
+    return (*split.classes, *(f"class{number}" for number in range(len(split.classes), asked)))
+
+
+def config(settings: TrainSettings, split: Split, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what config.json holds."""
+    return {
+        "settings": settings.plain(),
+        "split": {"path": str(split.path), "train": len(split.train), "test": len(split.test)},
+        "classes": list(classes),
+        "versions": versions(),
+    }

@@ -1,0 +1,88 @@
+"""The folder of a run: settings, history, log, pictures; written by the first rank alone.
+
+config.json        settings, classes, split and versions
+metrics.jsonl      one row an epoch; summary.csv has the same
+log.txt            what was said
+curves.png         loss, accuracy and learning rate over epochs; events.* for TensorBoard
+checkpoints/       last.pt, previous.pt, best.pt, each with its SHA-256
+model.safetensors  the best weights
+"""
+
+import csv
+import fcntl
+import io
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tsn_shared.console import say
+from tsn_shared.errors import SettingsError
+from tsn_shared.files import write_text
+
+Row = dict[str, float | int]
+
+
+class RunFolder:
+    """A run's files; without `writes` (every rank but the first) it does nothing."""
+
+    def __init__(self, path: Path, *, writes: bool) -> None:
+        self.path, self.writes = path, writes
+
+    @property
+    def checkpoints(self) -> Path:
+        """Folder of the checkpoints."""
+        return self.path / "checkpoints"
+
+    def say(self, text: str) -> None:
+        """Say a line and log it with the time."""
+        if not self.writes:
+            return
+        say(text)
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / "log.txt").open("a", encoding="utf-8") as log:
+            log.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')} {text}\n")
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Write config.json."""
+        if self.writes:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_text(self.path / "config.json", json.dumps(config, indent=2) + "\n")
+
+    def write_history(self, history: list[Row]) -> None:
+        """Write metrics.jsonl and summary.csv whole: after a resume they hold no epoch twice."""
+        if not self.writes:
+            return
+        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+        table = io.StringIO()
+        writer = csv.DictWriter(table, fieldnames=list(history[0]) if history else [], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(history)
+        write_text(self.path / "summary.csv", table.getvalue())
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Read a run's config.json; SettingsError where it is no run folder."""
+    try:
+        config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise SettingsError(f"{path} is not a run folder: it has no readable config.json") from None
+    return config
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Hold a run folder, so that no second training writes to it; the lock of a dead process does not hold."""
+    path.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SettingsError(f"{path} is in use by another training: wait for it, or set another --run") from None
+        yield
+    finally:
+        os.close(descriptor)
