@@ -1,5 +1,6 @@
 """From the command to the ranks: which devices, which run folder, how many processes, and what a failure says."""
 
+import logging
 import os
 import time
 from dataclasses import replace
@@ -103,6 +104,8 @@ def launch_ranks(settings: TrainSettings, *, processes: int, on_gpu: bool, resum
         start_method="spawn",
         local_addr="localhost" if local else None,
     )
+    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
     story = Path(str(settings.run)) / ".failure"
     story.unlink(missing_ok=True)
     try:
@@ -114,25 +117,27 @@ def launch_ranks(settings: TrainSettings, *, processes: int, on_gpu: bool, resum
 
 
 def _rank_process(settings: TrainSettings, on_gpu: bool, resume: bool, story: Path) -> None:
-    """Run a rank; what the user can act on is left in `story` for the parent."""
+    """Run a rank; a failure that the user can act on is left in `story` for the parent."""
     if story.exists():
         raise SystemExit(1)  # a restart cannot mend what the user must
-    restarted = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+    if restarts and os.environ["RANK"] == "0":
+        say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
     try:
-        run_rank(settings, on_gpu=on_gpu, resume=resume or restarted)
+        run_rank(settings, on_gpu=on_gpu, resume=resume or restarts > 0)
     except TsnError as error:
-        if not story.exists():
-            story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
-        raise
+        story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
+        raise SystemExit(1) from None
 
 
 def _failure(error: ChildFailedError, story: Path) -> TsnError:
+    """Return the first failure as the user's error: its own words, or the rank's traceback."""
     if story.exists():
         code, _, text = story.read_text(encoding="utf-8").partition(" ")
         told = TsnError(text)
         told.exit_code = int(code)
         return told
     rank, first = error.get_first_failure()
-    return TsnError(
-        f"rank {rank} failed ({first.signal_name() if first.exitcode < 0 else first.exitcode}): {first.message}"
-    )
+    if isinstance(first.message, dict):
+        return TsnError(f"rank {rank} failed:\n{first.message['extraInfo']['py_callstack'].rstrip()}")
+    return TsnError(f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}); go on with --resume")

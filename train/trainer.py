@@ -207,7 +207,6 @@ class Trainer:
                 network,
                 device_ids=[self.ranks.local_rank] if self.ranks.device.type == "cuda" else None,
                 gradient_as_bucket_view=True,
-                broadcast_buffers=False,
             )
         return network
 
