@@ -1,0 +1,1 @@
+"""Tests mirror the rooms; a name states the promise that a test holds."""

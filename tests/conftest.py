@@ -1,0 +1,47 @@
+"""Fixtures and marks for all tests."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """A small data set, extracted and split: 3 classes, 4 groups of 2 clips, 1 group in 4 tests (18 train, 6 test)."""
+
+    videos: Path
+    annotations: Path
+    frames: Path
+    splits: Path
+
+
+@pytest.fixture(scope="session")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Make the small data set once for all tests; they only read it."""
+    from pipeline.build_splits import build_splits
+    from pipeline.extract import extract_frames
+    from pipeline.synthetic import CLASSES, LISTS, VIDEOS, make_dataset
+    from tsn_shared.settings import ExtractSettings, SplitsSettings
+
+    folder = tmp_path_factory.mktemp("dataset")
+    made = Dataset(
+        videos=folder / VIDEOS, annotations=folder / LISTS, frames=folder / "frames", splits=folder / "splits"
+    )
+    make_dataset(folder, classes=CLASSES[:3], groups=4, clips=2, frames=(6, 10))
+    extract_frames(made.videos, ExtractSettings(out=made.frames, videos_per_shard=8))
+    build_splits(made.annotations, SplitsSettings(frames=made.frames, out=made.splits))
+    return made
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs a GPU where there is none, unless TSN_REQUIRE_CUDA=1 says that there must be one."""
+    marked = [item for item in items if item.get_closest_marker("needs_cuda")]
+    if not marked or os.environ.get("TSN_REQUIRE_CUDA") == "1":
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="no CUDA device; TSN_REQUIRE_CUDA=1 makes this a failure"))

@@ -1,0 +1,70 @@
+"""What tests of several rooms make for themselves: small shards, lists, and a reading of what was said."""
+
+import io
+import zlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from tsn_shared.shards import ShardTables, shard_name, write_shard
+
+SETTINGS = {"size": "340x256", "quality": 2}
+
+
+def tables_of(
+    videos: Mapping[str, Sequence[bytes]],
+    *,
+    failures: Sequence[tuple[str, str]] = (),
+    settings: Mapping[str, object] = SETTINGS,
+) -> tuple[ShardTables, bytes]:
+    """Return the tables and the payload of a shard of these videos, given as their frames' bytes."""
+    frames = [frame for video in videos.values() for frame in video]
+    count = len(videos)
+    tables = ShardTables(
+        settings=dict(settings),
+        names=tuple(videos),
+        first_frame=np.cumsum([0, *map(len, videos.values())], dtype=np.int64),
+        width=np.full(count, 340, dtype=np.int32),
+        height=np.full(count, 256, dtype=np.int32),
+        fps=np.full(count, 25.0),
+        notes=("",) * count,
+        offset=np.cumsum([0, *map(len, frames)], dtype=np.int64),
+        crc32=np.array([zlib.crc32(frame) for frame in frames], dtype=np.uint32),
+        failures=tuple(failures),
+    )
+    return tables, b"".join(frames)
+
+
+def make_shard(
+    path: Path,
+    videos: Mapping[str, Sequence[bytes]],
+    *,
+    failures: Sequence[tuple[str, str]] = (),
+    settings: Mapping[str, object] = SETTINGS,
+) -> Path:
+    """Write a shard of these videos and return its path."""
+    tables, payload = tables_of(videos, failures=failures, settings=settings)
+    write_shard(path, tables, io.BytesIO(payload))
+    return path
+
+
+def make_shards(folder: Path, names: Sequence[str], *, a_shard: int = 4, frames: int = 3) -> Path:
+    """Write shards of these videos, each of `frames` frames whose bytes are the video's own; return the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, start in enumerate(range(0, len(names), a_shard)):
+        videos = {name: frames_of(name, frames) for name in names[start : start + a_shard]}
+        make_shard(folder / shard_name(number), videos)
+    return folder
+
+
+def frames_of(name: str, count: int) -> list[bytes]:
+    """Return bytes that stand for the frames of a video: no JPEG, but no two the same."""
+    return [f"{name} frame {number}".encode() for number in range(count)]
+
+
+def write_list(path: Path, *lines: str, end: str = "\r\n") -> Path:
+    """Write a list of videos, with the line ends of UCF101's own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes("".join(line + end for line in lines).encode())
+    return path
