@@ -101,7 +101,7 @@ def opened(path: Path, kind: Kind) -> Iterator[h5py.File]:
     except OSError as error:
         raise DataError(f"{path} cannot be read as HDF5: {_brief(error)}") from None
     with file:
-        if not file.attrs.get("complete", False):
+        if not np.array_equal(file.attrs.get("complete", False), True):
             raise DataError(f"{path} was never finished: make it again")
         if _payload_span(file, kind) != seal.payload:
             raise DataError(f"{path}: the payload is not where the file says: refused")
@@ -128,11 +128,23 @@ def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int
     # of strings only the kind is fixed: their length is that of the longest
     if data.ndim != 1 or (data.dtype.kind != "S" if wanted.kind == "S" else data.dtype != wanted):
         raise DataError(f"{where} is {data.dtype} of {data.ndim} dimensions, not a column of {wanted}: refused")
-    if data.chunks is not None or data.nbytes > Path(file.filename).stat().st_size:
-        raise DataError(f"{where} declares {data.nbytes} bytes, more than its file holds or in chunks: refused")
+    size = data.shape[0] * data.dtype.itemsize
+    if data.chunks is not None or size > Path(file.filename).stat().st_size:
+        raise DataError(f"{where} declares {size} bytes, more than its file holds or in chunks: refused")
     if rows is not None and len(data) != rows:
         raise DataError(f"{where} has {len(data)} rows, not {rows}: refused")
     return data
+
+
+def text_attribute(file: h5py.File, name: str) -> str:
+    """Return a root attribute that is one string."""
+    try:
+        value = file.attrs[name]
+    except (KeyError, OSError, RuntimeError, ValueError) as error:
+        raise DataError(f"{file.filename}: attribute {name} is missing or damaged: {_brief(error)}") from None
+    if not isinstance(value, str):
+        raise DataError(f"{file.filename}: attribute {name} is not a text: refused")
+    return value
 
 
 def encode_names(names: list[str] | tuple[str, ...]) -> npt.NDArray[np.bytes_]:
@@ -159,8 +171,12 @@ def _payload_span(file: h5py.File, kind: Kind) -> tuple[int, int]:
     if kind.payload is None:
         return 0, 0
     data = plain_dataset(file, kind.payload, np.uint8)
-    start = data.id.get_offset() if len(data) else None
-    return (start, start + len(data)) if start is not None else (0, 0)
+    if len(data) == 0:
+        return 0, 0
+    start = data.id.get_offset()
+    if start is None:
+        raise DataError(f"{file.filename}, {kind.payload} has no bytes of its own in the file: refused")
+    return start, start + len(data)
 
 
 def _digest(path: Path, skip: tuple[int, int]) -> str:

@@ -76,6 +76,8 @@ def write_shard(path: Path, tables: ShardTables, jpeg: BinaryIO) -> None:
         data = file.create_dataset("jpeg", shape=(total,), dtype=np.uint8)
         for start in range(0, total, 1 << 22):
             block = jpeg.read(min(1 << 22, total - start))
+            if len(block) < min(1 << 22, total - start):
+                raise ValueError(f"{path}: {start + len(block)} of the {total} bytes of frames are there")
             data[start : start + len(block)] = np.frombuffer(block, dtype=np.uint8)
         for name, array in _columns(tables).items():
             file.create_dataset(name, data=array)
@@ -180,7 +182,7 @@ def _tables(file: h5py.File) -> ShardTables:
     failed = hdf5.decode_names(hdf5.column(file, "failure/name", "S"))
     reasons = hdf5.decode_names(hdf5.column(file, "failure/reason", "S", rows=len(failed)))
     tables = ShardTables(
-        settings=json.loads(str(file.attrs["settings"])),
+        settings=_settings(file),
         names=names,
         first_frame=hdf5.column(file, "video/first_frame", np.int64, rows=videos + 1),
         width=hdf5.column(file, "video/width", np.int32, rows=videos),
@@ -194,6 +196,16 @@ def _tables(file: h5py.File) -> ShardTables:
     _check_ladder(file, "frame/offset", tables.offset, payload)
     _check_ladder(file, "video/first_frame", tables.first_frame, len(crc32))
     return tables
+
+
+def _settings(file: h5py.File) -> dict[str, Any]:
+    try:
+        settings = json.loads(hdf5.text_attribute(file, "settings"))
+    except ValueError:
+        settings = None
+    if not isinstance(settings, dict):
+        raise DataError(f"{file.filename}: attribute settings is not a JSON object: refused")
+    return settings
 
 
 def _check_ladder(file: h5py.File, name: str, steps: npt.NDArray[np.int64], end: int) -> None:

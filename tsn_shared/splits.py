@@ -106,7 +106,7 @@ def read_split(path: Path) -> Split:
                 raise DataError(f"{path}: shard name {name!r} is not a plain file name: refused")
         return Split(
             path=path,
-            source=str(file.attrs.get("source", "")),
+            source=hdf5.text_attribute(file, "source"),
             classes=classes,
             shard_names=shards,
             shard_sha256=digests,

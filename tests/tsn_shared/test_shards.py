@@ -1,0 +1,233 @@
+import io
+import json
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.helpers import frames_of, make_shard, seal_by_hand, tables_of
+from tsn_shared import hdf5, shards
+from tsn_shared.errors import DataError
+from tsn_shared.shards import Shard, ShardTables, find_shards, fingerprint, read_tables, verify_shard, write_shard
+
+VIDEOS = {
+    "Archery/v_Archery_g01_c01": [b"first frame", b"second", b"x"],
+    "YoYo/v_YoYo_g02_c01": [b"\xff\xd8 another \xff\xd9"],
+    "YoYo/v_\udce9_g02_c02": [b"a name that is not UTF-8"],
+}
+FAILURES = [("Bad/v_zero", "zero bytes")]
+
+NAMES = (
+    st.binary(min_size=1, max_size=20)
+    .filter(lambda name: b"\0" not in name)
+    .map(lambda n: n.decode("utf-8", "surrogateescape"))
+)
+CLIPS = st.dictionaries(NAMES, st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5), max_size=6)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return make_shard(tmp_path / "frames-00000.h5", VIDEOS, failures=FAILURES)
+
+
+@given(videos=CLIPS, failures=st.lists(st.tuples(NAMES, NAMES), max_size=3))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+def test_every_frame_comes_back_under_its_video(
+    tmp_path: Path, videos: dict[str, list[bytes]], failures: list[tuple[str, str]]
+) -> None:
+    path = make_shard(tmp_path / "frames-00000.h5", videos, failures=failures)
+    shard = Shard(path)
+    assert shard.tables.names == tuple(videos)
+    assert shard.tables.failures == tuple(failures)
+    assert shard.tables.frames.tolist() == [len(frames) for frames in videos.values()]
+    frames = [(video, frame) for video, frames in enumerate(videos.values()) for frame in frames]
+    shard.will_need(range(len(frames)))
+    for number, (video, frame) in enumerate(frames):
+        assert shard.read(number).tobytes() == frame
+        assert shard.tables.video_of(number) == video
+    assert verify_shard(path) == []
+
+
+def test_tables_hold_what_was_written(path: Path) -> None:
+    tables, _ = tables_of(VIDEOS, failures=FAILURES)
+    read = read_tables(path)
+    assert (read.settings, read.names, read.notes, read.failures) == (
+        tables.settings,
+        tables.names,
+        tables.notes,
+        tables.failures,
+    )
+    for name in ("first_frame", "width", "height", "fps", "offset", "crc32"):
+        written, back = getattr(tables, name), getattr(read, name)
+        assert back.dtype == written.dtype
+        assert back.tolist() == written.tolist()
+
+
+def test_layout_is_the_documented_one(path: Path) -> None:
+    """Whoever opens a shard with plain h5py finds the frames where the format says."""
+    with h5py.File(path, "r") as file:
+        jpeg, offset = file["jpeg"], file["frame/offset"][()]
+        assert jpeg.chunks is None
+        assert jpeg[()].tobytes() == b"".join(frame for frames in VIDEOS.values() for frame in frames)
+        for number, frame in enumerate(frame for frames in VIDEOS.values() for frame in frames):
+            assert jpeg[offset[number] : offset[number + 1]].tobytes() == frame
+            assert file["frame/crc32"][number] == zlib.crc32(frame)
+        assert file["video/first_frame"][()].tolist() == [0, 3, 4, 5]
+        assert json.loads(file.attrs["settings"]) == {"quality": 2, "size": "340x256"}
+        assert (file.attrs["format"], file.attrs["version"], file.attrs["complete"]) == ("tsn-frames", 1, True)
+        assert file.attrs["fingerprint"] == fingerprint({"quality": 2, "size": "340x256"})
+
+
+def test_fingerprint_goes_by_content_not_by_order() -> None:
+    assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1}) != fingerprint({"a": 1, "b": 3})
+
+
+def test_same_videos_written_seconds_apart_give_the_same_bytes(path: Path) -> None:
+    time.sleep(1.1)  # HDF5 stores times in whole seconds
+    assert make_shard(path.with_name("again.h5"), VIDEOS, failures=FAILURES).read_bytes() == path.read_bytes()
+
+
+def test_frames_larger_than_a_block_are_copied_whole(tmp_path: Path) -> None:
+    frames = [bytes([7]) * (3 << 20), bytes([9]) * (3 << 20), b"last"]
+    shard = Shard(make_shard(tmp_path / "frames-00000.h5", {"A/v": frames}))
+    assert [shard.read(number).tobytes() for number in range(3)] == frames
+
+
+def test_short_payload_leaves_no_shard(tmp_path: Path) -> None:
+    tables, payload = tables_of(VIDEOS)
+    with pytest.raises(ValueError, match="54 of the 55 bytes"):
+        write_shard(tmp_path / "frames-00000.h5", tables, io.BytesIO(payload[:-1]))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("mask", [0x01, 0xFF])
+def test_every_flipped_byte_is_found(tmp_path: Path, mask: int) -> None:
+    path = make_shard(tmp_path / "frames-00000.h5", {"A/v": [b"one", b"two"]}, failures=FAILURES)
+    content = path.read_bytes()
+    missed = []
+    for position in range(len(content)):
+        path.write_bytes(content[:position] + bytes([content[position] ^ mask]) + content[position + 1 :])
+        if not verify_shard(path):
+            missed.append(position)
+    assert missed == []
+
+
+def test_flipped_frame_names_shard_video_and_frame(path: Path) -> None:
+    content = path.read_bytes()
+    path.write_bytes(content.replace(b"second", b"sekond"))
+    (finding,) = verify_shard(path)
+    assert finding.startswith(f"{path}: damaged data in video Archery/v_Archery_g01_c01, frame 1 (CRC32)")
+    shard = Shard(path)
+    assert shard.read(0).tobytes() == b"first frame"
+    with pytest.raises(DataError, match="frame 1"):
+        shard.read(1)
+
+
+def test_every_truncation_and_every_addition_is_found(path: Path) -> None:
+    content = path.read_bytes()
+    for length in [*range(0, len(content), 61), len(content) - 1]:
+        path.write_bytes(content[:length])
+        with pytest.raises(DataError):
+            Shard(path)
+    path.write_bytes(content + b"\0")
+    with pytest.raises(DataError, match="SHA-256 differs"):
+        Shard(path)
+
+
+def test_shards_are_found_in_order_and_nothing_else(tmp_path: Path) -> None:
+    for name in ("frames-00010.h5", "frames-00002.h5", "frames-00003.h5.tmp", "failures.jsonl", "split1.h5"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_shards(tmp_path)] == ["frames-00002.h5", "frames-00010.h5"]
+
+
+def test_read_bytes_cannot_be_written_to(path: Path) -> None:
+    with pytest.raises(ValueError, match="read-only"):
+        Shard(path).read(0)[0] = 0
+
+
+def column(**changes: list[int]) -> Callable[[ShardTables], ShardTables]:
+    arrays: dict[str, Any] = {name: np.array(values) for name, values in changes.items()}
+    return lambda tables: replace(tables, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (column(offset=[0, 11, 11, 18, 31, 55]), "frame/offset does not climb"),
+        (column(offset=[0, 17, 11, 18, 31, 55]), "frame/offset does not climb"),
+        (column(offset=[3, 11, 17, 18, 31, 55]), "frame/offset does not climb"),
+        (column(offset=[-9, 11, 17, 18, 31, 55]), "frame/offset does not climb"),
+        (column(offset=[0, 11, 17, 18, 31, 54]), "frame/offset does not climb"),
+        (column(first_frame=[0, 3, 3, 5]), "video/first_frame does not climb"),
+        (column(first_frame=[0, 4, 3, 5]), "video/first_frame does not climb"),
+        (column(first_frame=[0, 3, 4, 6]), "video/first_frame does not climb"),
+        (column(first_frame=[0, 3, 5]), "rows"),
+        (column(crc32=[1, 2, 3, 4]), "rows"),
+        (column(width=[340, 340]), "rows"),
+    ],
+)
+def test_tables_that_disagree_are_refused(
+    tmp_path: Path, change: Callable[[ShardTables], ShardTables], words: str
+) -> None:
+    """A valid seal says who wrote the tables, not that they make sense."""
+    tables, payload = tables_of(VIDEOS)
+    assert tables.offset.tolist() == [0, 11, 17, 18, 31, 55]
+    path = tmp_path / "frames-00000.h5"
+    wrong = change(tables)
+
+    def fill(file: h5py.File) -> None:
+        file.create_dataset("jpeg", data=np.frombuffer(payload, dtype=np.uint8))
+        for name, values in shards._columns(wrong).items():
+            file.create_dataset(name, data=values)
+        file.attrs["settings"] = "{}"
+
+    hdf5.create(path, shards.KIND, fill)
+    with pytest.raises(DataError, match=words):
+        read_tables(path)
+
+
+@pytest.mark.parametrize("value", ["[1]", "{", 3, None])
+def test_settings_that_are_no_json_object_are_refused(path: Path, value: object) -> None:
+    with h5py.File(path, "r+") as file:
+        del file.attrs["settings"]
+        if value is not None:
+            file.attrs["settings"] = value
+        start, size = file["jpeg"].id.get_offset(), len(file["jpeg"])
+    seal_by_hand(path, payload=(start, start + size))
+    with pytest.raises(DataError, match="attribute settings is"):
+        read_tables(path)
+
+
+def test_reading_a_shard_opens_no_other_file(tmp_path: Path) -> None:
+    """External storage for the payload, under a valid seal, is refused before a byte of it is read."""
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(b"first frame")
+    path = make_shard(tmp_path / "frames-00000.h5", {"A/v": [b"first frame"]})
+    with h5py.File(path, "r+") as file:
+        del file["jpeg"]
+        file.create_dataset("jpeg", shape=(11,), dtype=np.uint8, external=[(str(secret), 0, 11)])
+    with pytest.raises(DataError, match="not a plain data set"):
+        Shard(seal_by_hand(path))
+
+
+def test_empty_shard_of_failures_only_is_sound(tmp_path: Path) -> None:
+    shard = Shard(make_shard(tmp_path / "frames-00000.h5", {}, failures=FAILURES))
+    assert shard.tables.names == ()
+    assert shard.tables.failures == tuple(FAILURES)
+    shard.will_need([])
+
+
+def test_frames_are_read_in_any_order(tmp_path: Path) -> None:
+    frames = frames_of("A/v", 50)
+    shard = Shard(make_shard(tmp_path / "frames-00000.h5", {"A/v": frames}))
+    for number in np.random.default_rng(0).permutation(50).tolist():
+        shard.will_need([number, 0])
+        assert shard.read(number).tobytes() == frames[number]
