@@ -1,0 +1,114 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from cli import tsn
+
+ROOT = Path(__file__).parents[1]
+
+
+def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "cli", *words],
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("words", [["-h"], ["train", "-h"]])
+def test_help_answers_at_once_and_without_the_heavy_libraries(words: list[str]) -> None:
+    code = f"""
+import sys, time
+sys.argv = ["tsn", *{words!r}]
+import cli
+try:
+    cli.main()
+except SystemExit as end:
+    assert not end.code
+heavy = {{"torch", "nvidia", "h5py", "matplotlib"}} & set(sys.modules)
+assert not heavy, heavy
+print(time.process_time(), file=sys.stderr)
+"""
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+        seconds.append(float(done.stderr))
+        assert "Usage: tsn" in done.stdout
+    assert min(seconds) < 0.7
+
+
+def test_version_names_what_decides_the_results() -> None:
+    done = call("--version")
+    assert [line.split()[0] for line in done.stdout.splitlines()] == ["tsn", "torch", "dali", "hdf5", "ffmpeg"]
+
+
+def test_more_gpus_than_there_are_is_one_line_and_exit_code_2() -> None:
+    done = call("train", "--gpus", "8", CUDA_VISIBLE_DEVICES="")
+    assert done.returncode == 2
+    assert done.stderr.startswith("tsn: --gpus 8: 0 GPUs are visible")
+    assert "--gpus 0" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_settings_out_of_range_name_their_flag() -> None:
+    done = call("train", "--gpus", "0", "--lr", "0")
+    assert done.returncode == 2
+    assert done.stderr == "tsn: --lr 0.0: it must be more than 0\n"
+
+
+def test_a_partial_torchrun_environment_is_an_error(tmp_path: Path) -> None:
+    done = call("train", "--gpus", "0", "--run", str(tmp_path), RANK="0", WORLD_SIZE="2")
+    assert done.returncode == 2
+    assert "MASTER_ADDR" in done.stderr
+
+
+def test_missing_data_end_with_code_4(tmp_path: Path) -> None:
+    done = call("train", "--gpus", "0", "--weights", "none", "--splits", str(tmp_path), "--run", str(tmp_path / "run"))
+    assert done.returncode == 4
+    assert "split1.h5" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_flags_go_before_the_environment_before_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text('gpus = "1"\nlr = -1.0\nbatch-size = -2\nlr-decay-epoch = [1, 2]\n')
+    assert "--batch-size -2" in call("train", "--config", str(file)).stderr
+    assert "--batch-size -3" in call("train", "--config", str(file), TSN_TRAIN_BATCH_SIZE="-3").stderr
+    done = call("train", "--config", str(file), "--batch-size", "-4", TSN_TRAIN_BATCH_SIZE="-3")
+    assert "--batch-size -4" in done.stderr
+
+
+def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "settings.toml"
+    file.write_text("learning-rate = 1\n")
+    done = call("train", "--config", str(file))
+    assert done.returncode == 2
+    assert "learning_rate" in done.stderr
+
+
+def test_the_tutorials_flags_and_model_name_are_understood() -> None:
+    words = "--model vgg16_ucf101 --num-classes 101 --num-gpus 8 --num-segments 3 --use-tsn --lr-mode step --lr 0.001"
+    more = "--lr-decay 0.1 --lr-decay-epoch 30,60,80 --num-epochs 80"
+    done = call("train", *words.split(), *more.split(), CUDA_VISIBLE_DEVICES="")
+    assert "--gpus 8: 0 GPUs are visible" in done.stderr
+
+
+FLAGS = """
+--accumulate --auto-scale-lr --batch-size --clip-grad --compile --config --dropout --frames --gpus --help --input-size
+--label-smoothing --lr --lr-decay --lr-decay-epoch --lr-mode --max-restarts --model --momentum --nnodes --no-compile
+--no-tsn --num-classes --num-epochs --num-gpus --num-processes --num-segments --precision --rdzv-endpoint --resume
+--run --save-every --seed --split --splits --use-tsn --warmup-epochs --wd --weights
+"""
+
+
+def test_the_flags_of_train_are_these_and_no_others() -> None:
+    text = CliRunner().invoke(tsn, ["train", "-h"]).output
+    words = {word.strip(",") for word in text.replace("/", " ").split()}
+    assert {word for word in words if word.startswith("--")} == set(FLAGS.split())

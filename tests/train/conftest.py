@@ -1,0 +1,86 @@
+"""A data set small enough to train on in seconds: four classes of noisy colours, JPEGs written straight to a shard."""
+
+import io
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tsn_shared.settings import DataSettings
+from tsn_shared.shards import Shard, ShardTables, write_shard
+from tsn_shared.splits import Clips, write_split
+
+COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (180, 180, 40))
+FRAMES = (4, 7)  # of even and odd videos
+TRAIN, TEST = 12, 7
+
+
+def _jpeg(colour: tuple[int, ...], rng: np.random.Generator) -> bytes:
+    noise = rng.integers(-40, 40, size=(48, 64, 3))
+    picture = Image.fromarray((np.array(colour) + noise).clip(0, 255).astype(np.uint8))
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def _clips(videos: range, frames: list[int]) -> Clips:
+    rows = np.array(videos, dtype=np.int32)
+    return Clips(
+        label=rows % len(COLOURS),
+        shard=np.zeros_like(rows),
+        video=rows,
+        frames=np.array([frames[video] for video in videos], dtype=np.int32),
+    )
+
+
+@pytest.fixture(scope="session")
+def data(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
+    """Frames and a split 1 of 12 train and 7 test clips."""
+    folder = tmp_path_factory.mktemp("data")
+    rng = np.random.default_rng(0)
+    videos = TRAIN + TEST
+    frames = [FRAMES[video % 2] for video in range(videos)]
+    jpegs = [_jpeg(COLOURS[video % len(COLOURS)], rng) for video in range(videos) for _ in range(frames[video])]
+    names = tuple(f"Colour{video % len(COLOURS)}/v_{video:02d}" for video in range(videos))
+    tables = ShardTables(
+        settings={"made": "for the tests"},
+        names=names,
+        first_frame=np.concatenate([[0], np.cumsum(frames)]),
+        width=np.full(videos, 64),
+        height=np.full(videos, 48),
+        fps=np.full(videos, 25.0),
+        notes=("",) * videos,
+        offset=np.concatenate([[0], np.cumsum([len(jpeg) for jpeg in jpegs])]),
+        crc32=np.array([zlib.crc32(jpeg) for jpeg in jpegs], dtype=np.uint32),
+        failures=(),
+    )
+    shard = folder / "frames-00000.h5"
+    write_shard(shard, tables, io.BytesIO(b"".join(jpegs)))
+    write_split(
+        folder / "split1.h5",
+        source="tests",
+        classes=tuple(f"Colour{number}" for number in range(len(COLOURS))),
+        shards={shard.name: Shard(shard).sha256},
+        clips={"train": _clips(range(TRAIN), frames), "test": _clips(range(TRAIN, videos), frames)},
+        names={"train": names[:TRAIN], "test": names[TRAIN:]},
+    )
+    return DataSettings(frames=folder, splits=folder)
+
+
+@pytest.fixture
+def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
+    """Settings of a training that takes a second or two."""
+    return {
+        "frames": data.frames,
+        "splits": data.splits,
+        "gpus": "0",
+        "model": "resnet18",
+        "weights": "none",
+        "input_size": 32,
+        "batch_size": 5,
+        "num_epochs": 2,
+        "lr": 0.01,
+        "run": tmp_path / "run",
+    }

@@ -1,0 +1,108 @@
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from train.checkpoint import BEST, LAST, PREVIOUS, find_checkpoint, load_checkpoint, load_newest, save_checkpoint
+from tsn_shared.errors import DataError
+
+
+def state(step: int) -> dict[str, Any]:
+    return {"step": step, "model": {"w": torch.full((100_000,), float(step))}}
+
+
+def flip_a_byte(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def test_checkpoints_come_back_as_they_were(tmp_path: Path) -> None:
+    for step in range(3):
+        save_checkpoint(tmp_path, state(step), best=step == 1)
+    assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, PREVIOUS, BEST)] == [2, 1, 1]
+    assert torch.equal(load_checkpoint(tmp_path / LAST)["model"]["w"], torch.full((100_000,), 2.0))
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [name + end for name in (LAST, PREVIOUS, BEST) for end in ("", ".sha256")]
+    )
+
+
+def test_sha256_files_are_what_sha256sum_reads(tmp_path: Path) -> None:
+    for step in range(2):
+        save_checkpoint(tmp_path, state(step), best=True)
+    for name in (LAST, PREVIOUS, BEST):
+        subprocess.run(["sha256sum", "--check", "--status", f"{name}.sha256"], cwd=tmp_path, check=True)
+
+
+def test_a_damaged_last_falls_back_to_the_one_before_with_a_warning(tmp_path: Path) -> None:
+    for step in range(2):
+        save_checkpoint(tmp_path, state(step), best=False)
+    flip_a_byte(tmp_path / LAST)
+    warnings: list[str] = []
+    found = load_newest(tmp_path, warnings.append)
+    assert found is not None
+    assert found["step"] == 0
+    assert len(warnings) == 1
+    assert "SHA-256" in warnings[0]
+
+
+def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path: Path) -> None:
+    assert load_newest(tmp_path, print) is None
+    save_checkpoint(tmp_path, state(0), best=False)
+    flip_a_byte(tmp_path / LAST)
+    with pytest.raises(DataError, match="no whole checkpoint"):
+        load_newest(tmp_path, lambda text: None)
+
+
+def test_what_is_no_checkpoint_is_said_in_one_line(tmp_path: Path) -> None:
+    other = tmp_path / "other.pt"
+    torch.save({"model": {}}, other)
+    with pytest.raises(DataError, match="not a checkpoint of tsn"):
+        load_checkpoint(other)
+    other.write_bytes(b"not a zip file")
+    with pytest.raises(DataError, match="cannot be read"):
+        load_checkpoint(other)
+    with pytest.raises(DataError, match="does not exist"):
+        load_checkpoint(tmp_path / "none.pt")
+
+
+def test_a_run_folder_stands_for_its_best(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no checkpoint"):
+        find_checkpoint(tmp_path)
+    save_checkpoint(tmp_path / "checkpoints", state(0), best=False)
+    assert find_checkpoint(tmp_path) == tmp_path / "checkpoints" / LAST
+    save_checkpoint(tmp_path / "checkpoints", state(1), best=True)
+    assert find_checkpoint(tmp_path) == tmp_path / "checkpoints" / BEST
+
+
+SAVER = """
+import sys, torch
+from pathlib import Path
+from train.checkpoint import save_checkpoint
+for step in range(1_000_000):
+    save_checkpoint(Path(sys.argv[1]), {"step": step, "model": torch.full((100_000,), float(step))}, best=step % 2 == 0)
+"""
+
+
+def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None:
+    rng = random.Random(0)
+    for _ in range(4):
+        saver = subprocess.Popen([sys.executable, "-c", SAVER, str(tmp_path)], cwd=Path(__file__).parents[2])
+        begun = time.monotonic()
+        while not (tmp_path / PREVIOUS).exists() and time.monotonic() - begun < 60:
+            time.sleep(0.02)
+        time.sleep(rng.random() * 0.3)
+        os.kill(saver.pid, signal.SIGKILL)
+        saver.wait()
+        found = load_newest(tmp_path, lambda text: None)
+        assert found is not None
+        assert torch.equal(found["model"], torch.full((100_000,), float(found["step"])))
+        for path in tmp_path.iterdir():
+            path.unlink()
