@@ -1,0 +1,59 @@
+import sys
+import time
+
+import pytest
+
+from tsn_shared.console import Progress, say
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "monotonic", clock.monotonic)
+    return clock
+
+
+def test_words_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
+    say("two words")
+    assert capsys.readouterr() == ("", "two words\n")
+
+
+def test_without_a_terminal_progress_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
+    with Progress("extracting", total=40, unit="video") as progress:
+        for _ in range(30):
+            clock.now += 1
+            progress.advance(1, frames=200)
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert out == ""
+    assert len(lines) == 2
+    assert lines[0].startswith("extracting: 15/40 videos, 200 frames/s, ends ")
+    assert lines[1].startswith("extracting: 30/40 videos, 200 frames/s, ends ")
+
+
+def test_short_work_without_a_terminal_says_nothing(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
+    with Progress("extracting", total=3, unit="video") as progress:
+        clock.now += 1
+        progress.advance(3)
+    assert capsys.readouterr() == ("", "")
+
+
+def test_on_a_terminal_progress_is_a_bar(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    with Progress("extracting", total=2, unit="video") as progress:
+        progress.advance(1, frames=10)
+        progress.advance(1, frames=10)
+        say("a word in between")
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "2/2" in err
+    assert "frames/s" in err
+    assert "a word in between\n" in err

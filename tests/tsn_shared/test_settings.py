@@ -1,0 +1,100 @@
+import json
+from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tsn_shared.errors import SettingsError
+from tsn_shared.settings import (
+    DataSettings,
+    ExtractSettings,
+    LoaderSettings,
+    Settings,
+    SplitsSettings,
+    TrainSettings,
+    default_of,
+    flag_of,
+    from_plain,
+)
+
+KINDS = [DataSettings, ExtractSettings, SplitsSettings, LoaderSettings, TrainSettings]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_defaults_survive_json(kind: type[Settings]) -> None:
+    settings = kind()
+    assert from_plain(kind, json.loads(json.dumps(settings.plain()))) == settings
+
+
+def test_other_values_survive_json_with_their_types() -> None:
+    settings = TrainSettings(run=Path("runs/a"), lr_decay_epoch=(3, 5), num_classes=7, compile=False)
+    back = from_plain(TrainSettings, json.loads(json.dumps(settings.plain())))
+    assert back == settings
+    assert isinstance(back.run, Path)
+    assert back.lr_decay_epoch == (3, 5)
+
+
+def test_absent_values_take_defaults_and_unknown_ones_are_refused() -> None:
+    assert from_plain(LoaderSettings, {"seed": 3}) == LoaderSettings(seed=3)
+    with pytest.raises(SettingsError, match="unknown settings: colour, size"):
+        from_plain(LoaderSettings, {"size": 3, "seed": 3, "colour": "red"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "words"),
+    [
+        (ExtractSettings, {"quality": 1}, "--quality 1: it must be at least 2"),
+        (ExtractSettings, {"quality": 32}, "--quality 32: it must be at most 31"),
+        (ExtractSettings, {"videos_per_shard": 0}, "--videos-per-shard 0: it must be at least 1"),
+        (SplitsSettings, {"split_by": "class"}, "--split-by class: it must be one of group, video"),
+        (SplitsSettings, {"test_share": 0}, "--test-share 0: it must be more than 0"),
+        (TrainSettings, {"lr": 0.0}, r"--lr 0\.0: it must be more than 0"),
+        (TrainSettings, {"lr": float("nan")}, "--lr nan: it must be more than 0"),
+        (TrainSettings, {"dropout": 1.5}, r"--dropout 1\.5: it must be at most 1"),
+        (TrainSettings, {"model": "alexnet"}, "--model alexnet: it must be one of vgg16, vgg16_bn, resnet18, resnet50"),
+        (TrainSettings, {"lr_decay_epoch": (30, 0)}, "--lr-decay-epoch 0: it must be at least 1"),
+    ],
+)
+def test_value_out_of_bounds_names_the_flag_and_the_bound(
+    kind: type[Settings], value: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(SettingsError, match=words):
+        kind(**value)
+
+
+def test_bounds_themselves_are_allowed() -> None:
+    ExtractSettings(quality=2)
+    ExtractSettings(quality=31)
+    TrainSettings(dropout=0, momentum=1, label_smoothing=1)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_setting_has_help_and_a_default_it_would_accept(kind: type[Settings]) -> None:
+    for entry in fields(kind):  # type: ignore[arg-type]
+        assert entry.metadata["help"].endswith("."), entry.name
+        kind(**{entry.name: default_of(entry)})
+
+
+def test_settings_cannot_be_changed_nor_given_by_position() -> None:
+    with pytest.raises(FrozenInstanceError):
+        LoaderSettings().seed = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        LoaderSettings(25)  # type: ignore[call-arg]
+
+
+def test_defaults_are_the_published_recipe() -> None:
+    settings = TrainSettings()
+    assert (settings.model, settings.num_segments, settings.batch_size, settings.num_epochs) == ("vgg16", 3, 25, 80)
+    assert (settings.lr, settings.lr_mode, settings.lr_decay, settings.lr_decay_epoch) == (0.001, "step", 0.1, (30, 60))
+    assert (settings.momentum, settings.wd, settings.dropout, settings.warmup_epochs) == (0.9, 0.0005, 0.9, 0)
+    assert (settings.clip_grad, settings.label_smoothing, settings.accumulate) == (None, 0, 1)
+
+
+def test_without_tsn_a_clip_is_one_frame() -> None:
+    assert TrainSettings(num_segments=5).segments == 5
+    assert TrainSettings(num_segments=5, use_tsn=False).segments == 1
+
+
+def test_flag_is_the_name_as_the_command_line_writes_it() -> None:
+    assert flag_of("lr_decay_epoch") == "--lr-decay-epoch"
