@@ -1,0 +1,95 @@
+"""Rules of the whole tree: which room imports which, what commands load, what does not belong in a module."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+ROOMS = ("tsn_shared", "pipeline", "train", "cli")
+"""From the ground up: a room imports itself and those before it."""
+
+MODULES = [*(path for room in ROOMS[:-1] for path in sorted((ROOT / room).rglob("*.py"))), ROOT / "cli.py"]
+HEAVY = ("torch", "torchvision", "nvidia", "h5py", "numpy", "matplotlib", "tensorboard", "ffmpeg", "distributed")
+
+
+def room_of(path: Path) -> str:
+    return path.relative_to(ROOT).parts[0].removesuffix(".py")
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    """Yield the dotted name of everything that is imported, at the top or within a function."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (f"{node.module or ''}.{alias.name}" for alias in node.names)
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"), filename=str(path))
+
+
+def test_all_rooms_are_seen() -> None:
+    assert {room_of(path) for path in MODULES} == set(ROOMS)
+    assert len(MODULES) > 15
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_between_rooms_go_one_way(path: Path) -> None:
+    below = ROOMS[: ROOMS.index(room_of(path)) + 1]
+    wrong = [name for name in imports(parsed(path)) if name.split(".")[0] in {*ROOMS, "tests", "benchmarks"} - {*below}]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_are_absolute(path: Path) -> None:
+    assert [node.lineno for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom) and node.level] == []
+
+
+def test_one_place_in_train_opens_the_loader() -> None:
+    opens = {
+        path.name
+        for path in MODULES
+        if room_of(path) == "train"
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ClipLoader"
+    }
+    assert len(opens) == 1
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_no_module_asserts_or_prints(path: Path) -> None:
+    """`python -O` drops assertions, and a print knows neither results from words nor a progress bar."""
+    found = [
+        node.lineno
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Assert)
+        or (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "print")
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_module_says_what_it_owns(path: Path) -> None:
+    assert ast.get_docstring(parsed(path))
+
+
+@pytest.mark.parametrize("words", [["-h"], ["train", "-h"], ["extract-frames", "-h"], ["build-splits", "-h"]])
+def test_help_loads_nothing_heavy(words: list[str]) -> None:
+    script = f"""
+import sys
+from cli import tsn
+try:
+    tsn.main({words!r}, prog_name="tsn")
+finally:
+    loaded = sorted({{name.split(".")[0] for name in sys.modules}} & set({HEAVY!r}))
+    sys.stderr.write(",".join(loaded))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "Usage: tsn" in done.stdout
+    assert done.stderr == ""
