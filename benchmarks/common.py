@@ -6,9 +6,13 @@ A single absolute time says little on a shared machine: ways are measured in tur
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from tsn_shared.console import table
+
+__all__ = ["RESULTS", "interleaved", "library_versions", "machine", "table", "write_result"]
 
 RESULTS = Path(__file__).parent / "results"
 LIBRARIES = (
@@ -41,26 +45,6 @@ def library_versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a Markdown table; columns of numbers are set to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
-    widths = [max(len(row[place]) for row in [list(headers), *cells]) for place in range(len(headers))]
-    right = [
-        bool(cells) and all(re.fullmatch(r"[-+]?[\d,.]+( ?[x%])?|-?", row[place]) for row in cells)
-        for place in range(len(headers))
-    ]
-
-    def line(row: Sequence[str]) -> str:
-        fields = [
-            cell.rjust(width) if to_right else cell.ljust(width)
-            for cell, width, to_right in zip(row, widths, right, strict=True)
-        ]
-        return f"| {' | '.join(fields)} |"
-
-    rule = [f"{'-' * (width - 1)}:" if to_right else "-" * width for width, to_right in zip(widths, right, strict=True)]
-    return "\n".join([line(headers), line(rule), *map(line, cells)])
 
 
 def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:

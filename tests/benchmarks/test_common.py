@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import common
-from benchmarks.common import interleaved, machine, table, write_result
+from benchmarks.common import interleaved, machine, write_result
 
 
 def test_machine_is_described_without_names_or_paths() -> None:
@@ -15,12 +15,6 @@ def test_machine_is_described_without_names_or_paths() -> None:
     assert "torch " in words
     assert platform.node() not in words
     assert str(Path.cwd()) not in words
-
-
-def test_numbers_stand_to_the_right_and_words_to_the_left() -> None:
-    assert table(["way", "frames/s"], [["ours", "2,000"], ["theirs", 9]]) == (
-        "| way    | frames/s |\n| ------ | -------: |\n| ours   |    2,000 |\n| theirs |        9 |"
-    )
 
 
 def test_ways_take_turns() -> None:
