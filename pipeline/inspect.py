@@ -134,7 +134,7 @@ def info_text(paths: Sequence[Path]) -> str:
         if words:
             parts.append(table([title, "videos", "the first"], _by_reason(words)))
     if summary.splits:
-        rows = [(s.path.name, len(s.classes), len(s.train), len(s.test), s.source) for s in summary.splits]
+        rows = [(s.path, len(s.classes), len(s.train), len(s.test), s.source) for s in summary.splits]
         parts.append(table(["split", "classes", "train", "test", "from"], rows))
     if summary.shards:
         parts.append(_whole(summary))
