@@ -1,6 +1,7 @@
 """The one place where training opens the loader."""
 
 from pipeline.loader import ClipLoader
+from pipeline.reader import View
 from pipeline.schedule import EvalSchedule, TrainSchedule
 from train.ranks import Ranks
 from tsn_shared.settings import DataSettings
@@ -46,9 +47,19 @@ def open_train_loader(
 
 
 def open_val_loader(
-    split: Split, data: DataSettings, ranks: Ranks, *, batch_size: int, segments: int, input_size: int
+    split: Split,
+    data: DataSettings,
+    ranks: Ranks,
+    *,
+    batch_size: int,
+    segments: int,
+    input_size: int,
+    view: View = "val",
 ) -> tuple[ClipLoader, int]:
-    """Open the endless validation stream of this rank; also return how many batches make a pass over the test clips."""
+    """Open the endless stream of this rank over the test clips, and return how many batches make a pass over them.
+
+    Views: val (middle frames, centre crop), 3crop and 10crop (the test protocols, usually of 25 segments).
+    """
     schedule = EvalSchedule(
         num_clips=len(split.test), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size
     )
@@ -57,7 +68,7 @@ def open_val_loader(
         subset="test",
         frames=data.frames,
         schedule=schedule,
-        view="val",
+        view=view,
         segments=segments,
         input_size=input_size,
         device=ranks.device,

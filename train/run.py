@@ -81,7 +81,7 @@ class Run:
 
     def _open_loaders(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
         settings = self.settings
-        shape: dict[str, int] = {
+        shape: dict[str, Any] = {
             "batch_size": settings.batch_size,
             "segments": settings.segments,
             "input_size": settings.input_size,
