@@ -39,6 +39,15 @@ class Trained:
         """The folder of the run that the checkpoint lies in."""
         return self.path.parent.parent if self.path.parent.name == "checkpoints" else self.path.parent
 
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """Height and width of the frames that it learned from; None where they had many sizes, or are not stated."""
+        size = self.frames.get("size", "native")
+        if size == "native":
+            return None
+        width, height = size.split("x")
+        return int(height), int(width)
+
 
 def load_trained(checkpoint: Path) -> Trained:
     """Load a checkpoint, the best one of a run folder, or a run's model.safetensors."""
