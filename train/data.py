@@ -72,7 +72,10 @@ def open_val_loader(
     subset: Subset = "test",
     view: View = "val",
 ) -> tuple[ClipLoader, int]:
-    """Open the endless stream of this rank over a subset's clips in order; also return how many batches make a pass."""
+    """Open the endless stream of this rank over a subset's clips in order; also return how many batches make a pass.
+
+    Views: val (middle frames, centre crop), 3crop and 10crop (the test protocols, usually of 25 segments).
+    """
     schedule = EvalSchedule(
         num_clips=len(split.subset(subset)), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size
     )
