@@ -93,6 +93,12 @@ class FrameReader:
             shard.will_need(numbers)
         return Encoded(plan=plan, jpegs=[shard.read(number) for shard, numbers in wanted for number in numbers])
 
+    def jpeg(self, row: int, frame: int) -> npt.NDArray[np.uint8]:
+        """Return the JPEG of one frame of a clip, given by its number in the video."""
+        shard, video = self._shard(int(self.clips.shard[row])), int(self.clips.video[row])
+        self._check_clip(row, shard, video)
+        return shard.read(int(shard.tables.first_frame[video]) + frame)
+
     def _shard(self, number: int) -> Shard:
         with self._lock:
             shard = self._open.get(number)

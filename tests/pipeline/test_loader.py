@@ -67,9 +67,10 @@ def check_against_reference(
     assert np.mean(means) <= mean
 
 
-@pytest.mark.parametrize("finish", ["torch", "dali"])
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("segments", [1, 3, 8, 25])
+@pytest.mark.parametrize(
+    ("segments", "finish"), [(1, "torch"), (3, "torch"), (8, "torch"), (25, "torch"), (3, "dali"), (8, "dali")]
+)
 def test_clips_are_those_of_the_reference(clips: DataSettings, view: View, segments: int, finish: str) -> None:
     """Videos of 1, 2, 3, 28 and 1,775 frames are among them."""
     batch_size = 7 if segments * CROPS[view] < 75 else 2
@@ -85,3 +86,90 @@ def test_clips_are_those_of_the_reference(clips: DataSettings, view: View, segme
 def test_a_smaller_input_shows_the_same_part_of_the_picture(clips: DataSettings, view: View) -> None:
     with opened(clips, schedule_of(clips, view, 3), view=view, input_size=64) as loader:
         check_against_reference(clips, next(loader), view=view, segments=3, size=64)
+
+
+GLOBAL = 24
+"""Clips a global batch in the tests of the stream: more than two epochs of the small training set."""
+
+
+def stream(data: DataSettings, *, world: int = 1, steps: int = 2, start: int = 0, **options: Any) -> list[torch.Tensor]:
+    """Return the global batches of all ranks together, (GLOBAL, S, 3, H, W) each."""
+    ranks = []
+    for rank in range(world):
+        schedule = schedule_of(data, "train", GLOBAL // world, rank=rank, world_size=world, start=start)
+        with opened(data, schedule, **options) as loader:
+            ranks.append([next(loader).clips for _ in range(steps)])
+    return [torch.cat(parts) for parts in zip(*ranks, strict=True)]
+
+
+def same(first: list[torch.Tensor], second: list[torch.Tensor]) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("world", [2, 3, 4, 8])
+def test_any_number_of_ranks_serves_the_same_pixels_bit_for_bit(clips: DataSettings, world: int) -> None:
+    assert same(stream(clips, world=world), stream(clips))
+
+
+def test_threads_change_nothing(clips: DataSettings) -> None:
+    assert same(stream(clips, threads=1), stream(clips, threads=5))
+
+
+def test_a_restart_goes_on_bit_for_bit(clips: DataSettings) -> None:
+    whole = stream(clips, steps=4)
+    assert same(stream(clips, start=2 * GLOBAL), whole[2:])
+    assert not same(whole[:2], whole[2:])
+
+
+def test_another_seed_gives_other_clips(clips: DataSettings) -> None:
+    assert not same(stream(clips, seed=1), stream(clips))
+
+
+@pytest.mark.parametrize("finish", ["torch", "dali"])
+def test_a_batch_that_is_kept_never_changes(clips: DataSettings, finish: str) -> None:
+    """Also where only a part of it is kept: memory is used again when nothing shows it any more."""
+    with opened(clips, schedule_of(clips, "train", 4), finish=finish) as loader:
+        kept = [next(loader).clips for _ in range(2)]
+        part = next(loader).clips[1, 2]
+        before = [tensor.clone() for tensor in (*kept, part)]
+        for _ in range(8):
+            next(loader)
+        assert same(before, [*kept, part])
+    assert same(before, [*kept, part])
+
+
+def test_memory_is_used_again(clips: DataSettings) -> None:
+    with opened(clips, schedule_of(clips, "train", 4)) as loader:
+        places = {next(loader).clips.data_ptr() for _ in range(12)}
+    assert len(places) <= 3
+
+
+def test_the_caller_keeps_its_number_of_torch_threads(clips: DataSettings) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with opened(clips, schedule_of(clips, "train", 4)) as loader:
+            next(loader)
+            assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_validation_scores_every_clip_once_with_whatever_batch(clips: DataSettings) -> None:
+    for batch_size in (1, 4, 9):
+        schedule = schedule_of(clips, "val", batch_size)
+        assert isinstance(schedule, EvalSchedule)
+        with opened(clips, schedule, view="val") as loader:
+            scored = [row for _ in range(schedule.loads) for row in rows_of(next(loader))]
+        assert scored == list(range(schedule.num_clips))
+
+
+def rows_of(batch: Batch) -> list[int]:
+    rows: list[int] = batch.plan.rows[batch.plan.valid].tolist()
+    return rows
+
+
+def test_clips_are_channels_last_without_a_copy(clips: DataSettings) -> None:
+    with opened(clips, schedule_of(clips, "train", 4)) as loader:
+        flat = next(loader).clips.flatten(0, 1)
+    assert flat.is_contiguous(memory_format=torch.channels_last)
