@@ -1,0 +1,1 @@
+"""Measurements against what users would pick instead: side by side, interleaved, read as ratios."""
