@@ -1,1 +1,1 @@
-"""Measurements against what users would pick instead: side by side, interleaved, read as ratios."""
+"""What tsn reaches, measured side by side with what people would use instead."""
