@@ -9,7 +9,6 @@ shows how long the loader makes its user wait after the end of an epoch.
 
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+
+from benchmarks.common import machine, write_result
 
 BATCH, SEGMENTS = 25, 3
 OURS, GLUONCV, MMACTION2, DALI = "tsn", "gluoncv's way", "mmaction2's way", "DALI decoding alone"
@@ -157,20 +158,6 @@ def stalls(job: dict[str, Any], *, epochs: int) -> str:
     )
 
 
-def machine() -> str:
-    """Return the machine in words."""
-    model = next(line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name"))
-    return f"{len(os.sched_getaffinity(0))} cores of {model.partition(':')[2].strip()}, {platform.system()}"
-
-
-def versions() -> str:
-    """Return what was measured, with versions."""
-    from importlib.metadata import version
-
-    names = ("nvidia-dali-cuda120", "torch", "torchvision", "opencv-python-headless", "simplejpeg", "decord", "av")
-    return ", ".join(f"{name} {version(name)}" for name in (*names, "torchcodec"))
-
-
 def _cores(count: int) -> str:
     return "one core" if count == 1 else f"{count} cores"
 
@@ -183,7 +170,7 @@ def _cores(count: int) -> str:
 @click.option("--seconds", default=3.0, help="Seconds a way and round.")
 @click.option("--cores", default="1,2", help="Numbers of cores.")
 @click.option("--only", multiple=True, help="Only these ways.")
-@click.option("--out", type=click.Path(path_type=Path), help="Markdown file for the result.")
+@click.option("--write", is_flag=True, help="Write the result to benchmarks/results/loader.md.")
 @click.option("--child", hidden=True)
 @click.option("--job", hidden=True)
 def main(
@@ -194,7 +181,7 @@ def main(
     seconds: float,
     cores: str,
     only: tuple[str, ...],
-    out: Path | None,
+    write: bool,
     child: str | None,
     job: str | None,
 ) -> None:
@@ -216,11 +203,11 @@ def main(
         words = stalls(base | {"cores": 2}, epochs=20) if not only else ""
     text = (
         f"# Loader\n\n{BATCH} clips of {SEGMENTS} frames a batch, 340x256 JPEG frames, normalised float32 at 224x224; "
-        f"medians of {rounds} interleaved rounds of {seconds:g} s, page cache warm.\n\n{machine()}; {versions()}.\n\n"
+        f"medians of {rounds} interleaved rounds of {seconds:g} s, page cache warm.\n\n{machine()}.\n\n"
         f"{table(figures)}\n\n{words}\n"
     )
-    if out is not None:
-        out.write_text(text, encoding="utf-8")
+    if write:
+        write_result("loader", text)
     click.echo(text)
 
 

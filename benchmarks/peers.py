@@ -4,6 +4,7 @@ Every way gives endless batches of normalised float32 (B, S, 3, 224, 224) in RGB
 the draws are made beforehand, so what is measured is reading, decoding and finishing.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -104,20 +105,20 @@ def served(job: Job, load: Callable[[Clip], Any]) -> Iterator[Any]:
 
 
 def gluoncv(job: Job) -> Iterator[Any]:
-    """JPEG files, OpenCV and NumPy: each transform goes over the clip's frames and makes new arrays."""
+    """JPEG files of the video's own size, OpenCV and NumPy: each transform goes frame by frame to new arrays."""
     mean, std = (np.array(values, dtype=np.float32)[:, None, None] for values in (MEAN, STD))
 
     def load(clip: Clip) -> Any:
         y, x, h, w = clip.crop
         frames = []
         for index in clip.indices:
-            frame = cv.cvtColor(cv.imread(str(file_of(job, clip, index))), cv.COLOR_BGR2RGB)
+            frame = cv.cvtColor(cv.imread(str(file_of(job, clip, index, native=True))), cv.COLOR_BGR2RGB)
             frames.append(cv.resize(frame, (340, 256), interpolation=cv.INTER_LINEAR))
         frames = [cv.resize(f[y : y + h, x : x + w], (SIZE, SIZE), interpolation=cv.INTER_LINEAR) for f in frames]
         if clip.flip:
             frames = [np.ascontiguousarray(np.fliplr(frame)) for frame in frames]
         arrays = [frame.transpose(2, 0, 1).astype(np.float32) / 255 for frame in frames]
-        return np.stack([(array - mean) / std for array in arrays]).astype(np.float32)
+        return np.stack([(array - mean) / std for array in arrays])
 
     return served(job, load)
 
@@ -138,7 +139,7 @@ def mmaction2(job: Job) -> Iterator[Any]:
         return np.ascontiguousarray(np.stack(frames).transpose(0, 3, 1, 2))
 
     for batch in served(job, load):
-        yield (batch.float() - mean) / std
+        yield batch.float().sub_(mean).div_(std)
 
 
 def torchvision_v2(job: Job) -> Iterator[Any]:
@@ -189,7 +190,7 @@ def pyav(job: Job) -> Iterator[Any]:
 
 def torchcodec(job: Job) -> Iterator[Any]:
     """From the videos, with torchcodec, seeking approximately."""
-    from torchcodec import decoders
+    decoders: Any = importlib.import_module("torchcodec.decoders")
 
     def frames(path: str, indices: list[int]) -> list[Any]:
         decoder = decoders.VideoDecoder(path, dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="approximate")
@@ -261,17 +262,26 @@ def dali_alone(job: Job) -> Iterator[Any]:
         yield pipe.run()
 
 
-def file_of(job: Job, clip: Clip, index: int) -> Path:
-    """Return the file of a frame."""
-    return job.files / clip.name / f"{index:06d}.jpg"
+def file_of(job: Job, clip: Clip, index: int, *, native: bool = False) -> Path:
+    """Return the file of a frame: as in the shards, or of the video's own size."""
+    return job.files / ("native" if native else "stored") / clip.name / f"{index:06d}.jpg"
 
 
 def write_files(job: Job) -> None:
-    """Write the training clips' frames as JPEG files, as those who keep no shards have them."""
+    """Write the planned frames as JPEG files, as those who keep no shards have them."""
     split = read_split(job.split)
     reader = FrameReader(split, "train", job.frames)
-    for row, name in enumerate(split.names("train", slice(None))):
-        folder = job.files / name
-        folder.mkdir(parents=True, exist_ok=True)
-        for frame in range(int(split.train.frames[row])):
-            (folder / f"{frame:06d}.jpg").write_bytes(reader.jpeg(row, frame).tobytes())
+    rows = {name: row for row, name in enumerate(split.names("train", slice(None)))}
+    wanted: dict[str, set[int]] = {}
+    for clip in planned(job):
+        wanted.setdefault(clip.name, set()).update(clip.indices)
+    for name, indices in wanted.items():
+        clip = Clip(name=name, indices=sorted(indices), crop=(0, 0, 0, 0), flip=False)
+        for native in (False, True):
+            file_of(job, clip, 0, native=native).parent.mkdir(parents=True)
+        video = cv.VideoCapture(f"{job.videos}/{name}.avi")
+        for index in range(max(indices) + 1):
+            there, picture = video.read()
+            if index in indices:
+                file_of(job, clip, index).write_bytes(reader.jpeg(rows[name], index).tobytes())
+                cv.imwrite(str(file_of(job, clip, index, native=True)), picture if there else np.zeros((240, 320, 3)))
