@@ -1,9 +1,9 @@
 """Prediction from Python: a trained network's answer for the frames of one video.
 
-    from train.predict import load_trained, predict
+from train.predict import load_trained, predict
 
-    model = load_trained(Path("runs/mine"))
-    probabilities = predict(model, frames)   # uint8 RGB (T, H, W, 3), all frames of the video
+model = load_trained(Path("runs/mine"))
+probabilities = predict(model, frames)   # uint8 RGB (T, H, W, 3), all frames of the video
 """
 
 import numpy as np
