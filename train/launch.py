@@ -41,15 +41,18 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
     """
     if settings.nnodes == 1:
         adopt_slurm()
+    if environment_ranks() is not None:
+        with joined(on_gpu=count_gpus(settings.gpus) > 0) as ranks:
+            run_rank(*ranks.agree(lambda: place_run(settings, given)), ranks)
+        return
+    settings, resume = place_run(settings, given)  # first: a run that goes on does so on as many devices
     gpus = count_gpus(settings.gpus)
     processes = gpus or settings.num_processes
-    if environment_ranks() is not None or (processes == 1 and settings.nnodes == 1):
+    if processes == 1 and settings.nnodes == 1:
         with joined(on_gpu=gpus > 0) as ranks:
-            settings, resume = ranks.agree(lambda: place_run(settings, given))
-            run_rank(settings, ranks, resume=resume)
-        return
-    settings, resume = place_run(settings, given)
-    launch_ranks(settings, processes=processes, on_gpu=gpus > 0, resume=resume)
+            run_rank(settings, resume, ranks)
+    else:
+        launch_ranks(settings, resume, processes=processes, on_gpu=gpus > 0)
 
 
 def count_gpus(asked: str) -> int:
@@ -82,7 +85,6 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
         folder = _new_folder(settings)
     settings = replace(settings, run=folder)
     if not (folder / "config.json").exists():
-        check_classes(data.open_split(settings), settings)  # before any rank starts
         return settings, False
     restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
     if settings.resume is None and not restarted:
@@ -122,8 +124,9 @@ def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> Tr
     return resumed
 
 
-def launch_ranks(settings: TrainSettings, *, processes: int, on_gpu: bool, resume: bool) -> None:
+def launch_ranks(settings: TrainSettings, resume: bool, *, processes: int, on_gpu: bool) -> None:
     """Run a process a rank under torch elastic, which restarts them all from the last checkpoint when one dies."""
+    check_classes(data.open_split(settings), settings)  # before any rank starts
     for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
     story = Path(str(settings.run)) / ".failure"
@@ -177,7 +180,7 @@ def _rank_process(settings: TrainSettings, on_gpu: bool, resume: bool, story: Pa
         say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
     try:
         with joined(on_gpu=on_gpu) as ranks:
-            run_rank(settings, ranks, resume=resume or restarts > 0)
+            run_rank(settings, resume or restarts > 0, ranks)
     except StoppedError as stopped:
         return str(stopped)
     except TsnError as error:

@@ -37,8 +37,8 @@ class Run:
         if settings.run is None:
             raise SettingsError("a run needs its folder")
         self.settings, self.ranks = settings, ranks
+        self.classes = ranks.agree(lambda: check_classes(data.open_split(settings), settings))
         self.split = data.open_split(settings)
-        self.classes = check_classes(self.split, settings)
         self.folder = RunFolder(settings.run, writes=ranks.is_first)
         self.precision = settings.precision or ("bf16" if ranks.device.type == "cuda" else "fp32")
         self.history: list[Row] = []
@@ -199,7 +199,7 @@ class Run:
         say(f"the run is in {self.folder.path}: curves.png, summary.csv, checkpoints, model.safetensors")
 
 
-def run_rank(settings: TrainSettings, ranks: Ranks, *, resume: bool) -> None:
+def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
     """Train as this rank."""
     if settings.run is None:
         raise SettingsError("a run needs its folder")

@@ -1,10 +1,8 @@
 """Whole trainings on the CPU: what they leave behind, and that they go on exactly where they were killed."""
 
-import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,14 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.train.runs import ROOT, command, history
 from train.checkpoint import LAST, load_checkpoint
 from train.evaluate import evaluate
 from train.launch import train
 from tsn_shared.errors import SettingsError, TsnError
 from tsn_shared.settings import TrainSettings
-
-ROOT = Path(__file__).parents[2]
-CLOCK = {"seconds", "clips_per_second", "data_wait_share"}
 
 
 def run(small: dict[str, Any], given: frozenset[str] = frozenset(), **changed: Any) -> Path:
@@ -28,16 +24,6 @@ def run(small: dict[str, Any], given: frozenset[str] = frozenset(), **changed: A
     train(settings, given)
     assert settings.run is not None
     return settings.run
-
-
-def history(folder: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name not in CLOCK} for row in rows]
-
-
-def command(small: dict[str, Any], *more: str) -> list[str]:
-    flags = {name.replace("_", "-"): str(value) for name, value in small.items()}
-    return [sys.executable, "-m", "cli", "train", *(f"--{name}={value}" for name, value in flags.items()), *more]
 
 
 def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(small: dict[str, Any]) -> None:
@@ -91,23 +77,6 @@ def test_killed_mid_epoch_and_resumed_it_ends_bit_for_bit_as_if_left_alone(
     weights = [load_checkpoint(folder / "checkpoints" / LAST)["model"] for folder in (killed, whole)]
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name])
-
-
-def test_two_ranks_compute_what_one_does(small: dict[str, Any], tmp_path: Path) -> None:
-    small |= {"model": "vgg16", "dropout": 0.0, "num_epochs": 1}
-    alone = history(run(small, run=tmp_path / "alone", batch_size=6))
-    together = subprocess.run(
-        command(small | {"run": tmp_path / "together", "batch_size": 3, "num_processes": 2}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert together.returncode == 0, together.stderr
-    for one, two in zip(alone, history(tmp_path / "together"), strict=True):
-        assert two["step"] == one["step"]
-        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
-        assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-5)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_weights(small: dict[str, Any]) -> None:
