@@ -120,19 +120,29 @@ def stated(context: click.Context) -> frozenset[str]:
 
 
 def read_config_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Take defaults from a TOML file: flags and environment go before it."""
+    """Take defaults from a TOML file, or from a run's config.json: flags and environment go before it."""
     if path is None:
         return
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = _settings_of_run(json.loads(text)) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"--config {path} cannot be read as TOML: {error}") from None
+        raise SettingsError(f"--config {path} cannot be read as {path.suffix[1:].upper()}: {error}") from None
     known = {option.name for option in context.command.params}
     named = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(set(named) - known)
     if unknown:
         raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown)}")
     context.default_map = {**(context.default_map or {}), **named}
+
+
+def _settings_of_run(config: Any) -> dict[str, Any]:
+    """Return what a run's config.json states, less which run it was."""
+    try:
+        settings = config["settings"].items()
+    except (TypeError, KeyError, AttributeError):
+        raise ValueError("it is not the config.json of a run") from None
+    return {name: value for name, value in settings if value is not None and name not in ("run", "resume")}
 
 
 def show_versions(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -204,7 +214,7 @@ def build_splits(annotations: Path, **options: Any) -> None:
     expose_value=False,
     callback=read_config_file,
     metavar="FILE.toml",
-    help="Take settings from a file; flags and environment variables go before it.",
+    help="Take settings from a file, also from a run's config.json; flags and environment variables go before it.",
 )
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -215,7 +225,8 @@ def train(context: click.Context, /, **options: Any) -> None:
         tsn train --gpus 0 --model resnet18 --weights none --input-size 112
         tsn train --resume runs/20260101-120000      go on with a run
 
-    Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE.
+    Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
+    and end with exit code 75.
     """
     from train.launch import train
 
