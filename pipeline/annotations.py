@@ -17,11 +17,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from pipeline.sources import SUFFIXES
 from tsn_shared.errors import DataError
 from tsn_shared.splits import SUBSETS, Subset
-
-SUFFIXES = (".avi", ".mp4", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
-"""Endings of a listed path that are not part of a video's name."""
 
 _TEST_WORDS = ("test", "val", "validation")
 

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from threading import Lock
 from types import TracebackType
 from typing import Self
 
@@ -25,9 +26,9 @@ def say(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-def printable(name: str) -> str:
-    """Return a file name as one line that any terminal shows: line ends, controls, bytes that are no text escaped."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+def printable(text: str) -> str:
+    """Return a file's name with line ends, control characters and bytes that are no text as escapes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -55,6 +56,7 @@ class Progress:
         self._title, self._total, self._unit = title, total, unit
         self._visible = visible
         self._done, self._counters = 0, dict[str, int]()
+        self._lock = Lock()
         self._start = self._spoken = time.monotonic()
         self._bar = (
             tqdm(total=total, desc=title, unit=unit, file=sys.stderr) if visible and sys.stderr.isatty() else None
@@ -70,7 +72,11 @@ class Progress:
             self._bar.close()
 
     def advance(self, items: int = 1, **counters: int) -> None:
-        """Count items as done, and add to the further counters."""
+        """Count items as done, and add to the further counters; from any thread."""
+        with self._lock:
+            self._advance(items, counters)
+
+    def _advance(self, items: int, counters: dict[str, int]) -> None:
         self._done += items
         for name, count in counters.items():
             self._counters[name] = self._counters.get(name, 0) + count

@@ -4,6 +4,7 @@ The command line makes its options from these fields, so a setting cannot be off
 default. Imports nothing heavy: `tsn -h` reads this module.
 """
 
+import re
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_args, get_type_hints
@@ -107,6 +108,10 @@ class DataSettings(Settings):
     split: str = setting("1", "Which split: split1.h5 is 1.", metavar="NAME")
 
 
+MAX_EDGE = 16_384
+"""Pixels of a frame's longer edge, at most."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ExtractSettings(Settings):
     """How videos become frame shards."""
@@ -119,6 +124,20 @@ class ExtractSettings(Settings):
     dask: str | None = setting(None, "Scheduler of a Dask cluster that does the work.", metavar="ADDRESS")
     retry_failed: bool = setting(False, "Try the videos that failed again.")
     overwrite: bool = setting(False, "Delete the shards that are there and start again.")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _ = self.frame_size
+
+    @property
+    def frame_size(self) -> tuple[int, int] | None:
+        """Width and height of a frame in pixels; None: the video's own."""
+        if self.size == "native":
+            return None
+        match = re.fullmatch(r"([1-9]\d{0,4})x([1-9]\d{0,4})", self.size)
+        if match is None or max(int(match[1]), int(match[2])) > MAX_EDGE:
+            raise SettingsError(f"--size {self.size}: it is WxH in pixels up to {MAX_EDGE}, like 340x256, or native")
+        return int(match[1]), int(match[2])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,207 @@
+"""The command extract-frames: a folder of videos to a folder of frame shards, by threads here or by a Dask cluster.
+
+A shard depends on nothing but its slice of the sorted list of videos and the settings. So whatever is interrupted, in
+whatever order and by whomever the shards are made, the files are the same, and a rerun makes those that are missing.
+"""
+
+import errno
+import json
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import as_completed
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import imageio_ffmpeg
+
+from pipeline.make_shard import ShardJob
+from pipeline.shard_workers import Workers, cluster_workers, local_workers
+from pipeline.sources import Found, Source, find_videos
+from pipeline.video import SCALER, FrameSettings
+from tsn_shared.console import Progress, printable, say
+from tsn_shared.errors import DataError, PartialError, SettingsError, TsnError
+from tsn_shared.files import TEMPORARY, locked, write_text
+from tsn_shared.settings import ExtractSettings, flag_of
+from tsn_shared.shards import ShardTables, find_shards, read_tables, shard_name
+
+FAILURES = "failures.jsonl"
+"""List of the videos that failed, one JSON object a line: name, file, reason, shard."""
+
+SHOWN = 20
+"""Failed videos that are printed before they are only counted."""
+
+
+def extract_frames(videos: Path, settings: ExtractSettings) -> None:
+    """Extract the videos below a folder into `settings.out`; what is there and finished is kept.
+
+    PartialError when videos failed, SettingsError when the folder holds another extraction, DataError without videos,
+    TsnError when the disk is full.
+    """
+    found = find_videos(videos)
+    try:
+        with (
+            locked(settings.out, f"{settings.out} is in use by another extraction: wait for it, or set another --out"),
+            _terminable(),
+        ):
+            _extract(found, settings)
+    except OSError as error:
+        hint = "free some space" if error.errno == errno.ENOSPC or "No space left" in str(error) else "mend that"
+        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
+        raise TsnError(
+            f"{settings.out} cannot be written: {reason}: {hint} and run again; finished shards are kept"
+        ) from None
+
+
+def _extract(found: Found, settings: ExtractSettings) -> None:
+    for left_over in settings.out.glob(f"*{TEMPORARY}"):
+        left_over.unlink()  # of a run that was killed: the folder is ours
+    if settings.overwrite:
+        for path in find_shards(settings.out):
+            path.unlink()
+    jobs = plan_shards(found.videos, settings)
+    missing = missing_shards(jobs, settings)
+    _announce(found, jobs, missing, settings)
+    if missing:
+        _make(missing, settings)
+    tables = [(job.path, read_tables(job.path)) for job in jobs]
+    _report(tables, found, settings.out)
+
+
+def plan_shards(videos: tuple[Source, ...], settings: ExtractSettings) -> list[ShardJob]:
+    """Cut the sorted list of videos into slices, one a shard."""
+    each = settings.videos_per_shard
+    stated = {
+        "size": settings.size,
+        "quality": settings.quality,
+        "videos_per_shard": each,
+        "scaler": SCALER,
+        "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
+    }
+    frames = FrameSettings(size=settings.frame_size, quality=settings.quality)
+    return [
+        ShardJob(
+            path=settings.out.absolute() / shard_name(number),
+            videos=videos[start : start + each],
+            frames=frames,
+            settings=stated,
+        )
+        for number, start in enumerate(range(0, len(videos), each))
+    ]
+
+
+def missing_shards(jobs: list[ShardJob], settings: ExtractSettings) -> list[ShardJob]:
+    """Return the jobs that are still to do; SettingsError when the folder holds shards of another extraction."""
+    planned = {job.path.name for job in jobs}
+    beyond = [path.name for path in find_shards(settings.out) if path.name not in planned]
+    if beyond:
+        raise SettingsError(
+            f"{settings.out} holds {len(beyond)} shards more than these videos fill, the first is {beyond[0]}: "
+            "--overwrite starts again, or set another --out"
+        )
+    missing = []
+    for job in jobs:
+        if not job.path.exists():
+            missing.append(job)
+            continue
+        try:
+            tables = read_tables(job.path)
+        except DataError as error:
+            say(f"{error}; it is made again now")
+            missing.append(job)
+            continue
+        _refuse_other(job, tables)
+        if settings.retry_failed and tables.failures:
+            missing.append(replace(job, keep=True))
+    return missing
+
+
+def _refuse_other(job: ShardJob, tables: ShardTables) -> None:
+    """Refuse a shard that was made with other settings or of other videos, with the difference."""
+    way_out = "--overwrite starts again, or set another --out"
+    was, now = tables.settings, job.settings
+    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    if changed:
+        words = ", ".join(f"{_named(name)} was {was.get(name)}, is {now.get(name)}" for name in changed)
+        raise SettingsError(f"{job.path} was extracted with other settings: {words}; {way_out}")
+    there = {*tables.names, *(name for name, _ in tables.failures)}
+    wanted = {video.name for video in job.videos}
+    if there != wanted:
+        new, gone = sorted(wanted - there), sorted(there - wanted)
+        words = " and ".join(
+            f"{len(names)} {word} ({printable(names[0])})" for names, word in ((new, "new"), (gone, "gone")) if names
+        )
+        raise SettingsError(f"{job.path} was extracted from other videos: {words}; {way_out}")
+
+
+def _named(setting: str) -> str:
+    return flag_of(setting) if hasattr(ExtractSettings, setting) else setting
+
+
+def _announce(found: Found, jobs: list[ShardJob], missing: list[ShardJob], settings: ExtractSettings) -> None:
+    if found.passed_over:
+        kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in sorted(found.passed_over.items())[:5])
+        say(f"passed over: {sum(found.passed_over.values())} files that are not named like videos ({kinds})")
+    if not missing:
+        say(f"{settings.out}: nothing to do, all {len(jobs)} shards are there")
+    elif len(missing) < len(jobs):
+        say(f"{settings.out}: {len(jobs) - len(missing)} of {len(jobs)} shards are there")
+
+
+def _make(jobs: list[ShardJob], settings: ExtractSettings) -> None:
+    videos = sum(len(job.videos) for job in jobs)
+    with Progress("extracting", total=videos, unit="video") as progress:
+        workers: Workers = (
+            local_workers(settings.jobs, progress, settings.videos_per_shard)
+            if settings.dask is None
+            else cluster_workers(settings.dask, settings.jobs, progress)
+        )
+        with workers as submit:
+            futures = [submit(job) for job in jobs]
+            for future in as_completed(futures):
+                future.result()
+
+
+def _report(shards: list[tuple[Path, ShardTables]], found: Found, out: Path) -> None:
+    """Say what is there, and end with PartialError when videos failed."""
+    done = sum(len(tables.names) for _, tables in shards)
+    frames = sum(len(tables.crc32) for _, tables in shards)
+    size = sum(path.stat().st_size for path, _ in shards)
+    say(f"{out}: {frames:,} frames of {done:,} videos in {len(shards):,} shards, {size / 1e9:.2f} GB")
+    if noted := [note for _, tables in shards for note in tables.notes if note]:
+        say(f"{len(noted)} videos have a note (tsn info {out} shows them), the first: {printable(noted[0])}")
+    files = {video.name: video.path for video in found.videos}
+    failures = [(name, reason, path.name) for path, tables in shards for name, reason in tables.failures]
+    _write_failures(out / FAILURES, failures, files)
+    if not failures:
+        return
+    for name, reason, _ in failures[:SHOWN]:
+        say(f"  {printable(str(files[name]))}: {printable(reason)}")
+    if len(failures) > SHOWN:
+        say(f"  and {len(failures) - SHOWN} more")
+    raise PartialError(
+        f"{len(failures)} of {len(files)} videos failed, as {out / FAILURES} lists: "
+        "mend them and run again with --retry-failed, or go on without them"
+    )
+
+
+def _write_failures(path: Path, failures: list[tuple[str, str, str]], files: dict[str, Path]) -> None:
+    if not failures:
+        path.unlink(missing_ok=True)
+        return
+    rows: list[dict[str, Any]] = [
+        {"name": name, "file": str(files[name]), "reason": reason, "shard": shard} for name, reason, shard in failures
+    ]
+    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end the work as Ctrl-C does."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
