@@ -48,6 +48,29 @@ class CommaSeparated(click.ParamType[tuple[int, ...]]):
             self.fail(f"{value!r} is not a list of whole numbers like 30,60", param, ctx)
 
 
+class CommaSeparatedNumbers(click.ParamType[tuple[float, ...]]):
+    """Numbers with commas between them."""
+
+    name = "w,w"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        """Parse "1,1.5" to (1.0, 1.5)."""
+        try:
+            return tuple(float(part) for part in str(value).split(","))
+        except ValueError:
+            self.fail(f"{value!r} is not a list of numbers like 1,1.5", param, ctx)
+
+
+class CommaSeparatedPaths(click.ParamType[tuple[Path, ...]]):
+    """Paths with commas between them."""
+
+    name = "a,b"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
+        """Parse "runs/a,runs/b" to its paths."""
+        return tuple(Path(part) for part in str(value).split(",") if part)
+
+
 class Choice(click.Choice[str]):
     """A choice that also understands other names of its values."""
 
@@ -199,21 +222,80 @@ def train(context: click.Context, /, **options: Any) -> None:
     train(TrainSettings(**options), stated(context))
 
 
-@tsn.command()
-@click.argument("checkpoint", type=FOLDER)
-@click.option("--protocol", type=click.Choice(["val"]), default="val", show_default=True, help="How clips are scored.")
-@click.option("--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the checkpoint's.")
-@click.option("--frames", type=FOLDER, help="Folder of frame shards; by default the checkpoint's.")
-@click.option("--splits", type=FOLDER, help="Folder of split files; by default the checkpoint's.")
-@click.option("--split", metavar="NAME", help="Which split; by default the checkpoint's.")
-@click.option("--other-split", is_flag=True, help="Evaluate on a split that the checkpoint was not trained on.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
-def evaluate(checkpoint: Path, as_json: bool, **options: Any) -> None:
-    """Score a CHECKPOINT, or the best one of a run folder, on every test clip once."""
-    from train.evaluate import describe, evaluate
+def _asking(command: Any) -> Any:
+    """Give a command the options of those that run a trained network over clips."""
+    for option in reversed(
+        (
+            click.option(
+                "--protocol",
+                type=click.Choice(["val", "3crop", "10crop"]),
+                default="val",
+                show_default=True,
+                help="val: the middle frame of each segment, centre crop; the others: 25 segments, 3 or 10 crops.",
+            ),
+            click.option(
+                "--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the protocol's."
+            ),
+            click.option(
+                "--gpus", default="auto", show_default=True, metavar="N|auto", help="GPUs to use; 0 is the CPU."
+            ),
+            click.option(
+                "--num-processes",
+                type=click.IntRange(min=1),
+                default=1,
+                show_default=True,
+                help="Processes on the CPU, with --gpus 0.",
+            ),
+        )
+    ):
+        command = option(command)
+    return command
 
-    result = evaluate(checkpoint, **options)
-    click.echo(json.dumps(result) if as_json else describe(result))
+
+def _from_split(command: Any) -> Any:
+    """Give a command the options that say where its clips come from."""
+    for option in reversed(
+        (
+            click.option("--frames", type=FOLDER, help="Folder of frame shards; by default the checkpoint's."),
+            click.option("--splits", type=FOLDER, help="Folder of split files; by default the checkpoint's."),
+            click.option("--split", metavar="NAME", help="Which split; by default the checkpoint's."),
+            click.option("--other-split", is_flag=True, help="Allow a split that the checkpoint was not trained on."),
+        )
+    ):
+        command = option(command)
+    return command
+
+
+@tsn.command()
+@click.argument("checkpoints", type=FOLDER, nargs=-1, metavar="CHECKPOINT...")
+@_asking
+@_from_split
+@click.option("--fuse", type=CommaSeparatedPaths(), help="Average the scores of several runs on the same clips.")
+@click.option("--fuse-weights", type=CommaSeparatedNumbers(), help="Their weights; by default all the same.")
+@click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the files; by default in the run's folder.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def evaluate(
+    checkpoints: tuple[Path, ...], fuse: tuple[Path, ...] | None, fuse_weights: Any, as_json: bool, **options: Any
+) -> None:
+    r"""Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
+
+    \b
+        tsn evaluate runs/a                                the run's own split and segments
+        tsn evaluate runs/a --protocol 10crop              25 frames x 10 crops, as papers report it
+        tsn evaluate runs/s1 runs/s2 runs/s3               the mean over their splits (--split 1,2,3 checks which)
+        tsn evaluate --fuse runs/rgb,runs/flow --fuse-weights 1,1.5
+
+    Prints a table of the classes and the figures; leaves scores.json, predictions.csv, confusion.png and
+    per_class.png in the run's folder, under evaluation/.
+    """
+    if bool(checkpoints) == bool(fuse):
+        raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")
+    if fuse_weights and not fuse:
+        raise click.UsageError("--fuse-weights goes with --fuse")
+    from train.evaluate import run_evaluate
+
+    figures, text = run_evaluate(fuse or checkpoints, fused=bool(fuse), fuse_weights=fuse_weights, **options)
+    click.echo(json.dumps(figures) if as_json else text)
 
 
 @tsn.command("show-batch")

@@ -46,6 +46,31 @@ class Setup:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Node:
+    """A machine of eight GPUs, as its maker describes it."""
+
+    cores: int
+    gpu_link: float
+    node_link: float
+
+
+DGX = Node(cores=112, gpu_link=450e9, node_link=8 * 50e9)
+"""NVIDIA DGX H100 (its user guide): 2 x 56 cores, NVLink 900 GB/s a GPU in both directions together, 8 x 400 Gb/s."""
+
+
+def setup_of(node: Node, *, clips_per_second: float, batch: int, core_ms: float) -> Setup:
+    """Return the setup of GPUs that take so many clips a second each, of which each costs a core so much time."""
+    return Setup(
+        step_seconds=batch / clips_per_second,
+        batch=batch,
+        core_clips=1000 / core_ms,
+        node_cores=node.cores,
+        gpu_link=node.gpu_link,
+        node_link=node.node_link,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class Reach:
     """What `gpus` GPUs reach; `exposed` is the all-reduce's time that the backward pass does not hide."""
 

@@ -1,8 +1,8 @@
-"""The DALI graph: one flat batch of B * S JPEG frames in, pixels out; and the CPU's faster finish.
+"""The DALI graph: one flat batch of F = B * S JPEG frames in, pixels out.
 
-On a GPU everything after the decoder runs there. On the CPU the same graph can run whole (`finish="dali"`), but DALI's
-CPU resize costs ten times torch's for uint8, so by default the graph stops at the decoded crops and `finish_frame` does
-the rest: resize (bilinear, half-pixel centres, no antialiasing), flip, normalise.
+On a GPU everything after the decoder runs there. On the CPU the same graph can run whole, or stop at the decoder and
+leave the rest to `pipeline.finish`, which is faster. One crop a frame is decoded as a region; of several crops the
+frame is decoded once and they are taken from it.
 """
 
 from collections.abc import Callable
@@ -10,60 +10,76 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from nvidia.dali import Pipeline, fn, types
-from torch.nn.functional import interpolate
 
 from tsn_shared.augment import MEAN, STD
 
 Decoder = Literal["cpu", "mixed"]
 Finish = Literal["dali", "torch"]
-FrameBatch = tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int32], npt.NDArray[np.int32], npt.NDArray[np.int32]]
-"""What the source gives for F frames: JPEG data, crop starts (F, 2) as y, x, crop shapes (F, 2) as h, w, flips (F,)."""
+FrameBatch = tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int32], npt.NDArray[np.int32]]
+"""What the source gives for F frames: JPEG data, crops (F, K, 4) as y, x, h, w, flips (F, K)."""
 
 
 def build_graph(
     source: Callable[[], FrameBatch],
     *,
     frames: int,
+    crops: int,
     input_size: int,
     device_id: int | None,
     decoder: Decoder,
     finish: Finish,
     half: bool = False,
+    hardware: float | None = None,
     threads: int,
 ) -> Pipeline:
-    """Build the pipeline over F = `frames` frames a run.
+    """Build the pipeline over F = `frames` frames a run, of K = `crops` crops each.
 
-    With `finish="dali"` its output is (F, H, W, 3), normalised float32 (float16 with `half`), on the GPU `device_id`
-    or, where that is None, on the CPU; with `finish="torch"` it is the F crops as uint8 (h, w, 3), of many sizes.
+    With `finish="dali"` its output is (F, K, H, W, 3), normalised float32 (float16 with `half`), on the GPU
+    `device_id` or, where that is None, on the CPU. With `finish="torch"` it is F pictures, uint8 (h, w, 3): the crop of
+    each frame where there is one, the whole frame where there are several. `hardware` is the share of the JPEGs that
+    the card's own decoder takes from the mixed one, DALI's default where it is None.
     """
     pipe = Pipeline(batch_size=frames, num_threads=threads, device_id=device_id, prefetch_queue_depth=2)
-    inputs = 3 if finish == "torch" else 4
+    used = 3 if finish == "dali" else 2 if crops == 1 else 1
     with pipe:
-        jpeg, start, shape, *flip = fn.external_source(
-            lambda: source()[:inputs],
-            num_outputs=inputs,
-            dtype=[types.UINT8, types.INT32, types.INT32, types.INT32][:inputs],
-            ndim=[1, 1, 1, 0][:inputs],
+        jpeg, *rest = fn.external_source(
+            lambda: source()[:used],
+            num_outputs=used,
+            dtype=[types.UINT8, types.INT32, types.INT32][:used],
+            ndim=[1, 2, 1][:used],
         )
-        picture = fn.decoders.image_slice(
-            jpeg,
-            start,
-            shape,
-            axes=[0, 1],
-            device=decoder,
-            output_type=types.RGB,
-            jpeg_fancy_upsampling=True,  # makes the GPU's chroma upsampling that of libjpeg-turbo
-        )
-        pipe.set_outputs(_finish(picture, flip[0], input_size, device_id, half) if flip else picture)
+        pictures = _decoded(jpeg, rest[0] if crops == 1 else None, decoder, hardware)
+        if finish == "dali":
+            boxes, flips = rest
+            if device_id is not None:
+                pictures = pictures.gpu()
+            parts = [pictures] if crops == 1 else [_cropped(pictures, boxes[crop]) for crop in range(crops)]
+            pictures = fn.stack(*(_finish(part, flips[crop], input_size, half=half) for crop, part in enumerate(parts)))
+        pipe.set_outputs(pictures)
     pipe.build()
     return pipe
 
 
-def _finish(picture: Any, flip: Any, input_size: int, device_id: int | None, half: bool) -> Any:
-    if device_id is not None:
-        picture = picture.gpu()
+def _decoded(jpeg: Any, boxes: Any, decoder: Decoder, hardware: float | None) -> Any:
+    """Decode the only crop of each frame, or the whole frame."""
+    how: dict[str, Any] = {
+        "device": decoder,
+        "output_type": types.RGB,
+        "jpeg_fancy_upsampling": True,  # makes the GPU's chroma upsampling that of libjpeg-turbo
+    }
+    if hardware is not None:
+        how["hw_decoder_load"] = hardware
+    if boxes is None:
+        return fn.decoders.image(jpeg, **how)
+    return fn.decoders.image_slice(jpeg, boxes[0, 0:2], boxes[0, 2:4], axes=[0, 1], **how)
+
+
+def _cropped(pictures: Any, box: Any) -> Any:
+    return fn.slice(pictures, box[0:2], box[2:4], axes=[0, 1])
+
+
+def _finish(picture: Any, flip: Any, input_size: int, *, half: bool) -> Any:
     size = (float(input_size), float(input_size))
     resized = fn.resize(picture, size=size, interp_type=types.INTERP_LINEAR, antialias=False)
     return fn.crop_mirror_normalize(
@@ -74,26 +90,3 @@ def _finish(picture: Any, flip: Any, input_size: int, device_id: int | None, hal
         mean=[255 * mean for mean in MEAN],
         std=[255 * std for std in STD],
     )
-
-
-class CpuFinish:
-    """Resizes, flips and normalises decoded crops into float32, channels last in memory."""
-
-    def __init__(self, input_size: int) -> None:
-        self._size = input_size
-        # one long row of pixels: torch's element-wise loops are fast over rows, slow over 3 channels
-        std = torch.tensor(STD).repeat(input_size)
-        self._scale = 1 / (255 * std)
-        self._shift = -torch.tensor(MEAN).repeat(input_size) / std
-
-    def frame(self, crop: npt.NDArray[np.uint8], *, flip: bool, out: torch.Tensor) -> None:
-        """Write the crop (h, w, 3) to `out`, float32 (H, W, 3)."""
-        size = self._size
-        pixels = torch.from_numpy(crop)[None].permute(0, 3, 1, 2)  # this view keeps interpolate's channels-last path
-        if crop.shape[:2] != (size, size):
-            pixels = interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
-        if flip:
-            pixels = pixels.flip(3)
-        rows = out.view(size, size * 3)
-        rows.copy_(pixels.permute(0, 2, 3, 1).reshape(size, size * 3))
-        torch.addcmul(self._shift, rows, self._scale, out=rows)

@@ -5,21 +5,26 @@ from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from pipeline.graph import CpuFinish, Decoder, Finish, FrameBatch, build_graph
-from pipeline.reader import ClipPlan, FrameReader, View, read_ahead
+from pipeline.finish import CpuFinish
+from pipeline.graph import Decoder, Finish, FrameBatch, build_graph
+from pipeline.reader import CROPS, Ahead, ClipPlan, FrameReader, View, read_ahead
 from pipeline.schedule import Schedule
 from tsn_shared.splits import Split, Subset
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """B clips: `clips` (B, S, 3, H, W) normalised floats, channels last in memory, on the loader's device; the plan."""
+    """B clips of S frames with K crops each, and the plan that chose them.
+
+    `clips` (B, S * K, 3, H, W) are normalised floats, channels last in memory, on the loader's device; crop k of frame
+    s is at s * K + k, so a mean over axis 1 is the mean over frames and crops.
+    """
 
     clips: torch.Tensor
     plan: ClipPlan
@@ -48,44 +53,49 @@ class ClipLoader:
         decoder: Decoder | None = None,
         finish: Finish | None = None,
         half: bool = False,
+        hardware: float | None = None,
         threads: int | None = None,
     ) -> None:
-        """Open the stream; `device` is the CPU by default, `decoder` and `finish` are what is fast there."""
+        """Open the stream; `device` is the CPU by default, the other options are by default what is fast there."""
         on_gpu = device is not None and device.type == "cuda"
-        self._shape = (schedule.batch_size, segments, input_size, input_size, 3)
+        threads = threads or cpu_share()
+        self._crops = CROPS[view]
+        self._shape = (schedule.batch_size, segments * self._crops, input_size, input_size, 3)
+        self._finish = (
+            None
+            if (finish or ("dali" if on_gpu else "torch")) == "dali"
+            else CpuFinish(input_size=input_size, exact=view != "train", threads=threads)
+        )
         self._on_gpu = on_gpu
-        self._finish: Finish = finish or ("dali" if on_gpu else "torch")
-        self._cpu_finish = CpuFinish(input_size)
         self._plans: deque[ClipPlan] = deque()
         self.reader = FrameReader(split, subset, frames)
-        self._ahead = read_ahead(self.reader, schedule, view=view, segments=segments, seed=seed)
+        self._encoded = read_ahead(self.reader, schedule, view=view, segments=segments, seed=seed)
         self._pipe = build_graph(
             self._source,
             frames=schedule.batch_size * segments,
+            crops=self._crops,
             input_size=input_size,
             device_id=(device.index or 0) if device is not None and on_gpu else None,
             decoder=decoder or ("mixed" if on_gpu else "cpu"),
-            finish=self._finish,
+            finish="torch" if self._finish else "dali",
             half=half,
-            threads=threads or cpu_share(),
+            hardware=hardware,
+            threads=threads,
         )
+        # what DALI finishes, it finishes ahead by itself
+        self._batches = Ahead(self._make, depth=1, threads=1, name="tsn-batch") if self._finish else None
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Batch:
-        if self._on_gpu:
-            (output,) = self._pipe.run(torch.cuda.current_stream())
-        else:
-            (output,) = self._pipe.run()
-        plan = self._plans.popleft()
-        flat = from_dlpack(output.as_tensor()) if self._finish == "dali" else self._finished(output, plan)
-        # (B, S, H, W, 3) in memory, seen as (B, S, 3, H, W): channels last without a copy
-        return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
+        return self._make(0) if self._batches is None else next(self._batches)
 
     def close(self) -> None:
-        """End the reader's threads and the pipeline."""
-        self._ahead.close()
+        """End the loader's threads and the pipeline."""
+        for part in (self._batches, self._encoded, self._finish):
+            if part is not None:
+                part.close()
         del self._pipe
 
     def __enter__(self) -> Self:
@@ -97,20 +107,23 @@ class ClipLoader:
         self.close()
 
     def _source(self) -> FrameBatch:
-        encoded = next(self._ahead)
+        encoded = next(self._encoded)
         plan = encoded.plan
         self._plans.append(plan)
         segments = plan.frame_indices.shape[1]
         crops = np.repeat(plan.crops, segments, axis=0).astype(np.int32)
-        flips = np.repeat(plan.flips, segments).astype(np.int32)
-        return encoded.jpegs, np.ascontiguousarray(crops[:, :2]), np.ascontiguousarray(crops[:, 2:]), flips
+        return encoded.jpegs, crops, np.repeat(plan.flips, segments, axis=0).astype(np.int32)
 
-    def _finished(self, output: Any, plan: ClipPlan) -> torch.Tensor:
-        batch, segments = self._shape[:2]
-        flat = torch.empty((batch * segments, *self._shape[2:]))
-        for number in range(batch * segments):
-            self._cpu_finish.frame(output.at(number), flip=bool(plan.flips[number // segments]), out=flat[number])
-        return flat
+    def _make(self, _: int) -> Batch:
+        (output,) = self._pipe.run(torch.cuda.current_stream()) if self._on_gpu else self._pipe.run()
+        plan = self._plans.popleft()
+        if self._finish is None:
+            flat = from_dlpack(output.as_tensor())
+        else:
+            pictures = [output.at(number) for number in range(len(output))]
+            flat = self._finish.batch(pictures, plan, cropped=self._crops == 1)
+        # (B, S * K, H, W, 3) in memory, seen as (B, S * K, 3, H, W): channels last without a copy
+        return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
 
 
 def cpu_share() -> int:

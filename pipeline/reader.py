@@ -10,7 +10,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -22,8 +22,13 @@ from tsn_shared.errors import DataError
 from tsn_shared.shards import Shard
 from tsn_shared.splits import Split, Subset
 
-View = Literal["train", "val"]
-"""How frames and crops are chosen: drawn (train), or the middle frames and the centre crop (val)."""
+View = Literal["train", "val", "3crop", "10crop"]
+"""How frames and crops are chosen: drawn (train), the middle frames and the centre crop (val), or test crops."""
+
+CROPS: dict[View, int] = {"train": 1, "val": 1, "3crop": 3, "10crop": 10}
+"""Crops of each frame, K."""
+
+T = TypeVar("T")
 
 OPEN_SHARDS = 512
 """Shards a rank keeps open; UCF101 has about 209."""
@@ -31,7 +36,10 @@ OPEN_SHARDS = 512
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipPlan:
-    """What B clips show: rows, labels, valid (B,), frame_indices (B, S), crops (B, 4) as y, x, h, w, flips (B,)."""
+    """What B clips show: rows, labels, valid (B,), frame_indices (B, S), and K crops of each of their frames.
+
+    `crops` (B, K, 4) are y, x, h, w in pixels of the stored frame, `flips` (B, K).
+    """
 
     rows: Int64
     labels: Int64
@@ -85,6 +93,12 @@ class FrameReader:
             shard.will_need(numbers)
         return Encoded(plan=plan, jpegs=[shard.read(number) for shard, numbers in wanted for number in numbers])
 
+    def jpeg(self, row: int, frame: int) -> npt.NDArray[np.uint8]:
+        """Return the JPEG of one frame of a clip, given by its number in the video."""
+        shard, video = self._shard(int(self.clips.shard[row])), int(self.clips.video[row])
+        self._check_clip(row, shard, video)
+        return shard.read(int(shard.tables.first_frame[video]) + frame)
+
     def _shard(self, number: int) -> Shard:
         with self._lock:
             shard = self._open.get(number)
@@ -123,47 +137,72 @@ def plan_clips(
     segments: int,
     seed: int,
 ) -> ClipPlan:
-    """Choose frames, crop and flip of each clip: drawn from (seed, epoch, clip) for training, fixed for validation."""
+    """Choose frames, crops and flips of each clip: drawn from (seed, epoch, clip) for training, fixed for the rest."""
+    flips = np.zeros((len(load.rows), CROPS[view]), dtype=np.bool_)
     if view == "train":
         slots = augment.CROP_SLOTS + segments
         draws = clip_draws(seed=seed, epoch=load.epochs, clip=load.rows, slots=slots)
         crops, flips = augment.train_crops(height, width, draws[:, : augment.CROP_SLOTS])
+        crops, flips = crops[:, None], flips[:, None]
         indices = sampling.train_indices(frames, draws[:, augment.CROP_SLOTS :])
-    else:
-        crops, flips = augment.centre_crops(height, width), np.zeros(len(load.rows), dtype=np.bool_)
+    elif view == "val":
+        crops = augment.centre_crops(height, width)[:, None]
         indices = sampling.val_indices(frames, segments)
+    else:
+        if view == "3crop":
+            crops = augment.three_crops(height, width)
+        else:
+            crops, flips = augment.ten_crops(height, width)
+        indices = sampling.uniform_indices(frames, segments)
     return ClipPlan(rows=load.rows, labels=labels, valid=load.valid, frame_indices=indices, crops=crops, flips=flips)
 
 
-class ReadAhead:
-    """Calls `prepare(0)`, `prepare(1)`, ... in threads, up to `depth` ahead, and gives the results in order.
+class Ahead(Generic[T]):
+    """Calls `prepare(0)`, `prepare(1)`, ... in threads, `depth` ahead of what is taken, and gives the results in order.
 
-    An error in a thread is raised where its result is taken.
+    An error in a thread is raised as it is where its result is taken, and by every later call: nothing is passed over.
     """
 
-    def __init__(self, prepare: Callable[[int], Encoded], *, depth: int = 4, threads: int = 2) -> None:
+    def __init__(self, prepare: Callable[[int], T], *, depth: int, threads: int, name: str) -> None:
         self._prepare, self._depth = prepare, depth
-        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="tsn-read")
-        self._ahead: deque[Future[Encoded]] = deque()
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._ahead: deque[Future[T]] = deque()
         self._next = 0
+        self._error: BaseException | None = None
+        self._fill()
 
-    def __iter__(self) -> Iterator[Encoded]:
+    def __iter__(self) -> Iterator[T]:
         return self
 
-    def __next__(self) -> Encoded:
+    def __next__(self) -> T:
+        if self._error is not None:
+            raise self._error
+        future = self._ahead.popleft()
+        self._fill()
+        try:
+            return future.result()
+        except BaseException as error:
+            self._error = error
+            raise
+
+    def close(self) -> None:
+        """End the threads; what was prepared ahead is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def _fill(self) -> None:
         while len(self._ahead) < self._depth:
             self._ahead.append(self._pool.submit(self._prepare, self._next))
             self._next += 1
-        return self._ahead.popleft().result()
-
-    def close(self) -> None:
-        """End the threads; loads that were read ahead are dropped."""
-        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def read_ahead(reader: FrameReader, schedule: Schedule, *, view: View, segments: int, seed: int) -> ReadAhead:
-    """Return the endless stream of a schedule's loads with their data."""
-    return ReadAhead(lambda number: reader.encoded(schedule.load(number), view=view, segments=segments, seed=seed))
+def read_ahead(reader: FrameReader, schedule: Schedule, *, view: View, segments: int, seed: int) -> Ahead[Encoded]:
+    """Return the endless stream of a schedule's loads with their data, read by two threads."""
+    return Ahead(
+        lambda number: reader.encoded(schedule.load(number), view=view, segments=segments, seed=seed),
+        depth=4,
+        threads=2,
+        name="tsn-read",
+    )
 
 
 def _refuse_missing(split: Split, folder: Path) -> None:

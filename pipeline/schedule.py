@@ -68,12 +68,16 @@ class TrainSchedule:
 
 @dataclass(kw_only=True)
 class EvalSchedule:
-    """Every clip once a pass, in order; the last global batch is padded with the last clip, masked."""
+    """Every clip once a pass, in order; the last global batch is padded with the last clip, masked.
+
+    The first pass starts at global batch `first`.
+    """
 
     num_clips: int
     batch_size: int
     rank: int = 0
     world_size: int = 1
+    first: int = 0
 
     @property
     def loads(self) -> int:
@@ -82,7 +86,7 @@ class EvalSchedule:
 
     def load(self, number: int) -> Load:
         """Return clips [rank * B, (rank + 1) * B) of the global batch `number` of its pass."""
-        first = (number % self.loads * self.world_size + self.rank) * self.batch_size
+        first = ((self.first + number) % self.loads * self.world_size + self.rank) * self.batch_size
         places = np.arange(first, first + self.batch_size)
         rows = np.minimum(places, self.num_clips - 1)
         return Load(rows=rows, epochs=np.zeros_like(rows), valid=places < self.num_clips)

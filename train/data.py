@@ -1,15 +1,31 @@
 """The one place where training opens the loader."""
 
+from typing import Any
+
 from pipeline.loader import ClipLoader
+from pipeline.reader import View
 from pipeline.schedule import EvalSchedule, TrainSchedule
 from train.ranks import Ranks
 from tsn_shared.settings import DataSettings
-from tsn_shared.splits import Split, read_split, split_name
+from tsn_shared.shards import read_tables
+from tsn_shared.splits import Split, Subset, read_split, split_name
 
 
 def open_split(data: DataSettings) -> Split:
     """Read the split that the settings name."""
     return read_split(data.splits / split_name(data.split))
+
+
+def frames_facts(split: Split, data: DataSettings) -> dict[str, Any]:
+    """Return how a split's frames were made: `size`, WIDTHxHEIGHT of all or native, and their `quality` if known."""
+    size, quality = "native", None
+    if split.shard_names and (data.frames / split.shard_names[0]).exists():  # its absence is the loader's to refuse
+        tables = read_tables(data.frames / split.shard_names[0])
+        quality = tables.settings.get("quality")
+        sizes = set(zip(tables.width.tolist(), tables.height.tolist(), strict=True))
+        if tables.settings.get("size") != "native" and len(sizes) == 1:
+            size = "{}x{}".format(*sizes.pop())
+    return {"size": size, "quality": quality}
 
 
 def open_train_loader(
@@ -46,18 +62,29 @@ def open_train_loader(
 
 
 def open_val_loader(
-    split: Split, data: DataSettings, ranks: Ranks, *, batch_size: int, segments: int, input_size: int
+    split: Split,
+    data: DataSettings,
+    ranks: Ranks,
+    *,
+    batch_size: int,
+    segments: int,
+    input_size: int,
+    subset: Subset = "test",
+    view: View = "val",
 ) -> tuple[ClipLoader, int]:
-    """Open the endless validation stream of this rank; also return how many batches make a pass over the test clips."""
+    """Open the endless stream of this rank over a subset's clips in order; also return how many batches make a pass.
+
+    Views: val (middle frames, centre crop), 3crop and 10crop (the test protocols, usually of 25 segments).
+    """
     schedule = EvalSchedule(
-        num_clips=len(split.test), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size
+        num_clips=len(split.subset(subset)), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size
     )
     loader = ClipLoader(
         split=split,
-        subset="test",
+        subset=subset,
         frames=data.frames,
         schedule=schedule,
-        view="val",
+        view=view,
         segments=segments,
         input_size=input_size,
         device=ranks.device,

@@ -1,101 +1,226 @@
-"""Evaluation of a checkpoint on the test clips of a split, under a named protocol."""
+"""Evaluation of runs on the test clips of their splits: figures, tables, pictures; also of several runs together."""
 
-from dataclasses import replace
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import train.data as data
-from train.checkpoint import find_checkpoint, load_checkpoint
-from train.evaluation import score_clips, scores_of
-from train.model import build_model, channels_last
-from train.ranks import Ranks
+from train.evaluation import TOP, confusion, per_class, scores_of
+from train.pictures import draw_confusion, draw_per_class
+from train.scoring import Pass, Scored, choose_segments, score
+from train.trained import load_trained, settings_for
+from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
-from tsn_shared.settings import TrainSettings, from_plain
+from tsn_shared.files import write_text
 
-PROTOCOLS = ("val",)
-"""val: S segments, their middle frames, the centre crop: what training computes after every epoch."""
+FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
 
 
-def evaluate(
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """A pass over the test clips of a split: the figures with what they were computed from, and each clip's logits."""
+
+    figures: dict[str, Any]
+    scored: Scored
+    classes: tuple[str, ...]
+    folder: Path
+    words: str
+
+
+def evaluate(checkpoint: Path, **options: Any) -> dict[str, Any]:
+    """Score a checkpoint, or the best of a run, on every test clip once; return the figures as fractions from 0 to 1.
+
+    Options and errors are those of `evaluate_run`.
+    """
+    return evaluate_run(checkpoint, **options).figures
+
+
+def evaluate_run(
     checkpoint: Path,
     *,
-    protocol: str,
+    protocol: str = "val",
     num_segments: int | None = None,
     frames: Path | None = None,
     splits: Path | None = None,
     split: str | None = None,
     other_split: bool = False,
-) -> dict[str, Any]:
-    """Score a checkpoint, or the best of a run, and return the figures with what they were computed from.
+    gpus: str = "auto",
+    num_processes: int = 1,
+) -> Evaluation:
+    """Score a checkpoint, or the best of a run, on every test clip once.
 
-    Data and segments are the checkpoint's unless stated. Another split than it was trained on is refused unless
+    Data are the checkpoint's unless stated. Another split than it was trained on is refused (SettingsError) unless
     `other_split`: its test clips were training clips.
     """
-    if protocol not in PROTOCOLS:
-        raise SettingsError(f"--protocol {protocol}: it must be one of {', '.join(PROTOCOLS)}")
-    path = find_checkpoint(checkpoint)
-    state = load_checkpoint(path)
-    settings: TrainSettings = from_plain(TrainSettings, state["settings"])
-    if split is not None and split != settings.split and not other_split:
-        raise SettingsError(
-            f"{path} was trained on split {settings.split}: test clips of split {split} were among its training clips; "
-            "evaluate it on its own, or say --other-split"
-        )
-    settings = replace(
-        settings,
-        frames=frames or settings.frames,
-        splits=splits or settings.splits,
-        split=split or settings.split,
-        use_tsn=settings.use_tsn or num_segments is not None,
-        num_segments=num_segments or settings.num_segments,
+    trained = load_trained(checkpoint)
+    segments = choose_segments(trained, protocol, num_segments)
+    data = settings_for(trained, frames=frames, splits=splits, split=split, other_split=other_split)
+    wanted = Pass(
+        checkpoint=trained.path,
+        data=data,
+        subset="test",
+        protocol=protocol,
+        segments=segments,
+        other_split=other_split,
     )
-    scores = _score(state, settings)
-    return {
-        "checkpoint": str(path),
-        "epoch": state["history"][-1]["epoch"] if state["history"] else None,
+    scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
+    stated = {
+        "checkpoint": str(trained.path),
+        "epoch": trained.epoch,
         "protocol": protocol,
-        "split": settings.split,
-        "num_segments": settings.segments,
-        **scores,
+        "num_segments": segments,
+        "split": data.split,
+        "trained_on_split": trained.settings.split,
     }
-
-
-def _score(state: dict[str, Any], settings: TrainSettings) -> dict[str, float]:
-    opened = data.open_split(settings)
-    if list(opened.classes) != state["classes"][: len(opened.classes)]:
-        raise SettingsError(f"{opened.path} has other classes than the checkpoint: evaluate it on its own split")
-    if not len(opened.test):
-        raise SettingsError(f"{opened.path} has no test clips")
-    device = torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-    model = build_model(settings.model, num_classes=len(state["classes"]), dropout=settings.dropout)
-    model.load_state_dict(state["model"])
-    ranks = Ranks(device=device)
-    loader, loads = data.open_val_loader(
-        opened,
-        settings,
-        ranks,
-        batch_size=settings.batch_size,
-        segments=settings.segments,
-        input_size=settings.input_size,
+    return Evaluation(
+        figures=stated | _figures(scored, trained.classes),
+        scored=scored,
+        classes=trained.classes,
+        folder=trained.run / "evaluation" / f"split{data.split}-{protocol}-{segments}",
+        words=wanted.words,
     )
-    with loader:
-        logits, labels = score_clips(
-            channels_last(model).to(device),
-            loader,
-            loads=loads,
-            clips=len(opened.test),
-            ranks=ranks,
-            precision=settings.precision or ("bf16" if device.type == "cuda" else "fp32"),
+
+
+def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> Evaluation:
+    """Average the class probabilities of several runs on the same clips, weighted (by default all the same).
+
+    As two-stream networks are fused: Simonyan and Zisserman, NIPS 2014. SettingsError where the clips differ.
+    """
+    first = evaluations[0]
+    weights = weights or [1.0] * len(evaluations)
+    if len(weights) != len(evaluations) or not all(weight > 0 for weight in weights):
+        raise SettingsError(f"--fuse-weights: {len(evaluations)} numbers above 0 are needed, one a run")
+    for other in evaluations[1:]:
+        if (other.scored.names, other.classes) != (first.scored.names, first.classes):
+            raise SettingsError(
+                f"{other.figures['checkpoint']} was scored on other clips or classes than "
+                f"{first.figures['checkpoint']}: runs on the same split can be fused"
+            )
+    shares = torch.tensor(weights, dtype=torch.float64) / sum(weights)
+    probabilities = torch.stack([each.scored.values.double().softmax(dim=1) for each in evaluations])
+    mixed = (shares[:, None, None] * probabilities).sum(dim=0)
+    scored = Scored(values=mixed.log().float(), labels=first.scored.labels, names=first.scored.names)
+    stated = {
+        "checkpoint": [each.figures["checkpoint"] for each in evaluations],
+        "weights": list(weights),
+        **{name: first.figures[name] for name in ("protocol", "num_segments", "split", "trained_on_split")},
+    }
+    return Evaluation(
+        figures=stated | _figures(scored, first.classes),
+        scored=scored,
+        classes=first.classes,
+        folder=first.folder.with_name(f"fused-{first.folder.name}"),
+        words=f"{len(evaluations)} runs fused, {first.words}",
+    )
+
+
+def mean_over_splits(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Return the mean of the figures over runs on different splits, as papers report it, and the runs' own."""
+    splits = [each.figures["split"] for each in evaluations]
+    if len(set(splits)) < len(splits):
+        raise SettingsError(
+            f"these runs are of splits {', '.join(splits)}: a mean over splits takes one run of each; "
+            "tsn compare shows runs of one split side by side"
         )
-    return scores_of(logits, labels).plain()
+    stated = {name: evaluations[0].figures[name] for name in ("protocol", "num_segments")}
+    mean = {name: sum(each.figures[name] for each in evaluations) / len(evaluations) for name in FIGURES}
+    clips = sum(each.figures["clips"] for each in evaluations)
+    return stated | {"splits": splits, "clips": clips, "mean": mean, "runs": [each.figures for each in evaluations]}
 
 
-def describe(result: dict[str, Any]) -> str:
-    """Return the figures as a line for a person."""
+def run_evaluate(
+    checkpoints: Sequence[Path],
+    *,
+    fuse_weights: Sequence[float] | None,
+    fused: bool,
+    split: str | None,
+    out: Path | None,
+    **options: Any,
+) -> tuple[dict[str, Any], str]:
+    """Evaluate the runs as the command line asks; write their files; return the figures and a text of them."""
+    names = split.split(",") if split is not None else [None] * len(checkpoints)
+    if fused and len(names) == 1:
+        names *= len(checkpoints)
+    if len(names) != len(checkpoints):
+        raise SettingsError(f"--split {split}: {len(checkpoints)} runs need as many names of splits, or none")
+    each = [
+        evaluate_run(checkpoint, split=name, **options) for checkpoint, name in zip(checkpoints, names, strict=True)
+    ]
+    if fused:
+        each = [fuse(each, fuse_weights)]
+    result = each[0].figures if len(each) == 1 else mean_over_splits(each)
+    for evaluation in each:
+        folder = out or evaluation.folder
+        write_files(evaluation, folder / evaluation.folder.name if out and len(each) > 1 else folder)
+    if len(each) == 1:
+        return result, f"{table(result)}\n\n{headline(each[0])}"
+    lines = [headline(evaluation) for evaluation in each]
+    mean = f"mean over splits {', '.join(result['splits'])}, {each[0].words}, {result['clips']} clips in all"
+    return result, "\n".join([*lines, f"{mean}: {_percent(result['mean'])}"])
+
+
+def write_files(evaluation: Evaluation, folder: Path) -> None:
+    """Write scores.json, predictions.csv, confusion.png and per_class.png into a folder."""
+    figures, scored = evaluation.figures, evaluation.scored
+    title = headline(evaluation)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "scores.json", json.dumps(figures, indent=2) + "\n")
+        write_text(folder / "predictions.csv", predictions_csv(scored, evaluation.classes))
+        draw_confusion(confusion(scored.values, scored.labels), evaluation.classes, folder / "confusion.png", title)
+        draw_per_class(per_class(scored.values, scored.labels, evaluation.classes), folder / "per_class.png", title)
+    except OSError as error:
+        raise SettingsError(f"{folder} cannot be written: {error.strerror}; name another folder with --out") from None
+    say(f"scores.json, predictions.csv, confusion.png, per_class.png: {folder}")
+
+
+def predictions_csv(scored: Scored, classes: Sequence[str]) -> str:
+    """Return a line a clip: its name and label, then its best five classes with their probabilities."""
+    best = scored.values.double().softmax(dim=1).topk(min(TOP, len(classes)), dim=1)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    ranks = range(1, best.indices.shape[1] + 1)
+    writer.writerow(["clip", "label", *(f"{column}{rank}" for rank in ranks for column in ("class", "score"))])
+    for name, label, rows, values in zip(
+        scored.names, scored.labels.tolist(), best.indices.tolist(), best.values.tolist(), strict=True
+    ):
+        answer = (part for row, value in zip(rows, values, strict=True) for part in (classes[row], f"{value:.6f}"))
+        writer.writerow([name, classes[label], *answer])
+    return file.getvalue()
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return the figures as a line for a person, with the split, the protocol and the number of clips."""
+    figures = evaluation.figures
+    split, own = figures["split"], figures["trained_on_split"]
+    where = f"split {split}" if split == own else f"split {split} (trained on split {own})"
+    return f"{where}, {evaluation.words}, {figures['clips']} clips: {_percent(figures)}"
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return a line a class, in percent, with the class that its clips were most often taken for."""
+    rows = figures["per_class"]
+    width = max(len(row["name"]) for row in rows)
+    lines = [f"{'class':{width}}  clips   top-1   top-5  most often taken for"]
+    for row in rows:
+        wrong = f"{row['taken_for']} ({row['times']})" if row["taken_for"] else ""
+        line = f"{row['name']:{width}}  {row['clips']:5}  {row['top1']:6.1%}  {row['top5']:6.1%}  {wrong}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _figures(scored: Scored, classes: tuple[str, ...]) -> dict[str, Any]:
+    rows = per_class(scored.values, scored.labels, classes)
+    return scores_of(scored.values, scored.labels).plain() | {"per_class": [asdict(row) for row in rows]}
+
+
+def _percent(figures: dict[str, Any]) -> str:
     return (
-        f"split {result['split']}, {result['protocol']} ({result['num_segments']} segments), {result['clips']} clips: "
-        f"top-1 {result['top1']:.2%}, top-5 {result['top5']:.2%}, "
-        f"mean class accuracy {result['mean_class_accuracy']:.2%}, loss {result['loss']:.4f}"
+        f"top-1 {figures['top1']:.2%}, top-5 {figures['top5']:.2%}, "
+        f"mean class accuracy {figures['mean_class_accuracy']:.2%}, loss {figures['loss']:.4f}"
     )

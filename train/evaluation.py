@@ -1,6 +1,6 @@
 """Scoring: logits of every clip exactly once on any number of ranks, and the figures that follow from them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 
@@ -13,6 +13,9 @@ from train.ranks import Ranks
 from tsn_shared.errors import DataError
 
 TOP = 5
+
+CHUNK = {"cpu": 25, "cuda": 250}
+"""Frames that go through the network at once in evaluation: VGG16 at 224 pixels takes about 30 MB a frame in fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,22 +49,31 @@ def score_clips(
     Both lie on the CPU in the order of the split; the padding is dropped.
     """
     model.eval()
-    parts = []
+    parts, plans = [], []
     for _ in range(loads):
         batch = next(batches)
-        with autocast(precision, ranks.device):
-            logits = model(batch.clips).float()
-        # a row of numbers a clip: logits, then row, label and mask, exact in float64
-        plan = torch.stack(
-            [torch.from_numpy(column).double() for column in (batch.plan.rows, batch.plan.labels, batch.plan.valid)], 1
-        )
-        parts.append(torch.cat([logits.double(), plan.to(logits.device)], dim=1))
-    gathered = ranks.gather(torch.cat(parts)).cpu()
-    gathered = gathered[gathered[:, -1] == 1]
-    gathered = gathered[gathered[:, -3].argsort()]
-    if not torch.equal(gathered[:, -3], torch.arange(clips, dtype=torch.float64)):
-        raise DataError(f"{len(gathered)} of {clips} clips were scored: each must be scored once")
-    return gathered[:, :-3].float(), gathered[:, -2].long()
+        parts.append(consensus(model, batch.clips, precision=precision))
+        columns = (batch.plan.rows, batch.plan.labels, batch.plan.valid)
+        plans.append(torch.stack([torch.from_numpy(column).long() for column in columns], dim=1))
+    logits = ranks.gather(torch.cat(parts)).cpu()
+    rows, labels, valid = ranks.gather(torch.cat(plans).to(ranks.device)).cpu().unbind(1)
+    kept = valid.nonzero().flatten()
+    kept = kept[rows[kept].argsort()]
+    if not torch.equal(rows[kept], torch.arange(clips)):
+        raise DataError(f"{len(kept)} of {clips} clips were scored: each must be scored once")
+    return logits[kept], labels[kept]
+
+
+def consensus(model: nn.Module, clips: Tensor, *, precision: str) -> Tensor:
+    """Return the mean of the frames' logits, (B, C) float32, of clips (B, F, 3, H, W): F segments, or segments x crops.
+
+    The frames go through the network a few at a time, so the memory it takes does not grow with F.
+    """
+    chunk = CHUNK[clips.device.type]
+    with autocast(precision, clips.device):
+        frames = clips.flatten(0, 1).unsqueeze(1)  # a frame as a clip of one segment: its consensus is its own logits
+        logits = torch.cat([model(part).float() for part in torch.split(frames, chunk)])
+    return logits.view(*clips.shape[:2], -1).mean(dim=1)
 
 
 def scores_of(logits: Tensor, labels: Tensor) -> Scores:
@@ -77,3 +89,44 @@ def scores_of(logits: Tensor, labels: Tensor) -> Scores:
         top5=float(hits.any(dim=1).double().mean()),
         mean_class_accuracy=float(torch.stack(per_class).mean()),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassScore:
+    """How the clips of one class fared; `taken_for` is the class most often given in error, None without errors."""
+
+    name: str
+    clips: int
+    top1: float
+    top5: float
+    taken_for: str | None
+    times: int
+
+
+def per_class(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> list[ClassScore]:
+    """Return a row for each class that has clips, in the order of the labels."""
+    ranked = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    rows = []
+    for label in torch.unique(labels).tolist():
+        mine = ranked[labels == label]
+        given = torch.bincount(mine[:, 0], minlength=len(classes))
+        right = int(given[label])
+        given[label] = 0
+        times, wrong = given.max(dim=0)
+        rows.append(
+            ClassScore(
+                name=classes[label],
+                clips=len(mine),
+                top1=right / len(mine),
+                top5=float((mine == label).any(dim=1).double().mean()),
+                taken_for=classes[int(wrong)] if times else None,
+                times=int(times),
+            )
+        )
+    return rows
+
+
+def confusion(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count how often clips of class i (row) were taken for class j (column): (C, C), int64."""
+    classes = logits.shape[1]
+    return torch.bincount(labels * classes + logits.argmax(dim=1), minlength=classes**2).view(classes, classes)

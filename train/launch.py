@@ -2,9 +2,12 @@
 
 import logging
 import os
+import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -39,11 +42,11 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
 
 
 def count_gpus(asked: str) -> int:
-    """Return on how many GPUs to train, 0 for the CPU."""
+    """Return on how many GPUs to run, 0 for the CPU."""
     visible = torch.cuda.device_count()
     if asked == "auto":
         if visible == 0:
-            say("0 GPUs are visible: training on the CPU")
+            say("0 GPUs are visible: running on the CPU")
         return visible
     if not asked.isdecimal():
         raise SettingsError(f"--gpus {asked}: it takes a number of GPUs, or auto")
@@ -114,6 +117,38 @@ def launch_ranks(settings: TrainSettings, *, processes: int, on_gpu: bool, resum
         raise _failure(error, story) from None
     finally:
         story.unlink(missing_ok=True)
+
+
+def run_processes(work: Callable[..., Any], *args: Any, processes: int) -> Any:
+    """Run `work(*args)` once as each of `processes` ranks on this machine; return what the first of them returned."""
+    launch = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=processes,
+        run_id=f"tsn-{os.getpid()}",
+        rdzv_backend="c10d",
+        rdzv_endpoint="localhost:0",
+        max_restarts=0,
+        monitor_interval=0.2,
+        start_method="spawn",
+        local_addr="localhost",
+    )
+    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
+    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
+        story = Path(folder) / "failure"
+        try:
+            return elastic_launch(launch, _work_process)(work, args, story)[0]
+        except ChildFailedError as error:
+            raise _failure(error, story) from None
+
+
+def _work_process(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> Any:
+    try:
+        return work(*args)
+    except TsnError as error:
+        story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
+        raise SystemExit(1) from None
 
 
 def _rank_process(settings: TrainSettings, on_gpu: bool, resume: bool, story: Path) -> None:

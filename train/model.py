@@ -55,6 +55,12 @@ IMAGENET: dict[str, Callable[[], Any]] = {
 }
 
 
+def without_last_layer(model: TSN, name: str) -> TSN:
+    """Make a network end, in place, in what its last layer reads: VGG's fc7 after ReLU, ResNet's pooled maps."""
+    model.backbone.set_submodule(LAST_LAYERS[name], nn.Identity())
+    return model
+
+
 def count_parameters(model: nn.Module) -> int:
     """Return how many numbers training adapts."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)

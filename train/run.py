@@ -16,6 +16,7 @@ from train.model import build_model, channels_last, count_parameters
 from train.ranks import Ranks, joined
 from train.report import draw_curves, verdict
 from train.run_folder import Row, RunFolder, held
+from train.trained import facts
 from train.trainer import Trainer
 from train.versions import versions
 from train.weights import load_weights
@@ -37,6 +38,7 @@ class Run:
         self.settings, self.ranks = settings, ranks
         self.split = data.open_split(settings)
         self.classes = check_classes(self.split, settings)
+        self.frames, self.train_sha256 = data.frames_facts(self.split, settings), self.split.train_sha256()
         self.folder = RunFolder(settings.run, writes=ranks.is_first)
         self.precision = settings.precision or ("bf16" if ranks.device.type == "cuda" else "fp32")
         torch.manual_seed(settings.seed)
@@ -81,7 +83,7 @@ class Run:
 
     def _open_loaders(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
         settings = self.settings
-        shape: dict[str, int] = {
+        shape: dict[str, Any] = {
             "batch_size": settings.batch_size,
             "segments": settings.segments,
             "input_size": settings.input_size,
@@ -127,14 +129,18 @@ class Run:
     def _save(self, *, best: bool) -> None:
         if not self.ranks.is_first:
             return
-        state = self.trainer.state() | {
+        save_checkpoint(self.folder.checkpoints, self._state(), best=best)
+        self.folder.write_history(self.history)
+
+    def _state(self) -> dict[str, Any]:
+        return self.trainer.state() | {
             "settings": self.settings.plain(),
             "classes": list(self.classes),
             "split": self.settings.split,
+            "frames": self.frames,
+            "train_sha256": self.train_sha256,
             "history": self.history,
         }
-        save_checkpoint(self.folder.checkpoints, state, best=best)
-        self.folder.write_history(self.history)
 
     def _report(self, row: Row, writer: Any) -> None:
         if writer is None:
@@ -163,10 +169,10 @@ class Run:
         if not self.ranks.is_first or not self.history:
             return
         best = self.folder.checkpoints / BEST
-        weights = load_checkpoint(best)["model"] if best.exists() else self.trainer.model.state_dict()
-        kept = {"model": self.settings.model, "classes": "\n".join(self.classes)}
+        state = load_checkpoint(best) if best.exists() else self._state()
         with replacing(self.folder.path / "model.safetensors") as temporary:
-            save_file({name: value.contiguous() for name, value in weights.items()}, temporary, metadata=kept)
+            weights = {name: value.contiguous() for name, value in state["model"].items()}
+            save_file(weights, temporary, metadata=facts(state))
             temporary.chmod(0o644)  # safetensors makes it for its owner alone
         seconds = sum(row["seconds"] for row in self.history)
         rate = sum(row["clips_per_second"] * row["seconds"] for row in self.history) / seconds

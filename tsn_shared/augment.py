@@ -54,3 +54,29 @@ def centre_crops(height: npt.ArrayLike, width: npt.ArrayLike) -> Int64:
     edge = np.maximum((np.minimum(height, width) * CENTRE).astype(np.int64), 1)
     y, x = np.rint((height - edge) / 2).astype(np.int64), np.rint((width - edge) / 2).astype(np.int64)
     return np.stack([y, x, edge, edge], axis=1)
+
+
+def three_crops(height: npt.ArrayLike, width: npt.ArrayLike) -> Int64:
+    """Return the 3-crop test's crops of each clip, (B, 3, 4): squares of the full height, left, middle and right.
+
+    Of a frame that is taller than wide they are squares of the full width, from top to bottom.
+    """
+    height, width = np.asarray(height, dtype=np.int64), np.asarray(width, dtype=np.int64)
+    edge = np.minimum(height, width)
+    crops = [np.stack([(height - edge) * k // 2, (width - edge) * k // 2, edge, edge], axis=1) for k in range(3)]
+    return np.stack(crops, axis=1)
+
+
+def ten_crops(height: npt.ArrayLike, width: npt.ArrayLike) -> tuple[Int64, npt.NDArray[np.bool_]]:
+    """Return the 10-crop test's crops of each clip, (B, 10, 4), and their flips, (B, 10).
+
+    The crops have the validation crop's size: centre (by floor division), top left, top right, bottom left, bottom
+    right; then the same five flipped.
+    """
+    height, width = np.asarray(height, dtype=np.int64), np.asarray(width, dtype=np.int64)
+    edge = np.maximum((np.minimum(height, width) * CENTRE).astype(np.int64), 1)
+    down, right, zero = height - edge, width - edge, np.zeros_like(edge)
+    places = [(down // 2, right // 2), (zero, zero), (zero, right), (down, zero), (down, right)]
+    five = np.stack([np.stack([y, x, edge, edge], axis=1) for y, x in places], axis=1)
+    flips = np.broadcast_to(np.arange(10) >= 5, (len(edge), 10))
+    return np.concatenate([five, five], axis=1), flips

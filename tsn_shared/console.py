@@ -26,9 +26,9 @@ def say(text: str) -> None:
     tqdm.write(text, file=sys.stderr)
 
 
-def printable(text: str) -> str:
-    """Return a file's name with line ends, control characters and bytes that are no text as escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def printable(name: str) -> str:
+    """Return a file name as one line that any terminal shows: line ends, controls, bytes that are no text escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -36,7 +36,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     cells = [[printable(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
     columns = list(zip(headers, *cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [bool(rows) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
+    right = [any(column[1:]) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
     rule = ["-" * (width - to_right) + ":" * to_right for width, to_right in zip(widths, right, strict=True)]
 
     def line(row: Sequence[str]) -> str:

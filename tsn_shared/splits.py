@@ -10,6 +10,7 @@
 /class. Names are read on demand, so a split of millions of clips opens in its five number columns.
 """
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -69,6 +70,11 @@ class Split:
                 return hdf5.decode_names(column[rows])
             ordered, inverse = np.unique(rows, return_inverse=True)  # HDF5 wants rising row numbers
             return hdf5.decode_names(column[ordered][inverse]) if len(ordered) else ()
+
+    def train_sha256(self) -> str:
+        """Return a digest of the training clips' names in order: what a network has seen."""
+        names = self.names("train", slice(None))
+        return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def write_split(

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_shared.augment import CROP_SLOTS, MEAN, STD, centre_crops, train_crops
+from tsn_shared.augment import CROP_SLOTS, MEAN, STD, centre_crops, ten_crops, three_crops, train_crops
 from tsn_shared.draws import clip_draws
 
 SIZES = st.lists(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), min_size=1, max_size=8)
@@ -78,6 +78,37 @@ def test_centre_crops_are_central_squares(sizes: list[tuple[int, int]]) -> None:
 
 def test_centre_crop_of_a_stored_frame_is_the_published_one() -> None:
     assert centre_crops([256], [340]).tolist() == [[16, 58, 224, 224]]
+
+
+def test_ten_crops_of_a_stored_frame_are_centre_corners_and_their_flips() -> None:
+    crops, flips = ten_crops([256], [340])
+    five = [[16, 58, 224, 224], [0, 0, 224, 224], [0, 116, 224, 224], [32, 0, 224, 224], [32, 116, 224, 224]]
+    assert crops.tolist() == [five + five]
+    assert flips.tolist() == [[False] * 5 + [True] * 5]
+
+
+def test_the_centre_of_ten_crops_goes_by_floor_division_where_validation_rounds() -> None:
+    assert ten_crops([4], [7])[0][0, 0].tolist() == [0, 2, 3, 3]
+    assert centre_crops([4], [7]).tolist() == [[0, 2, 3, 3]]
+    assert ten_crops([11], [12])[0][0, 0].tolist() == [1, 1, 9, 9]
+    assert centre_crops([11], [12]).tolist() == [[1, 2, 9, 9]]
+
+
+def test_three_crops_are_left_middle_and_right_at_full_height() -> None:
+    assert three_crops([256], [340]).tolist() == [[[0, 0, 256, 256], [0, 42, 256, 256], [0, 84, 256, 256]]]
+    assert three_crops([340], [256]).tolist() == [[[0, 0, 256, 256], [42, 0, 256, 256], [84, 0, 256, 256]]]
+
+
+@given(SIZES)
+def test_test_crops_lie_within_the_frame(sizes: list[tuple[int, int]]) -> None:
+    heights, widths = (np.array(side) for side in zip(*sizes, strict=True))
+    for crops in (three_crops(heights, widths), ten_crops(heights, widths)[0]):
+        y, x, h, w = np.moveaxis(crops, 2, 0)
+        assert (crops[..., :2] >= 0).all()
+        assert (h >= 1).all()
+        assert (w == h).all()
+        assert (y + h <= heights[:, None]).all()
+        assert (x + w <= widths[:, None]).all()
 
 
 def test_normalisation_is_that_of_imagenet() -> None:

@@ -1,0 +1,180 @@
+"""`tsn show-batch`: the very clips that the network sees at a step, as a picture for a person or as arrays."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from pipeline.loader import Batch, ClipLoader
+from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
+from tsn_shared.augment import MEAN, STD
+from tsn_shared.console import say
+from tsn_shared.errors import SettingsError
+from tsn_shared.files import replacing
+from tsn_shared.settings import DataSettings, LoaderSettings
+from tsn_shared.splits import Split, Subset, read_split, split_name
+
+GAP, LINE, TEXT = 6, 20, 14
+"""Pixels between pictures, of a line of text, and of its letters."""
+
+SMALLEST = 112
+"""Pixels that a picture has at least."""
+
+
+def show_batch(
+    *,
+    data: DataSettings,
+    loader: LoaderSettings,
+    subset: Subset,
+    epoch: int,
+    step: int,
+    rank: int,
+    world_size: int,
+    device: Literal["cpu", "gpu"],
+    out: Path,
+) -> None:
+    """Write the batch of a rank at a step of an epoch to `out`, a .png or .npz file.
+
+    The training step is counted from the epoch's first; of the test clips, which are the same in every epoch, padding
+    is left out. SettingsError for another kind of file, or where there is no such rank, step or device.
+    """
+    if out.suffix not in (".png", ".npz"):
+        raise SettingsError(f"--out {out}: it must end in .png or .npz")
+    if rank >= world_size:
+        raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
+    if device == "gpu" and not torch.cuda.is_available():
+        raise SettingsError("--device gpu: 0 GPUs are visible; use --device cpu")
+    split = read_split(data.splits / split_name(data.split))
+    schedule = _schedule(split, loader, subset, epoch, step, rank, world_size)
+    with ClipLoader(
+        split=split,
+        subset=subset,
+        frames=data.frames,
+        schedule=schedule,
+        view="train" if subset == "train" else "val",
+        segments=loader.num_segments,
+        input_size=loader.input_size,
+        seed=loader.seed,
+        device=torch.device("cuda", 0) if device == "gpu" else None,
+    ) as stream:
+        batch = next(stream)
+        names = split.names(subset, batch.plan.rows)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if out.suffix == ".npz":
+            _write_arrays(out, batch, names)
+        else:
+            when = f"epoch {epoch}, " if subset == "train" else ""
+            title = f"{split.path.stem}, {subset}, {when}step {step}, rank {rank} of {world_size}, seed {loader.seed}"
+            _write_picture(out, title, batch, names, stream, split.classes)
+    say(f"{int(batch.plan.valid.sum())} clips of {loader.num_segments} frames: {out}")
+
+
+def _schedule(
+    split: Split, loader: LoaderSettings, subset: Subset, epoch: int, step: int, rank: int, world_size: int
+) -> Schedule:
+    """Return a schedule that starts at the step."""
+    clips, per_step = len(split.subset(subset)), loader.batch_size * world_size
+    if subset == "train":
+        check_batch(num_clips=clips, clips_per_step=per_step, split=str(split.path))
+        first = first_step(epoch, num_clips=clips, clips_per_step=per_step)
+        steps = first_step(epoch + 1, num_clips=clips, clips_per_step=per_step) - first
+    else:
+        first, steps = 0, -(-clips // per_step)
+    if step >= steps:
+        raise SettingsError(f"--step {step}: the {clips} {subset} clips of {split.path} make {steps} steps, from 0")
+    start = (first + step) * per_step
+    if subset == "train":
+        return TrainSchedule(
+            num_clips=clips,
+            batch_size=loader.batch_size,
+            seed=loader.seed,
+            rank=rank,
+            world_size=world_size,
+            start=start,
+        )
+    return EvalSchedule(num_clips=clips, batch_size=loader.batch_size, rank=rank, world_size=world_size, first=step)
+
+
+def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:
+    plan, valid = batch.plan, batch.plan.valid
+    with replacing(out) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            clips=batch.clips.float().cpu().contiguous().numpy()[valid],
+            labels=plan.labels[valid],
+            names=np.array(names)[valid],
+            frame_indices=plan.frame_indices[valid],
+            crops=plan.crops[valid, 0],
+            flips=plan.flips[valid, 0],
+        )
+
+
+def _write_picture(
+    out: Path, title: str, batch: Batch, names: Sequence[str], stream: ClipLoader, classes: Sequence[str]
+) -> None:
+    plan = batch.plan
+    rows = []
+    for place in np.flatnonzero(plan.valid).tolist():
+        crop, flip = plan.crops[place, 0].tolist(), bool(plan.flips[place, 0])
+        y, x, h, w = crop
+        video = names[place].rpartition("/")[2].encode("utf-8", "replace").decode()
+        text = f"{classes[plan.labels[place]]}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
+        indices, count = plan.frame_indices[place].tolist(), stream.reader.clips.frames[plan.rows[place]]
+        whole = Image.open(io.BytesIO(stream.reader.jpeg(int(plan.rows[place]), indices[0]))).convert("RGB")
+        shown = _pictures(batch.clips[place])
+        below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
+        rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))
+    width = max(row.width for row in rows) + 2 * GAP
+    sheet = Image.new("RGB", (width, sum(row.height for row in rows) + LINE + 2 * GAP), "white")
+    _write(sheet, (GAP, GAP), title)
+    top = GAP + LINE
+    for row in rows:
+        sheet.paste(row, (GAP, top))
+        top += row.height
+    with replacing(out) as temporary:
+        sheet.save(temporary, "PNG")
+
+
+def _row(text: str, pictures: Sequence[Image.Image], below: Sequence[str]) -> Image.Image:
+    """Draw a clip: a line of text, its pictures side by side, and a line under each."""
+    width = sum(picture.width + GAP for picture in pictures)
+    wanted = int(ImageDraw.Draw(pictures[0]).textlength(text, font=_font())) + GAP
+    row = Image.new("RGB", (max(width, wanted), pictures[0].height + 2 * LINE + GAP), "white")
+    _write(row, (0, 0), text)
+    left = 0
+    for picture, words in zip(pictures, below, strict=True):
+        row.paste(picture, (left, LINE))
+        _write(row, (left, LINE + picture.height), words)
+        left += picture.width + GAP
+    return row
+
+
+def _with_crop(frame: Image.Image, crop: Sequence[int], height: int) -> Image.Image:
+    """Return the frame at this height with the crop's outline in it."""
+    scale = height / frame.height
+    frame = frame.resize((max(round(frame.width * scale), 1), height))
+    y, x, h, w = (round(edge * scale) for edge in crop)
+    pen = ImageDraw.Draw(frame)
+    pen.rectangle((x, y, x + w - 1, y + h - 1), outline="black", width=4)
+    pen.rectangle((x + 1, y + 1, x + w - 2, y + h - 2), outline="yellow", width=2)
+    return frame
+
+
+def _pictures(clip: torch.Tensor) -> list[Image.Image]:
+    """Undo the normalisation of a clip, (S, 3, H, W); small frames are enlarged to hold a line of text."""
+    pixels = clip.detach().float().cpu().permute(0, 2, 3, 1) * torch.tensor(STD) + torch.tensor(MEAN)
+    frames = [Image.fromarray(frame) for frame in (pixels * 255).round().clamp(0, 255).byte().numpy()]
+    zoom = -(-SMALLEST // clip.shape[-1])
+    return [frame.resize((frame.width * zoom, frame.height * zoom), Image.Resampling.NEAREST) for frame in frames]
+
+
+def _write(picture: Image.Image, place: tuple[int, int], text: str) -> None:
+    ImageDraw.Draw(picture).text(place, text, fill="black", font=_font())
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(TEXT)
