@@ -140,7 +140,7 @@ def curve(visit: Visit) -> Iterator[Figure]:
 
 def paper(visit: Visit) -> Iterator[Figure]:
     """Say what 8 and 64 of these GPUs would reach, from the step and the fastest loader that were measured."""
-    from benchmarks.scaling import DGX, cores_needed, reach, setup_of
+    from benchmarks.scaling import DGX, cores_needed, link_needed, reach, setup_of
     from benchmarks.visit.step import variants
 
     default = variants(visit.sizes, on_gpu=not visit.rehearse)[-1]
@@ -152,6 +152,7 @@ def paper(visit: Visit) -> Iterator[Figure]:
         found = reach(setup, gpus)
         yield Figure(name=f"{gpus} GPUs", value=found.clips_per_second, unit="clips/s")
         yield Figure(name=f"{gpus} GPUs, bound by", words=f"{found.bound}, {found.efficiency:.0%} efficient")
+        yield Figure(name=f"{gpus} GPUs, link needed", value=link_needed(setup, gpus) / 1e9, unit="GB/s")
     yield Figure(name="cores that 8 GPUs need", value=cores_needed(setup), unit="cores")
 
 
