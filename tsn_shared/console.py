@@ -36,7 +36,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     cells = [[printable(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
     columns = list(zip(headers, *cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [bool(rows) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
+    right = [any(column[1:]) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
     rule = ["-" * (width - to_right) + ":" * to_right for width, to_right in zip(widths, right, strict=True)]
 
     def line(row: Sequence[str]) -> str:

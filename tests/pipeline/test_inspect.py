@@ -217,7 +217,7 @@ def test_failures_are_counted_by_reason_whatever_their_numbers(tmp_path: Path) -
     text = info_text([tmp_path])
     assert "| 12 of 100 frames decode |      2 | A/one" in text
     assert "| zero bytes              |      1 | A/two\\nlines" in text
-    assert "1 videos of 2 classes, 3 failed; 25 frames, 0.0 minutes" in text
+    assert "1 video of 2 classes, 3 failed; 25 frames, 0.0 minutes" in text
 
 
 def test_a_hundred_and_one_classes_stand_two_in_a_row(tmp_path: Path) -> None:
