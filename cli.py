@@ -376,6 +376,21 @@ def _measuring(command: Any) -> Any:
     return click.option("--seconds", type=seconds, default=10.0, show_default=True, help="How long.")(command)
 
 
+@bench.command("extract")
+@click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
+@settings_options(ExtractSettings, leave=frozenset({"videos_per_shard", "dask", "retry_failed", "overwrite"}))
+@_measuring
+def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -> None:
+    """Extract some of VIDEOS (data/UCF-101) to nowhere: frames a second, and what each stage costs.
+
+    Stages: decode, scale, encode, write (the pipe, the CRC32s and a file without a name in --out).
+    """
+    from pipeline.bench_extract import bench_extract, bench_text
+
+    result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
+    click.echo(json.dumps(result) if as_json else bench_text(result))
+
+
 @bench.command("loader")
 @settings_options(DataSettings)
 @settings_options(LoaderSettings)
