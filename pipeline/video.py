@@ -96,7 +96,7 @@ def decode_video(
 ) -> Decoded:
     """Write a video's frames to `out`, JPEG after JPEG.
 
-    Raises VideoError when the video fails, VideoStoppedError when `stop()` says so, OSError when `out` cannot be written.
+    Raises VideoError when the video fails, VideoStoppedError when `stop()` says so, OSError when `out` is full.
     """
     limits = limits or Limits()
     size, promise = _look(path)
