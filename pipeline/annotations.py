@@ -8,6 +8,8 @@ Two families are read, told apart by their file names:
 - GluonCV's and MMAction2's: pairs such as ucf101_train_split_1_videos.txt and ucf101_val_split_1_videos.txt, with lines
   `path label` or `path frames label`, labels from 0. Class names are those of classInd.txt or classes.txt (one a line)
   beside them, else those of the folders.
+
+Where a folder holds both, UCF101's own are read.
 """
 
 import re
@@ -44,6 +46,7 @@ class ListedSplit:
     name: str
     source: str
     clips: dict[Subset, tuple[Listed, ...]]
+    files: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +55,13 @@ class Annotations:
 
     classes: tuple[str, ...]
     splits: tuple[ListedSplit, ...]
+
+    def unread(self, folder: Path) -> list[str]:
+        """Name the lists of the folder that are of another family than those that were read, or lack their pair."""
+        read = {path for split in self.splits for path in split.files}
+        words = ("train", *_TEST_WORDS)
+        lists = (path for path in sorted(folder.glob("*.txt")) if any(word in path.stem for word in words))
+        return [path.name for path in lists if path not in read]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +76,10 @@ class _Line:
 def read_annotations(folder: Path) -> Annotations:
     """Read and check a folder of lists. DataError names the file, the line and what is wrong with it."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder of lists: name the one with classInd.txt and trainlist01.txt")
+        raise DataError(
+            f"{folder}: no such folder of lists: name the one with classInd.txt and trainlist01.txt, "
+            "or draw a split with --split-by group"
+        )
     class_file = folder / "classInd.txt"
     classes = _read_class_index(class_file) if class_file.exists() else None
     if sorted(folder.glob("trainlist*.txt")):
@@ -148,6 +161,9 @@ def _plain_clip(line: _Line, classes: tuple[str, ...] | None) -> Listed:
         raise DataError(
             f"{line.where}: label {label}, but the labels of {len(classes)} classes go to {len(classes) - 1}"
         )
+    name = PurePosixPath(line.path).parent.name
+    if classes is not None and name in classes and classes[label] != name:
+        raise DataError(f"{line.where}: label {label} is {classes[label]}, but the video lies in {name}: count from 0")
     return Listed(path=line.path, label=label, frames=line.numbers[0] if len(line.numbers) == 2 else None)
 
 
@@ -190,7 +206,7 @@ def _read_lines(path: Path) -> Iterator[_Line]:
             raise DataError(f"{where}: {text!r} is not a line of a list")
         parts = match[1].split("/")
         if match[1].startswith("/") or ".." in parts:
-            raise DataError(f"{where}: {match[1]!r} leads out of the folder of videos: refused")
+            raise DataError(f"{where}: {match[1]!r} leads out of the folder of videos: write it as Class/video")
         yield _Line(where=where, path=match[1].removeprefix("./"), numbers=tuple(map(int, match[2].split())))
 
 
@@ -217,4 +233,5 @@ def _checked(name: str, files: dict[Subset, Path], clips: dict[Subset, tuple[Lis
                 both = f"{files[subset]} twice" if other == files[subset] else f"{other} and in {files[subset]}"
                 raise DataError(f"{clip.path} is in {both}: keep one of the lines")
             seen[clip.path] = subset
-    return ListedSplit(name=name, source=" and ".join(path.name for path in files.values()), clips=clips)
+    source = " and ".join(path.name for path in files.values())
+    return ListedSplit(name=name, source=source, clips=clips, files=tuple(files.values()))

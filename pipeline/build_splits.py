@@ -62,6 +62,8 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> None:
     if settings.split_by is not None and frames.failures:
         say(f"{len(frames.failures)} videos failed in extraction and are in no split: {_some(sorted(frames.failures))}")
     listed = read_annotations(annotations) if settings.split_by is None else draw_split(frames.videos, settings)
+    if settings.split_by is None and (unread := listed.unread(annotations)):
+        say(f"{annotations}: not read, beside the lists that were: {_some(unread)}")
     _refuse_twice(frames, listed)
     _report_missing(frames, listed, settings)
     settings.out.mkdir(parents=True, exist_ok=True)

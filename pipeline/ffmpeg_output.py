@@ -11,12 +11,12 @@ _FRAME_HEADERS = (0xC0, 0xC1, 0xC2)  # SOF0 to SOF2
 
 _LINE = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal)\] (.*)$", re.MULTILINE)
 _PLAIN = (
-    (r"Format not on whitelist|^Unable to find a suitable", "a playlist or some other kind of file, not a video"),
+    (r"Format not on whitelist|Not detecting m3u8|^Unable to find a suitable", "a playlist or some other kind of file, not a video"),
     (r"matches no streams|^Stream map .* matches", "no video stream"),
-    (r"Cannot allocate memory", "it needs more memory than a video may take"),
+    (r"Cannot allocate memory|get_buffer\(\) failed", "it needs more memory than a video may take"),
     (r"Invalid data found when processing input", "not a video, or damaged at its beginning"),
 )
-"""What some of ffmpeg's messages mean for a person."""
+"""What some of ffmpeg's messages mean for a person; those before the last say more than any that came earlier."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,11 +84,11 @@ def read_log(text: str) -> Log:
 
 def _in_words(errors: list[str]) -> str:
     """Return what went wrong first, free of paths and addresses, which differ from machine to machine."""
-    for pattern, words in _PLAIN[:2]:
+    for pattern, words in _PLAIN[:-1]:
         if any(re.search(pattern, error) for error in errors):
             return words
     for error in errors:
-        for pattern, words in _PLAIN[2:]:
+        for pattern, words in _PLAIN[-1:]:
             if re.search(pattern, error):
                 return words
         if "file:" not in error and error.strip():

@@ -15,6 +15,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, BinaryIO
 
@@ -39,6 +40,7 @@ STALL_SECONDS = 60.0
 MEMORY_BYTES = 4 << 30
 """Address space of an ffmpeg process: many times what a UCF101 video takes."""
 
+_INPUT = "VIDEO"
 _TICK_SECONDS = 0.25
 _PIPE_BYTES = 1 << 20
 
@@ -122,10 +124,17 @@ def decode_video(
 
 def ffmpeg_command(path: Path, settings: FrameSettings) -> list[str]:
     """Return the command that turns a video into a stream of JPEGs on its standard output."""
-    # `file:` takes any name literally; V:0 is the first video stream that is no cover picture
-    source = ffmpeg.input(f"file:{path.absolute()}", protocol_whitelist="file", format_whitelist=CONTAINERS, threads=1)
+    # `file:` takes any name literally
+    return [f"file:{path.absolute()}" if word == _INPUT else word for word in _command(settings)]
+
+
+@cache
+def _command(settings: FrameSettings) -> tuple[str, ...]:
+    """Return the command with a stand-in for the video, since ffmpeg-python takes no name that is not UTF-8."""
+    source = ffmpeg.input(_INPUT, protocol_whitelist="file", format_whitelist=CONTAINERS, threads=1)
     size = settings.size or ()
-    picture = source["V:0"].filter("scale", *size, flags=SCALER, out_color_matrix="bt601")  # JPEG knows no other
+    picture = source["V:0"]  # the first video stream that is no cover picture
+    picture = picture.filter("scale", *size, flags=SCALER, out_color_matrix="bt601")  # JPEG knows no other matrix
     output = picture.filter("format", "yuv420p").output(
         "pipe:1",
         format="mpjpeg",  # states the length of every JPEG
@@ -135,10 +144,8 @@ def ffmpeg_command(path: Path, settings: FrameSettings) -> list[str]:
         threads=1,
         **{"q:v": settings.quality},
     )
-    command: list[str] = output.global_args("-hide_banner", "-nostats", "-loglevel", "level+verbose").compile(
-        cmd=imageio_ffmpeg.get_ffmpeg_exe()
-    )
-    return command
+    logged = output.global_args("-hide_banner", "-nostats", "-loglevel", "level+verbose")
+    return tuple(logged.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
 
 
 def _look(path: Path) -> tuple[int, Promise]:

@@ -1,10 +1,12 @@
-"""How tsn speaks to a person: words to standard error, results to standard output, progress that fits the place.
+"""How tsn speaks to a person: words to standard error, results to standard output, tables, progress that fits.
 
 On a terminal progress is a bar; elsewhere (a log file, CI) it is a line now and then. Both give rates and the end time.
 """
 
+import re
 import sys
 import time
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from threading import Lock
 from types import TracebackType
@@ -16,14 +18,32 @@ LINE_EVERY = 15.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
+_NUMBER = re.compile(r"[-+]?\d[\d,.]*( ?[%\w/]{1,9})?|-?")  # with its unit, or none
+
+
 def say(text: str) -> None:
     """Print a line of words to standard error, past a progress bar."""
     tqdm.write(text, file=sys.stderr)
 
 
-def printable(text: str) -> str:
-    """Return a file's name with line ends, control characters and bytes that are no text as escapes."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+def printable(name: str) -> str:
+    """Return a file name as one line that any terminal shows: line ends, controls, bytes that are no text escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """Return a table in Markdown that reads well as it is; columns of numbers are set to the right."""
+    cells = [[printable(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
+    columns = list(zip(headers, *cells, strict=True))
+    widths = [max(map(len, column)) for column in columns]
+    right = [bool(rows) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
+    rule = ["-" * (width - to_right) + ":" * to_right for width, to_right in zip(widths, right, strict=True)]
+
+    def line(row: Sequence[str]) -> str:
+        fields = zip(row, widths, right, strict=True)
+        return f"| {' | '.join(c.rjust(width) if to_right else c.ljust(width) for c, width, to_right in fields)} |"
+
+    return "\n".join([line(headers), line(rule), *map(line, cells)])
 
 
 class Progress:

@@ -27,6 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn_shared import hdf5
+from tsn_shared.console import printable
 from tsn_shared.errors import DataError
 
 KIND = hdf5.Kind(name="tsn-frames", version=1, payload="jpeg")
@@ -123,35 +124,23 @@ class Shard:
         start, stop = self._span(frame)
         jpeg = self._bytes[start:stop]
         if zlib.crc32(jpeg.data) != self.tables.crc32[frame]:
-            raise DataError(self._damage(frame))
+            raise DataError(damage(self.path, self.tables, frame, frame))
         return jpeg
 
     def _span(self, frame: int) -> tuple[int, int]:
         offset = self.tables.offset
         return self._start + int(offset[frame]), self._start + int(offset[frame + 1])
 
-    def _damage(self, frame: int) -> str:
-        video = self.tables.video_of(frame)
-        number = frame - int(self.tables.first_frame[video])
-        return (
-            f"{self.path}: damaged data in video {self.tables.names[video]}, frame {number} (CRC32): "
-            "delete this shard and run extract-frames again"
-        )
 
-
-def verify_shard(path: Path) -> list[str]:
-    """Re-hash a whole shard and return what is wrong with it, one line a finding; empty when all is well."""
-    try:
-        shard = Shard(path)
-    except DataError as error:
-        return [str(error)]
-    findings = []
-    for frame in range(len(shard.tables.crc32)):
-        try:
-            shard.read(frame)
-        except DataError as error:
-            findings.append(str(error))
-    return findings
+def damage(path: Path, tables: ShardTables, first: int, last: int) -> str:
+    """Say that frames `first` to `last` of a shard, all of one video, are not those that were written."""
+    video = tables.video_of(first)
+    start = int(tables.first_frame[video])
+    frames = f"frame {first - start}" if first == last else f"frames {first - start} to {last - start}"
+    return (
+        f"{path}: damaged data in video {printable(tables.names[video])}, {frames} (CRC32): "
+        "delete this shard and run extract-frames again"
+    )
 
 
 def find_shards(folder: Path) -> list[Path]:

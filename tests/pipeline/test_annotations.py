@@ -80,8 +80,8 @@ def test_names_that_are_not_utf8_keep_their_bytes(tmp_path: Path) -> None:
         ({"train": ("YoYo/v_YoYo_g08_c01.avi",)}, "with a label from 1 after it"),
         ({"train": (TRAIN[0], TRAIN[0])}, r"v_YoYo_g08_c01.avi is in \S+trainlist01.txt twice"),
         ({"test": (TEST[0], TRAIN[0][:-2])}, r"is in \S+trainlist01.txt and in \S+testlist01.txt"),
-        ({"train": ("/data/YoYo/v_YoYo_g08_c01.avi 3",)}, "leads out of the folder of videos: refused"),
-        ({"test": ("YoYo/../../v_YoYo_g08_c01.avi",)}, "leads out of the folder of videos: refused"),
+        ({"train": ("/data/YoYo/v_YoYo_g08_c01.avi 3",)}, "leads out of the folder of videos: write it as Class/video"),
+        ({"test": ("YoYo/../../v_YoYo_g08_c01.avi",)}, "leads out of the folder of videos: write it as Class/video"),
         ({"test": ()}, r"testlist01.txt lists no video"),
         ({"classes": ("1 Archery", "2 YoYo", "2 HandstandPushups")}, "line 3: '2 HandstandPushups' is there twice"),
         ({"classes": ("1 Archery", "2 YoYo", "3 YoYo")}, "line 3: '3 YoYo' is there twice"),
@@ -184,6 +184,21 @@ def test_train_list_without_its_test_list_is_refused(tmp_path: Path) -> None:
     write_list(tmp_path / "my_train_list.txt", *RAWFRAMES)
     with pytest.raises(DataError, match=r"my_train_list\.txt: 0 test lists of that name"):
         read_annotations(tmp_path)
+
+
+def test_labels_from_1_are_refused_where_the_folder_tells(tmp_path: Path) -> None:
+    write_list(tmp_path / "classes.txt", "Archery", "YoYo", "Surfing")
+    lists = plain(tmp_path, ("Archery/v_x 1", "YoYo/v_x 2"), ("YoYo/v_y 2",))
+    with pytest.raises(DataError, match="line 1: label 1 is YoYo, but the video lies in Archery: count from 0"):
+        read_annotations(lists)
+
+
+def test_lists_beside_those_that_were_read_are_named(tmp_path: Path) -> None:
+    folder = plain(official(tmp_path), RAWFRAMES, ("YoYo/v_YoYo_g01_c01 7 1",))
+    write_list(folder / "testlist02.txt", *TEST)
+    write_list(folder / "readme.txt", "no list")
+    unread = ["testlist02.txt", "ucf101_train_split_2_rawframes.txt", "ucf101_val_split_2_rawframes.txt"]
+    assert read_annotations(folder).unread(folder) == unread
 
 
 def test_two_kinds_of_list_for_one_split_are_refused(tmp_path: Path) -> None:

@@ -90,6 +90,16 @@ def test_splits_say_their_counts(lists: Path, settings: SplitsSettings, capsys: 
     ]
 
 
+def test_lists_that_are_not_read_are_said(
+    lists: Path, settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lists / "testlist02.txt").rename(lists / "testlist04.txt")
+    (lists / "trainlist02.txt").unlink()
+    build_splits(lists, settings)
+    assert capsys.readouterr().err.startswith(f"{lists}: not read, beside the lists that were: testlist04.txt\n")
+    assert sorted(path.name for path in settings.out.iterdir()) == ["split1.h5", "split3.h5"]
+
+
 def test_same_lists_and_shards_give_the_same_bytes(lists: Path, settings: SplitsSettings, tmp_path: Path) -> None:
     build_splits(lists, settings)
     build_splits(lists, with_(settings, out=tmp_path / "again"))
@@ -112,6 +122,9 @@ def test_missing_videos_end_with_their_count_and_no_split(lists: Path, tmp_path:
     assert "--allow-missing" in words
     assert "\n" not in words
     assert not settings.out.exists()
+    make_shard(settings.frames / "frames-00077.h5", {name: frames_of(name, 2) for name in NAMES[-7:]})
+    build_splits(lists, settings)
+    assert len(read_split(settings.out / "split1.h5").train) == 16
 
 
 def test_allow_missing_leaves_out_says_so_and_keeps_all_classes(

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tsn_shared.console import Progress, say
+from tsn_shared.console import Progress, printable, say, table
 
 
 class Clock:
@@ -57,3 +57,20 @@ def test_on_a_terminal_progress_is_a_bar(capsys: pytest.CaptureFixture[str], mon
     assert "2/2" in err
     assert "frames/s" in err
     assert "a word in between\n" in err
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [("a b-ü.avi", "a b-ü.avi"), ("two\nlines", "two\\nlines"), ("\x1b[31m", "\\x1b[31m"), ("v_\udce9", "v_\\udce9")],
+)
+def test_names_are_one_line_that_any_terminal_shows(name: str, shown: str) -> None:
+    assert printable(name) == shown
+    shown.encode()
+
+
+def test_numbers_stand_to_the_right_and_words_to_the_left() -> None:
+    assert table(["way", "frames/s"], [["ours", "2,000"], ["theirs", 9]]) == (
+        "| way    | frames/s |\n| ------ | -------: |\n| ours   |    2,000 |\n| theirs |        9 |"
+    )
+    assert table(["a"], []) == "| a |\n| - |"
+    assert table(["x"], [["a|b\n"]]) == "| x      |\n| ------ |\n| a\\|b\\n |"

@@ -1,0 +1,78 @@
+"""The loader as a visit uses it: by decoder, timed, and one batch to see that it works at all."""
+
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from benchmarks.visit.plan import Visit
+from pipeline.loader import ClipLoader
+from pipeline.schedule import TrainSchedule
+from tsn_shared.splits import read_split
+
+HARDWARE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+"""Shares of the JPEGs that the card's own decoder takes, as `hw_decoder_load` names them."""
+
+
+def decoders(visit: Visit) -> dict[str, dict[str, Any]]:
+    """Return the ways to decode that this visit compares, by name, as options of the loader."""
+    if visit.rehearse:
+        return {"CPU, DALI's finish": {"finish": "dali"}, "CPU, torch's finish": {"finish": "torch"}}
+    ways: dict[str, dict[str, Any]] = {"decoder cpu": {"decoder": "cpu"}, "decoder mixed": {"decoder": "mixed"}}
+    ways["decoder mixed, half"] = {"decoder": "mixed", "half": True}
+    if "hw_decoder_load" in inspect.signature(ClipLoader.__init__).parameters:
+        for share in HARDWARE_SHARES:
+            ways[f"decoder mixed, hw_decoder_load {share:g}"] = {"decoder": "mixed", "hw_decoder_load": share}
+    return ways
+
+
+def open_loader(visit: Visit, *, device: torch.device | None = None, **options: Any) -> ClipLoader:
+    """Open the training stream of the long epoch, from its beginning, on the visit's device unless said otherwise."""
+    split = read_split(visit.folder / "splits" / "splitepoch.h5")
+    return ClipLoader(
+        split=split,
+        subset="train",
+        frames=visit.shards,
+        schedule=TrainSchedule(num_clips=len(split.train), batch_size=visit.sizes.batch, seed=0),
+        view="train",
+        segments=visit.sizes.segments,
+        input_size=visit.sizes.input_size,
+        device=device or visit.device,
+        **options,
+    )
+
+
+def one_batch(visit: Visit) -> None:
+    """Load a batch with DALI and multiply it with torch on the same device."""
+    with open_loader(visit) as loader:
+        clips = next(loader).clips.flatten(1).float()
+        product = (clips @ clips.T).cpu()
+    if not bool(torch.isfinite(product).all()):
+        raise SystemExit("the product of a batch is not finite")
+
+
+def timed(call: Callable[[], object], visit: Visit) -> tuple[float, float]:
+    """Return the mean seconds of a call, and the CPU seconds of this process in it, after a warm-up."""
+    for _ in range(3):
+        call()
+    first, _ = run(call, 3, visit.device)
+    count = max(3, int(visit.sizes.seconds / first))
+    return run(call, count, visit.device)
+
+
+def run(call: Callable[[], object], count: int, device: torch.device) -> tuple[float, float]:
+    """Return the mean wall and CPU seconds of so many calls, the device's work with them."""
+    wait(device)
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in range(count):
+        call()
+    wait(device)
+    return (time.perf_counter() - start) / count, (time.process_time() - cpu) / count
+
+
+def wait(device: torch.device) -> None:
+    """Wait until the device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

@@ -1,0 +1,188 @@
+"""The stages of a visit, each a generator of figures: `python -m benchmarks.visit.stages NAME VISIT` runs one.
+
+Each uses the project's own pieces: the loader, the network, the optimiser, and `tsn train` as a user starts it. Heavy
+libraries are imported by the stages: the command that starts them needs none.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from xml.etree import ElementTree
+
+from benchmarks.visit.plan import Figure, Visit
+from benchmarks.visit.runs import repeat, train_epochs, tsn
+from pipeline.synthetic import LISTS, VIDEOS, make_dataset
+from tsn_shared.splits import read_split
+
+
+def data(visit: Visit) -> Iterator[Figure]:
+    """Draw a data set where none was brought, and repeat its clips to epochs of UCF101's length."""
+    splits = visit.splits or visit.folder / "data" / "splits"
+    if visit.frames is None:
+        made = visit.folder / "data"
+        make_dataset(made, groups=4 if visit.rehearse else 16, frames=(30, 60))
+        tsn("extract-frames", made / VIDEOS, "--out", visit.shards)
+        tsn("build-splits", made / LISTS, "--frames", visit.shards, "--out", splits)
+    split = read_split(splits / "split1.h5")
+    repeat(split, visit.folder / "splits" / "splitepoch.h5", *visit.sizes.epoch)
+    repeat(split, visit.folder / "splits" / "splitlesson.h5", *visit.sizes.lesson)
+    yield Figure(name="clips that are there, train", value=len(split.train), unit="clips")
+    yield Figure(name="the same repeated to an epoch", value=visit.sizes.epoch[0], unit="clips")
+
+
+def together(visit: Visit) -> Iterator[Figure]:
+    """See DALI and torch, built for different CUDA versions or not, work in one process in either order of import."""
+    for first, second in (("torch", "nvidia.dali"), ("nvidia.dali", "torch")):
+        imports = f"import sys, {first}, {second}; from benchmarks.visit.loading import Visit, one_batch"
+        code = f"{imports}; one_batch(Visit.decode(sys.argv[1]))"
+        done = subprocess.run([sys.executable, "-c", code, visit.encode()], check=False)
+        words = "works" if done.returncode == 0 else f"exit code {done.returncode}"
+        yield Figure(name=f"{first} imported before {second}", words=words)
+
+
+def agreement(visit: Visit) -> Iterator[Figure]:
+    """Compare clips from every decoder with those of the CPU's graph, in steps of 0 to 255."""
+    import torch
+
+    from benchmarks.visit.loading import decoders, open_loader
+    from tsn_shared.augment import STD
+
+    scale = 255 * torch.tensor(STD).view(1, 1, 3, 1, 1)
+    with open_loader(visit, device=torch.device("cpu"), finish="dali") as loader:
+        clips = next(loader).clips.clone()
+    for name, options in decoders(visit).items():
+        with open_loader(visit, **options) as loader:
+            difference = ((next(loader).clips.cpu().float() - clips) * scale).abs()
+        yield Figure(name=f"{name} against the CPU, largest difference", value=difference.max().item(), unit="of 255")
+        yield Figure(
+            name=f"{name} against the CPU, mean difference", value=difference.mean().item(), unit="of 255", most=0.5
+        )
+
+
+def loader(visit: Visit) -> Iterator[Figure]:
+    """Measure the loader alone by decoder: clips a second, and what they cost the CPU."""
+    from benchmarks.visit.loading import decoders, open_loader, timed
+
+    batch = visit.sizes.batch
+    for name, options in decoders(visit).items():
+        with open_loader(visit, **options) as batches:
+            seconds, cpu = timed(lambda batches=batches: next(batches), visit)  # type: ignore[misc]
+        yield Figure(name=name, value=batch / seconds, unit="clips/s")
+        yield Figure(name=f"{name}, CPU time", value=1000 * cpu / batch, unit="core-ms a clip")
+
+
+def step(visit: Visit) -> Iterator[Figure]:
+    """Measure the training step on ready clips, by precision, memory layout, compilation and batch."""
+    from benchmarks.visit.loading import timed
+    from benchmarks.visit.step import TrainStep, matmul_flops, mfu, peak_memory, variants
+
+    peak = matmul_flops(visit.sizes.matmul, visit.device)
+    yield Figure(name="bf16 matmul, 100 % of MFU", value=peak / 1e12, unit="TFLOP/s")
+    for variant in variants(visit.sizes, on_gpu=not visit.rehearse):
+        try:
+            seconds, _ = timed(TrainStep(variant, visit.sizes, visit.device), visit)
+        except RuntimeError as error:  # out of memory, or what a card cannot capture or compile: the others go on
+            yield Figure(name=variant.name, words=f"failed: {str(error).splitlines()[0][:60]}")
+            continue
+        rate = variant.batch / seconds
+        yield Figure(name=variant.name, value=rate, unit="clips/s")
+        yield Figure(name=f"{variant.name}, MFU", value=100 * mfu(rate, visit.sizes, peak), unit="%")
+        if (memory := peak_memory(visit.device)) is not None:
+            yield Figure(name=f"{variant.name}, memory", value=memory / 2**30, unit="GiB")
+
+
+def train(visit: Visit) -> Iterator[Figure]:
+    """Run `tsn train` for three epochs of UCF101's length, watching its memory: the third tells speed and growth."""
+    from benchmarks.visit.step import mfu
+
+    sizes = visit.sizes
+    rows, watch = train_epochs(visit, "train", "epoch", 3, "--model", sizes.model)
+    for row in rows:
+        aim = 1400 if row["epoch"] else None  # the first compiles
+        yield Figure(name=f"epoch {row['epoch']}", value=row["clips_per_second"], unit="clips/s", least=aim)
+    last = rows[-1]
+    yield Figure(name="waiting for data", value=100 * last["data_wait_share"], unit="% of an epoch", most=2)
+    for peak in (figure.value for figure in visit.figures("step") if figure.unit == "TFLOP/s"):
+        share = mfu(last["clips_per_second"], sizes, 1e12 * (peak or 0))
+        yield Figure(name="MFU", value=100 * share, unit="%", least=50)
+    yield Figure(name="an epoch's training", value=last["seconds"], unit="s", most=7)
+    whole = watch.ended(2) - watch.ended(1)
+    yield Figure(name="the same with validation and checkpoint", value=whole, unit="s")
+    yield Figure(name="80 epochs", value=80 * whole / 60, unit="minutes", most=10)
+    for kind, name in (("resident", "main memory"), *(() if visit.rehearse else (("gpu", "GPU memory"),))):
+        most = watch.most(kind, 2)
+        yield Figure(name=name, value=most / 2**30, unit="GiB")
+        yield Figure(
+            name=f"{name}, growth over an epoch", value=(most - watch.most(kind, 1)) / 2**20, unit="MiB", most=64
+        )
+
+
+def curve(visit: Visit) -> Iterator[Figure]:
+    """Train the same 200 steps in fp32 and in bf16 and compare the losses."""
+    sizes, losses = visit.sizes, {}
+    words = ("--model", sizes.learner, "--lr", 0.02, "--dropout", 0.5)
+    for precision in ("fp32", "bf16"):
+        rows, _ = train_epochs(visit, precision, "lesson", sizes.lessons, *words, "--precision", precision)
+        losses[precision] = [row["train_loss"] for row in rows]
+        yield Figure(
+            name=f"{precision}, loss of the first and the last steps",
+            words=f"{losses[precision][0]:.3f}, {losses[precision][-1]:.3f}",
+        )
+    first = losses["fp32"][0]
+    apart = max(abs(a - b) / first for a, b in zip(losses["fp32"], losses["bf16"], strict=True))
+    yield Figure(name="their largest difference in an epoch", value=100 * apart, unit="% of the first", most=5)
+
+
+def tests(visit: Visit) -> Iterator[Figure]:
+    """Run the tests that need a GPU; a rehearsal sees them skip."""
+    report = visit.folder / "tests.xml"
+    environment = os.environ | ({} if visit.rehearse else {"TSN_REQUIRE_CUDA": "1"})
+    words = ["-q", "-m", "needs_cuda", "-p", "no:cacheprovider", f"--junitxml={report}"]
+    done = subprocess.run([sys.executable, "-m", "pytest", *words], env=environment, check=False)
+    suite = ElementTree.parse(report).getroot()[0].attrib
+    failed = int(suite["failures"]) + int(suite["errors"])
+    passed = int(suite["tests"]) - failed - int(suite["skipped"])
+    yield Figure(name="passed", value=passed, unit="tests", least=None if visit.rehearse else 1)
+    yield Figure(name="failed", value=failed, unit="tests", most=0)
+    yield Figure(name="skipped", value=int(suite["skipped"]), unit="tests")
+    if done.returncode not in (0, 5):  # 5: there are none
+        raise SystemExit(done.returncode)
+
+
+def profile(visit: Visit) -> Iterator[Figure]:
+    """Say which kernels a training step spends its time in."""
+    from benchmarks.visit.step import TrainStep, kernels, variants
+
+    best = replace(variants(visit.sizes, on_gpu=not visit.rehearse)[-1], batch=visit.sizes.batch)
+    for name, share in kernels(TrainStep(best, visit.sizes, visit.device), visit.device):
+        yield Figure(name=name, value=100 * share, unit="% of a step")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """A stage and the seconds that it may take."""
+
+    run: Callable[[Visit], Iterator[Figure]]
+    limit: float
+
+
+STAGES = {
+    "data": Stage(run=data, limit=60),
+    "together": Stage(run=together, limit=40),
+    "agreement": Stage(run=agreement, limit=40),
+    "loader": Stage(run=loader, limit=80),
+    "step": Stage(run=step, limit=190),
+    "train": Stage(run=train, limit=160),
+    "curve": Stage(run=curve, limit=120),
+    "tests": Stage(run=tests, limit=120),
+    "profile": Stage(run=profile, limit=60),
+}
+"""In the order of what a visit that is cut short must not lose."""
+
+
+if __name__ == "__main__":
+    name, visit = sys.argv[1], Visit.decode(sys.argv[2])
+    for figure in STAGES[name].run(visit):
+        visit.note(name, figure)

@@ -1,0 +1,270 @@
+"""Real videos through the real ffmpeg: what becomes frames, what fails, and with which words."""
+
+import io
+import os
+import signal
+import subprocess
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.video import Decoded, FrameSettings, Limits, StoppedError, VideoError, decode_video
+
+SETTINGS = FrameSettings(size=(340, 256), quality=2)
+NATIVE = FrameSettings(size=None, quality=2)
+TEST_PICTURE = ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=25:duration=1"]
+
+
+def ffmpeg(*words: str) -> bytes:
+    return subprocess.run(
+        [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words], check=True, capture_output=True
+    ).stdout
+
+
+def decode(path: Path, settings: FrameSettings = SETTINGS) -> tuple[Decoded, list[np.ndarray]]:
+    """Decode a video; return what is said of it and its frames as Pillow reads them."""
+    out = io.BytesIO()
+    decoded = decode_video(path, settings, out)
+    frames, data, at = [], out.getvalue(), 0
+    for size, crc32 in zip(decoded.sizes, decoded.crc32, strict=True):
+        jpeg = data[at : at + size]
+        assert zlib.crc32(jpeg) == crc32
+        frames.append(np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")).astype(int))
+        at += size
+    assert at == len(data)
+    return decoded, frames
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("video") / "video.avi"
+    ffmpeg(*TEST_PICTURE, "-c:v", "mpeg4", "-vtag", "XVID", "-q:v", "3", str(path))
+    return path
+
+
+def test_frames_are_those_of_the_video_at_the_size_asked_for(video: Path) -> None:
+    decoded, frames = decode(video)
+    assert (decoded.width, decoded.height, decoded.fps, decoded.note) == (340, 256, 25.0, "")
+    assert len(frames) == 25
+    raw = ffmpeg(
+        "-i", str(video), "-vf", "scale=340:256:flags=accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24",
+        "-f", "rawvideo", "-",
+    )  # fmt: skip
+    lossless = np.frombuffer(raw, dtype=np.uint8).reshape(25, 256, 340, 3)
+    for number, frame in enumerate(frames):
+        assert np.abs(frame - lossless[number]).mean() < 3
+        others = np.delete(np.arange(25), number)
+        distance = [np.abs(frame - lossless[other]).mean() for other in others]
+        assert np.abs(frame - lossless[number]).mean() < min(distance)
+
+
+def test_the_same_video_gives_the_same_bytes(video: Path) -> None:
+    outs = [io.BytesIO(), io.BytesIO()]
+    first, second = (decode_video(video, SETTINGS, out) for out in outs)
+    assert outs[0].getvalue() == outs[1].getvalue()
+    assert first == second
+
+
+def test_native_frames_keep_their_size_and_rotation_is_applied(tmp_path: Path, video: Path) -> None:
+    assert decode(video, NATIVE)[0].width == 320
+    upright = tmp_path / "upright.mp4"
+    ffmpeg("-i", str(video), "-c:v", "mpeg4", str(tmp_path / "plain.mp4"))
+    ffmpeg("-display_rotation", "90", "-i", str(tmp_path / "plain.mp4"), "-c", "copy", str(upright))
+    decoded, _ = decode(upright, NATIVE)
+    assert (decoded.width, decoded.height) == (240, 320)
+
+
+@pytest.mark.parametrize(
+    ("name", "words", "frames"),
+    [
+        ("one_frame.avi", ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=0.04", "-c:v", "mpeg4"], 1),
+        ("one_pixel.mkv", ["-f", "lavfi", "-i", "color=size=1x1:rate=25:duration=0.2", "-c:v", "ffv1"], 5),
+        ("ten_bits.mkv", [*TEST_PICTURE, "-pix_fmt", "yuv420p10le", "-c:v", "ffv1"], 25),
+        ("grey.avi", [*TEST_PICTURE, "-pix_fmt", "gray", "-c:v", "ffv1"], 25),
+        ("portrait.mov", ["-f", "lavfi", "-i", "testsrc=size=90x300:rate=25:duration=1", "-c:v", "mpeg4"], 25),
+        ("sound.mp4", [*TEST_PICTURE, "-f", "lavfi", "-i", "sine=duration=9", "-c:v", "mpeg4"], 25),
+        ("uneven.mkv", [*TEST_PICTURE, "-vf", "select=not(mod(n\\,3))+lt(n\\,5)", "-fps_mode", "vfr"], 12),
+        ("program.mpg", [*TEST_PICTURE, "-c:v", "mpeg2video"], 25),
+        ("film.webm", [*TEST_PICTURE, "-c:v", "libvpx", "-b:v", "200k"], 25),
+    ],
+)
+def test_every_frame_of_every_kind_of_video_is_there_once(
+    tmp_path: Path, name: str, words: list[str], frames: int
+) -> None:
+    ffmpeg(*words, str(tmp_path / name))
+    decoded, pictures = decode(tmp_path / name)
+    assert len(pictures) == frames
+    assert (decoded.width, decoded.height) == (340, 256)
+
+
+@pytest.mark.parametrize("name", [b"a b", b"-map", b"a:b", b"%03d", b"new\nline", b"\xff\xfe", b"x" * 251, b"'[0]"])
+def test_any_file_name_is_taken_literally(tmp_path: Path, video: Path, name: bytes) -> None:
+    path = tmp_path / os.fsdecode(name + b".avi")
+    path.write_bytes(video.read_bytes())
+    assert len(decode_video(path, SETTINGS, io.BytesIO()).sizes) == 25
+
+
+def empty(path: Path, video: Path) -> None:
+    path.touch()
+
+
+def text(path: Path, video: Path) -> None:
+    path.write_text("not a video\n")
+
+
+def playlist(path: Path, video: Path) -> None:
+    path.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:5\n#EXTINF:1,\n{video}\n#EXT-X-ENDLIST\n")
+
+
+def concat_script(path: Path, video: Path) -> None:
+    path.write_text(f"ffconcat version 1.0\nfile {video}\n")
+
+
+def cut(path: Path, video: Path) -> None:
+    path.write_bytes(video.read_bytes()[: video.stat().st_size * 2 // 3])
+
+
+def short_of_its_header(path: Path, video: Path) -> None:
+    data = bytearray(video.read_bytes())
+    data[48:52] = (40).to_bytes(4, "little")  # frames that the main header counts; 25 are there
+    path.write_bytes(data)
+
+
+def sound_only(path: Path, video: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "sine=duration=1", str(path))
+
+
+def fifo(path: Path, video: Path) -> None:
+    os.mkfifo(path)
+
+
+def folder(path: Path, video: Path) -> None:
+    path.mkdir()
+
+
+def dangling(path: Path, video: Path) -> None:
+    path.symlink_to("nowhere")
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (empty, "an empty file"),
+        (text, "not a video, or damaged at its beginning"),
+        (playlist, "a playlist or some other kind of file, not a video"),
+        (concat_script, "a playlist or some other kind of file, not a video"),
+        (cut, "truncated: the file ends at byte"),
+        (short_of_its_header, "truncated: 25 of 40 frames decode"),
+        (sound_only, "no video stream"),
+        (fifo, "not a regular file"),
+        (folder, "a folder"),
+        (dangling, "a link to nothing"),
+    ],
+)
+def test_what_is_no_whole_video_fails_with_its_reason(
+    tmp_path: Path, video: Path, make: Callable[[Path, Path], None], reason: str
+) -> None:
+    path = tmp_path / "x.avi"
+    make(path, video)
+    with pytest.raises(VideoError) as error:
+        decode_video(path, SETTINGS, io.BytesIO())
+    assert str(error.value).startswith(reason)
+    assert str(tmp_path) not in str(error.value)
+
+
+def test_a_header_that_counts_a_few_frames_more_is_a_note(tmp_path: Path, video: Path) -> None:
+    data = bytearray(video.read_bytes())
+    data[48:52] = (27).to_bytes(4, "little")
+    (tmp_path / "x.avi").write_bytes(data)
+    assert decode(tmp_path / "x.avi")[0].note == "25 of 27 frames decode"
+
+
+def test_damage_in_the_middle_is_a_note_with_the_first_error(tmp_path: Path, video: Path) -> None:
+    data = bytearray(video.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 300] = bytes(range(256))[::-1] + bytes(44)
+    (tmp_path / "x.avi").write_bytes(data)
+    decoded, frames = decode(tmp_path / "x.avi")
+    assert len(frames) > 20
+    assert "decoding errors, the first: " in decoded.note
+
+
+def ffmpegs() -> list[int]:
+    """Return our ffmpeg processes."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and b"ffmpeg" in (entry / "cmdline").read_bytes():
+                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+                found += [int(entry.name)] * (parent == os.getpid())
+        except (OSError, ValueError):
+            continue
+    return found
+
+
+@pytest.fixture
+def long_video(tmp_path: Path) -> Path:
+    path = tmp_path / "long.avi"
+    ffmpeg("-f", "lavfi", "-i", "testsrc=size=320x240:rate=25:duration=60", "-c:v", "mpeg4", str(path))
+    return path
+
+
+def decode_meanwhile(path: Path, act: Callable[[int], None], **how: object) -> BaseException | None:
+    """Decode in a thread, do something to ffmpeg once it runs, and return what the thread raised."""
+    raised: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            decode_video(path, SETTINGS, io.BytesIO(), **how)  # type: ignore[arg-type]
+        except (VideoError, StoppedError) as error:
+            raised.append(error)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    while not (running := ffmpegs()) and thread.is_alive():
+        time.sleep(0.005)
+    act(running[0])
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert ffmpegs() == []
+    return raised[0] if raised else None
+
+
+def test_an_ffmpeg_that_hangs_is_killed_and_the_video_fails(long_video: Path) -> None:
+    limits = Limits(stall_seconds=1)
+    error = decode_meanwhile(long_video, lambda pid: os.kill(pid, signal.SIGSTOP), limits=limits)
+    assert str(error) == "ffmpeg gave no frame for 1 s"
+
+
+def test_an_ffmpeg_that_is_killed_fails_its_video(long_video: Path) -> None:
+    error = decode_meanwhile(long_video, lambda pid: os.kill(pid, signal.SIGKILL))
+    assert str(error) == "ffmpeg was ended by SIGKILL"
+
+
+def test_a_stop_ends_ffmpeg_at_once(long_video: Path) -> None:
+    stop = threading.Event()
+    begun = time.monotonic()
+    error = decode_meanwhile(long_video, lambda pid: stop.set(), stop=stop.is_set)
+    assert isinstance(error, StoppedError)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_video_that_needs_too_much_memory_fails(tmp_path: Path) -> None:
+    path = tmp_path / "huge.avi"
+    ffmpeg("-f", "lavfi", "-i", "color=size=8000x8000:rate=1:duration=1", "-c:v", "mjpeg", str(path))
+    assert len(decode_video(path, SETTINGS, io.BytesIO()).sizes) == 1
+    with pytest.raises(VideoError, match="it needs more memory than a video may take"):
+        decode_video(path, SETTINGS, io.BytesIO(), limits=Limits(memory_bytes=300 << 20))
+
+
+def test_a_full_disk_is_no_fault_of_the_video(video: Path) -> None:
+    with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
+        decode_video(video, SETTINGS, full)  # type: ignore[arg-type]
+    assert ffmpegs() == []
