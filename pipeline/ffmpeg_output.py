@@ -11,7 +11,10 @@ _FRAME_HEADERS = (0xC0, 0xC1, 0xC2)  # SOF0 to SOF2
 
 _LINE = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal)\] (.*)$", re.MULTILINE)
 _PLAIN = (
-    (r"Format not on whitelist|Not detecting m3u8|^Unable to find a suitable", "a playlist or some other kind of file, not a video"),
+    (
+        r"Format not on whitelist|Not detecting m3u8|^Unable to find a suitable",
+        "a playlist or some other kind of file, not a video",
+    ),
     (r"matches no streams|^Stream map .* matches", "no video stream"),
     (r"Cannot allocate memory|get_buffer\(\) failed", "it needs more memory than a video may take"),
     (r"Invalid data found when processing input", "not a video, or damaged at its beginning"),

@@ -38,10 +38,15 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def say(self, text: str) -> None:
-        """Say a line and log it with the time."""
+        """Say a line and log it."""
+        if self.writes:
+            say(text)
+            self.log(text)
+
+    def log(self, text: str) -> None:
+        """Write a line to the log, with the time."""
         if not self.writes:
             return
-        say(text)
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "log.txt").open("a", encoding="utf-8") as log:
             log.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')} {text}\n")

@@ -77,12 +77,14 @@ def choose_segments(trained: Trained, protocol: str, num_segments: int | None) -
 
 def score(wanted: Pass, *, trained: Trained, gpus: str = "auto", num_processes: int = 1) -> Scored:
     """Run a pass, every clip once, on the devices asked for; `trained` is the checkpoint, already loaded."""
+    if environment_ranks() is not None:
+        raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
     on_gpu = count_gpus(gpus)
     processes = on_gpu or num_processes
     split = data.open_split(wanted.data)
     if not len(split.subset(wanted.subset)):
         raise SettingsError(f"{split.path} has no {wanted.subset} clips")
-    if environment_ranks() is not None or processes == 1:
+    if processes == 1:
         values, labels = _score_as_rank(wanted, on_gpu > 0, trained)
     else:
         check_split(trained, split, other_split=wanted.other_split)  # before any process starts

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from train.checkpoint import LAST, load_checkpoint
 from train.evaluate import evaluate
 from train.launch import train
-from tsn_shared.errors import DataError, SettingsError
+from tsn_shared.errors import SettingsError, TsnError
 from tsn_shared.settings import TrainSettings
 
 ROOT = Path(__file__).parents[2]
@@ -111,7 +111,8 @@ def test_two_ranks_compute_what_one_does(small: dict[str, Any], tmp_path: Path) 
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_weights(small: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="the loss was not finite"):
+    clips = r"on 5 of 5 clips \(Colour\d/v_\d\d, .*, 1 more\)"
+    with pytest.raises(TsnError, match=r"the loss was not finite at step 2 \(learning rate 1e\+30\) " + clips):
         run(small, lr=1e30, save_every=1, num_epochs=3)
     weights = load_checkpoint(Path(str(small["run"])) / "checkpoints" / LAST)["model"]
     assert all(bool(torch.isfinite(value).all()) for value in weights.values())

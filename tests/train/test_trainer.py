@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from pipeline.loader import Batch
 from pipeline.reader import ClipPlan
 from train.ranks import Ranks
-from train.trainer import Trainer, step_seed
+from train.trainer import Trainer
 from tsn_shared.settings import TrainSettings
 
 CLASSES, CLIPS = 5, 12
@@ -99,14 +99,3 @@ def test_clip_grad_bounds_the_l2_norm_of_all_gradients_together() -> None:
     freely = nn.utils.parameters_to_vector(free.parameters()) - start
     assert moved.norm().item() == pytest.approx(0.5 * 0.01, rel=1e-3)
     assert torch.allclose(moved / moved.norm(), freely / freely.norm(), atol=1e-4)
-
-
-def test_step_seeds_differ_by_seed_position_and_rank() -> None:
-    seeds = {
-        step_seed(seed=seed, position=position, rank=rank)
-        for seed in (0, 1)
-        for position in (0, 1, 200, 2**33)
-        for rank in (0, 1)
-    }
-    assert len(seeds) == 16
-    assert all(0 <= seed < 2**63 for seed in seeds)
