@@ -124,7 +124,7 @@ def _write_picture(
         video = names[place].rpartition("/")[2].encode("utf-8", "replace").decode()
         text = f"{classes[plan.labels[place]]}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
         indices, count = plan.frame_indices[place].tolist(), stream.reader.clips.frames[plan.rows[place]]
-        whole = Image.open(io.BytesIO(stream.reader.jpeg(int(plan.rows[place]), indices[0]))).convert("RGB")
+        whole = Image.open(io.BytesIO(stream.reader.jpeg(int(plan.rows[place]), indices[0]).tobytes())).convert("RGB")
         shown = _pictures(batch.clips[place])
         below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
         rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))

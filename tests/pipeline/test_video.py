@@ -266,5 +266,5 @@ def test_a_video_that_needs_too_much_memory_fails(tmp_path: Path) -> None:
 
 def test_a_full_disk_is_no_fault_of_the_video(video: Path) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
-        decode_video(video, SETTINGS, full)  # type: ignore[arg-type]
+        decode_video(video, SETTINGS, full)
     assert ffmpegs() == []
