@@ -1,9 +1,6 @@
 """Prediction: a trained network's answers for videos, extracted and scored as `evaluate` does it, or for arrays.
 
-from train.predict import load_trained, predict
-
-model = load_trained(Path("runs/mine"))
-probabilities = predict(model, frames)   # uint8 RGB (T, H, W, 3), all frames of the video
+From Python: `predict(load_trained(run), frames)`, with all frames of a video as a uint8 RGB array (T, H, W, 3).
 """
 
 import io
