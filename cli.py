@@ -156,7 +156,7 @@ class InOrder(click.Group):
 @click.group(cls=InOrder, context_settings=CONTEXT)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions, help="Versions.")
 def tsn() -> None:
-    r"""Train Temporal Segment Networks on video, fast and without surprises.
+    """Train Temporal Segment Networks on video, fast and without surprises.
 
     In a folder that holds data/UCF-101 and data/ucfTrainTestlist, these three do the whole job:
 
@@ -166,7 +166,7 @@ def tsn() -> None:
         tsn train --gpus 8
 
     No data at hand? `tsn demo` makes some and does the same with them.
-    """
+    """  # noqa: D301 (click wants the backspace itself)
 
 
 @tsn.command("extract-frames")
@@ -208,7 +208,7 @@ def build_splits(annotations: Path, **options: Any) -> None:
 )
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
-    r"""Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
+    """Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
 
     \b
         tsn train --gpus 8                           the published run
@@ -216,7 +216,7 @@ def train(context: click.Context, /, **options: Any) -> None:
         tsn train --resume runs/20260101-120000      go on with a run
 
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE.
-    """
+    """  # noqa: D301 (click wants the backspace itself)
     from train.launch import train
 
     train(TrainSettings(**options), stated(context))
@@ -277,7 +277,7 @@ def _from_split(command: Any) -> Any:
 def evaluate(
     checkpoints: tuple[Path, ...], fuse: tuple[Path, ...] | None, fuse_weights: Any, as_json: bool, **options: Any
 ) -> None:
-    r"""Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
+    """Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
 
     \b
         tsn evaluate runs/a                                the run's own split and segments
@@ -287,7 +287,7 @@ def evaluate(
 
     Prints a table of the classes and the figures; leaves scores.json, predictions.csv, confusion.png and
     per_class.png in the run's folder, under evaluation/.
-    """
+    """  # noqa: D301 (click wants the backspace itself)
     if bool(checkpoints) == bool(fuse):
         raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")
     if fuse_weights and not fuse:
