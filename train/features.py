@@ -13,8 +13,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from train.scoring import Pass, choose_segments, score
-from train.trained import load_trained, settings_for
+from train.scoring import pass_over, score
+from train.trained import load_trained
 from tsn_shared import hdf5
 from tsn_shared.errors import SettingsError
 from tsn_shared.splits import Subset
@@ -27,35 +27,23 @@ def write_features(
     out: Path,
     *,
     subset: Subset = "test",
-    protocol: str = "val",
-    num_segments: int | None = None,
-    frames: Path | None = None,
-    splits: Path | None = None,
-    split: str | None = None,
-    other_split: bool = False,
     gpus: str = "auto",
     num_processes: int = 1,
+    **choices: Any,
 ) -> str:
-    """Write the features of a subset's clips to `out` and return a line that says what is in it."""
+    """Write the features of a subset's clips to `out` and return a line that says what is in it.
+
+    `choices` and their errors are those of `pass_over`: protocol, num_segments, frames, splits, split, other_split.
+    """
     trained = load_trained(checkpoint)
-    segments = choose_segments(trained, protocol, num_segments)
-    data = settings_for(trained, frames=frames, splits=splits, split=split, other_split=other_split)
-    wanted = Pass(
-        checkpoint=trained.path,
-        data=data,
-        subset=subset,
-        protocol=protocol,
-        segments=segments,
-        other_split=other_split,
-        features=True,
-    )
+    wanted = pass_over(subset, trained, features=True, **choices)
     scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
     stated: dict[str, Any] = {
         "checkpoint": str(trained.path),
         "model": trained.settings.model,
-        "protocol": protocol,
-        "num_segments": segments,
-        "split": data.split,
+        "protocol": wanted.protocol,
+        "num_segments": wanted.segments,
+        "split": wanted.data.split,
         "subset": subset,
     }
 
@@ -72,4 +60,4 @@ def write_features(
     except OSError as error:
         raise SettingsError(f"{out} cannot be written: {error.strerror}") from None
     clips, width = scored.values.shape
-    return f"{out}: {width} features of {clips} {subset} clips, split {data.split}, {wanted.words}"
+    return f"{out}: {width} features of {clips} {subset} clips, split {wanted.data.split}, {wanted.words}"
