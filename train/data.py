@@ -18,18 +18,6 @@ def open_split(data: DataSettings) -> Split:
     return read_split(data.splits / split_name(data.split))
 
 
-def frames_facts(split: Split, data: DataSettings) -> dict[str, Any]:
-    """Return how a split's frames were made: `size`, WIDTHxHEIGHT of all or native, and their `quality` if known."""
-    size, quality = "native", None
-    if split.shard_names and (data.frames / split.shard_names[0]).exists():  # its absence is the loader's to refuse
-        tables = read_tables(data.frames / split.shard_names[0])
-        quality = tables.settings.get("quality")
-        sizes = set(zip(tables.width.tolist(), tables.height.tolist(), strict=True))
-        if tables.settings.get("size") != "native" and len(sizes) == 1:
-            size = "{}x{}".format(*sizes.pop())
-    return {"size": size, "quality": quality}
-
-
 def split_facts(split: Split) -> dict[str, Any]:
     """Return what tells a split from another: where it is, its sealed SHA-256, and how many clips it has."""
     facts = {"path": str(split.path), "sha256": read_seal(split.path, KIND).sha256}
@@ -41,6 +29,18 @@ def clip_names(split: Split, seed: int, places: list[int]) -> list[str]:
     size = len(split.train)
     rows = [permutation(seed=seed, epoch=place // size, size=size)[place % size] for place in places]
     return [split.names("train", slice(row, row + 1))[0] for row in rows]
+
+
+def frames_facts(split: Split, data: DataSettings) -> dict[str, Any]:
+    """Return how a split's frames were made: `size`, WIDTHxHEIGHT of all or native, and their `quality` if known."""
+    size, quality = "native", None
+    if split.shard_names and (data.frames / split.shard_names[0]).exists():  # its absence is the loader's to refuse
+        tables = read_tables(data.frames / split.shard_names[0])
+        quality = tables.settings.get("quality")
+        sizes = set(zip(tables.width.tolist(), tables.height.tolist(), strict=True))
+        if tables.settings.get("size") != "native" and len(sizes) == 1:
+            size = "{}x{}".format(*sizes.pop())
+    return {"size": size, "quality": quality}
 
 
 def open_train_loader(

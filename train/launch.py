@@ -1,32 +1,20 @@
 """From the command to the ranks: which devices, which run folder, how many processes, and what a failure says."""
 
-import logging
 import os
-import tempfile
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from multiprocessing import parent_process
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.elastic.rendezvous.api import RendezvousError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 import train.data as data
+from train.processes import run_processes
 from train.ranks import adopt_slurm, environment_ranks, joined
 from train.run import check_classes, run_rank
 from train.run_folder import read_config
-from train.stop import signal_children, stop_requests
 from tsn_shared.console import say
-from tsn_shared.errors import SettingsError, StoppedError, TsnError
+from tsn_shared.errors import SettingsError
 from tsn_shared.settings import TrainSettings, flag_of, from_plain
-
-SHUTDOWN_SECONDS = 20
-"""How long the other ranks have to end after one has died, before they are killed."""
 
 FREE_ON_RESUME = frozenset(
     {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
@@ -43,23 +31,34 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
     """
     if settings.nnodes == 1:
         adopt_slurm()
+    if environment_ranks() is not None:
+        with joined(on_gpu=count_gpus(settings.gpus) > 0) as ranks:
+            run_rank(*ranks.agree(lambda: place_run(settings, given)), ranks)
+        return
+    settings, resume = place_run(settings, given)  # first: a run that goes on does so on as many devices
     gpus = count_gpus(settings.gpus)
     processes = gpus or settings.num_processes
-    if environment_ranks() is not None or (processes == 1 and settings.nnodes == 1):
+    if processes == 1 and settings.nnodes == 1:
         with joined(on_gpu=gpus > 0) as ranks:
-            settings, resume = ranks.agree(lambda: place_run(settings, given))
-            run_rank(settings, ranks, resume=resume)
-        return
-    settings, resume = place_run(settings, given)
-    launch_ranks(settings, processes=processes, on_gpu=gpus > 0, resume=resume)
+            run_rank(settings, resume, ranks)
+    else:
+        check_classes(data.open_split(settings), settings)  # before any rank starts
+        run_processes(
+            run_started_rank,
+            *(settings, resume, gpus > 0),
+            processes=processes,
+            nnodes=settings.nnodes,
+            rdzv_endpoint=settings.rdzv_endpoint,
+            max_restarts=settings.max_restarts,
+        )
 
 
 def count_gpus(asked: str) -> int:
-    """Return on how many GPUs to run, 0 for the CPU."""
+    """Return on how many GPUs to train, 0 for the CPU."""
     visible = torch.cuda.device_count()
     if asked == "auto":
         if visible == 0:
-            say("0 GPUs are visible: running on the CPU")
+            say("0 GPUs are visible: training on the CPU")
         return visible
     if not asked.isdecimal():
         raise SettingsError(f"--gpus {asked}: it takes a number of GPUs, or auto")
@@ -84,7 +83,6 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
         folder = _new_folder(settings)
     settings = replace(settings, run=folder)
     if not (folder / "config.json").exists():
-        check_classes(data.open_split(settings), settings)  # before any rank starts
         return settings, False
     restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
     if settings.resume is None and not restarted:
@@ -118,117 +116,16 @@ def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> Tr
     kept = stored | {name: value for name, value in settings.plain().items() if name in given} | {"run": str(folder)}
     resumed: TrainSettings = from_plain(TrainSettings, kept)
     was, now = config["split"], data.split_facts(data.open_split(resumed))
-    if was["sha256"] != now["sha256"]:
-        words = ", ".join(f"{name} was {was[name]}, is {now[name]}" for name in now if was[name] != now[name])
+    if was.get("sha256") != now["sha256"]:
+        words = ", ".join(f"{name} was {was.get(name)}, is {now[name]}" for name in now if was.get(name) != now[name])
         raise SettingsError(f"{folder} was trained on another split: {words}; name its own, or set another --run")
     return resumed
 
 
-def launch_ranks(settings: TrainSettings, *, processes: int, on_gpu: bool, resume: bool) -> None:
-    """Run a process a rank under torch elastic, which restarts them all from the last checkpoint when one dies."""
-    _silence()
-    story = Path(str(settings.run)) / ".failure"
-    story.unlink(missing_ok=True)
-    try:
-        with stop_requests(then=signal_children):
-            ends = elastic_launch(_launch_config(settings, processes), _rank_process)(settings, on_gpu, resume, story)
-    except ChildFailedError as error:
-        raise _failure(error, story) from None
-    except RendezvousError as error:
-        raise TsnError(
-            f"--rdzv-endpoint {settings.rdzv_endpoint}: the {settings.nnodes} machines did not meet "
-            f"({str(error).splitlines()[0]}): start the same command on each, and let its first machine be reached"
-        ) from None
-    finally:
-        story.unlink(missing_ok=True)
-    stopped = next((end for end in ends.values() if end is not None), None)
-    if stopped is not None:
-        raise StoppedError(stopped)
-
-
-def _launch_config(settings: TrainSettings, processes: int) -> LaunchConfig:
-    local = settings.nnodes == 1
-    if not local and settings.rdzv_endpoint is None:
-        raise SettingsError(f"--nnodes {settings.nnodes} needs --rdzv-endpoint HOST:PORT, the same on every machine")
-    endpoint = settings.rdzv_endpoint or "localhost:0"
-    loopback = endpoint.rpartition(":")[0] in ("localhost", "127.0.0.1")
-    return LaunchConfig(
-        min_nodes=settings.nnodes,
-        max_nodes=settings.nnodes,
-        nproc_per_node=processes,
-        run_id=f"tsn-{os.getpid()}" if local else "tsn",
-        rdzv_backend="c10d",
-        rdzv_endpoint=endpoint,
-        max_restarts=settings.max_restarts,
-        monitor_interval=0.2,
-        start_method="spawn",
-        local_addr="localhost" if loopback else None,
-        signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is ours: the ranks save and end by themselves
-        shutdown_timeout=SHUTDOWN_SECONDS,
-    )
-
-
-def run_processes(work: Callable[..., Any], *args: Any, processes: int) -> Any:
-    """Run `work(*args)` once as each of `processes` ranks on this machine; return what the first of them returned."""
-    _silence()
-    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
-        story = Path(folder) / "failure"
-        try:
-            return elastic_launch(_launch_config(TrainSettings(max_restarts=0), processes), _work_process)(
-                work, args, story
-            )[0]
-        except ChildFailedError as error:
-            raise _failure(error, story) from None
-
-
-def _work_process(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> Any:
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        return work(*args)
-    except TsnError as error:
-        story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
-        raise SystemExit(1) from None
-
-
-def _silence() -> None:
-    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
-
-
-def _rank_process(settings: TrainSettings, on_gpu: bool, resume: bool, story: Path) -> str | None:
-    """Run a rank; return what it says if it was stopped. A failure that the user can act on is left in `story`."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    if story.exists():
-        raise SystemExit(1)  # a restart cannot mend what the user must
+def run_started_rank(settings: TrainSettings, resume: bool, on_gpu: bool) -> None:
+    """Train as a rank that `run_processes` has started, or started again."""
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     if restarts and os.environ["RANK"] == "0":
         say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
-    try:
-        with joined(on_gpu=on_gpu) as ranks:
-            run_rank(settings, ranks, resume=resume or restarts > 0)
-    except StoppedError as stopped:
-        return str(stopped)
-    except TsnError as error:
-        story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
-        raise SystemExit(1) from None
-    return None
-
-
-def _end_with_parent() -> None:
-    """End this rank when the process that started it is gone: a killed training leaves nobody behind."""
-    parent: Any = parent_process()
-    parent.join()
-    os._exit(1)
-
-
-def _failure(error: ChildFailedError, story: Path) -> TsnError:
-    """Return the first failure as the user's error: its own words, or the rank's traceback."""
-    if story.exists():
-        code, _, text = story.read_text(encoding="utf-8").partition(" ")
-        told = TsnError(text)
-        told.exit_code = int(code)
-        return told
-    rank, first = error.get_first_failure()
-    if isinstance(first.message, dict):
-        return TsnError(f"rank {rank} failed:\n{first.message['extraInfo']['py_callstack'].rstrip()}")
-    return TsnError(f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}); go on with --resume")
+    with joined(on_gpu=on_gpu) as ranks:
+        run_rank(settings, resume or restarts > 0, ranks)

@@ -16,14 +16,14 @@ from train.memory import GIB, available, check_memory, estimate, peak
 from train.model import TSN, build_model, channels_last, count_parameters
 from train.ranks import Ranks
 from train.report import draw_curves, epoch_line, verdict, write_scalars
-from train.run_folder import Row, RunFolder, held
+from train.run_folder import Row, RunFolder
 from train.stop import StopRequest, stop_requests
 from train.trained import facts
 from train.trainer import Trainer
 from train.versions import versions
 from train.weights import load_weights
 from tsn_shared.errors import DataError, SettingsError, StoppedError
-from tsn_shared.files import replacing
+from tsn_shared.files import locked, replacing
 from tsn_shared.settings import TrainSettings
 from tsn_shared.splits import Split
 
@@ -38,8 +38,8 @@ class Run:
         if settings.run is None:
             raise SettingsError("a run needs its folder")
         self.settings, self.ranks = settings, ranks
+        self.classes = ranks.agree(lambda: check_classes(data.open_split(settings), settings))
         self.split = data.open_split(settings)
-        self.classes = check_classes(self.split, settings)
         self.frames, self.train_sha256 = data.frames_facts(self.split, settings), self.split.train_sha256()
         self.folder = RunFolder(settings.run, writes=ranks.is_first)
         self.precision = settings.precision or ("bf16" if ranks.device.type == "cuda" else "fp32")
@@ -205,14 +205,15 @@ class Run:
         say(f"the run is in {self.folder.path}: curves.png, summary.csv, checkpoints, model.safetensors")
 
 
-def run_rank(settings: TrainSettings, ranks: Ranks, *, resume: bool) -> None:
+def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
     """Train as this rank."""
     if settings.run is None:
         raise SettingsError("a run needs its folder")
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         if ranks.is_first:
-            stack.enter_context(held(settings.run))
+            busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
+            stack.enter_context(locked(settings.run, busy))
         Run(settings, ranks, resume=resume, stop=stop).train()
 
 

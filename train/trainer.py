@@ -251,7 +251,6 @@ class Trainer:
                 network,
                 device_ids=[self.ranks.device.index] if on_gpu else None,
                 gradient_as_bucket_view=True,
-                broadcast_buffers=False,  # `validate` does, once an epoch
             )
         if self.settings.compile if self.settings.compile is not None else on_gpu:
             network = torch.compile(network)  # type: ignore[assignment]

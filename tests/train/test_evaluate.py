@@ -83,7 +83,16 @@ def test_the_test_protocols_take_25_segments_and_val_the_runs_own(trained_run: P
     assert evaluate(trained_run, protocol="3crop", **CPU)["num_segments"] == 25
 
 
-@pytest.mark.parametrize("ranks", [2, 3])
+@pytest.mark.needs_cuda
+@pytest.mark.parametrize(("protocol", "segments"), [("val", 3), ("3crop", 5), ("10crop", 4)])
+def test_a_gpu_gives_the_logits_of_the_cpu(changed_run: Make, protocol: str, segments: int) -> None:
+    run = changed_run("run", settings={"precision": "fp32"})
+    asked: dict[str, Any] = {"protocol": protocol, "num_segments": segments}
+    on_cpu, on_gpu = (evaluate_run(run, gpus=gpus, **asked).scored.values.numpy() for gpus in ("0", "1"))
+    assert np.abs(on_gpu - on_cpu).max() < 0.03 * np.ptp(on_cpu)  # its decoder differs by 2 of 255 at most
+
+
+@pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_any_number_of_ranks_scores_every_clip_once(trained_run: Path, ranks: int) -> None:
     alone = evaluate_run(trained_run, **CPU)
     together = evaluate_run(trained_run, num_processes=ranks, **CPU)
