@@ -166,7 +166,7 @@ class InOrder(click.Group):
 @click.group(cls=InOrder, context_settings=CONTEXT)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions, help="Versions.")
 def tsn() -> None:
-    r"""Train Temporal Segment Networks on video, fast and without surprises.
+    """Train Temporal Segment Networks on video, fast and without surprises.
 
     In a folder that holds data/UCF-101 and data/ucfTrainTestlist, these three do the whole job:
 
@@ -176,7 +176,7 @@ def tsn() -> None:
         tsn train --gpus 8
 
     No data at hand? `tsn demo` makes some and does the same with them.
-    """
+    """  # noqa: D301 (click wants the backspace itself)
 
 
 @tsn.command("extract-frames")
@@ -218,7 +218,7 @@ def build_splits(annotations: Path, **options: Any) -> None:
 )
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
-    r"""Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
+    """Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
 
     \b
         tsn train --gpus 8                           the published run
@@ -227,7 +227,7 @@ def train(context: click.Context, /, **options: Any) -> None:
 
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
     and end with exit code 75.
-    """
+    """  # noqa: D301 (click wants the backspace itself)
     from train.launch import train
 
     train(TrainSettings(**options), stated(context))
@@ -288,7 +288,7 @@ def _from_split(command: Any) -> Any:
 def evaluate(
     checkpoints: tuple[Path, ...], fuse: tuple[Path, ...] | None, fuse_weights: Any, as_json: bool, **options: Any
 ) -> None:
-    r"""Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
+    """Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
 
     \b
         tsn evaluate runs/a                                the run's own split and segments
@@ -298,7 +298,7 @@ def evaluate(
 
     Prints a table of the classes and the figures; leaves scores.json, predictions.csv, confusion.png and
     per_class.png in the run's folder, under evaluation/.
-    """
+    """  # noqa: D301 (click wants the backspace itself)
     if bool(checkpoints) == bool(fuse):
         raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")
     if fuse_weights and not fuse:
@@ -307,6 +307,74 @@ def evaluate(
 
     figures, text = run_evaluate(fuse or checkpoints, fused=bool(fuse), fuse_weights=fuse_weights, **options)
     click.echo(json.dumps(figures) if as_json else text)
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("videos", type=FOLDER, nargs=-1, required=True, metavar="VIDEO...")
+@_asking
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name.")
+@click.option("--png", type=FOLDER, metavar="FILE.png|DIR", help="Draw the sampled frames with the answer under them.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+def predict(checkpoint: Path, videos: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Name the classes of each VIDEO, or of all videos below a folder, by a CHECKPOINT or the best one of a run.
+
+    The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
+    are listed and end the command with exit code 3.
+    """
+    from train.predict import describe, predict_videos, refuse_failures
+
+    result = predict_videos(checkpoint, videos, **options)
+    click.echo(json.dumps(result) if as_json else describe(result))
+    refuse_failures(result)
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--size", metavar="WxH", help="Size of the stored frames; by default the checkpoint's.")
+@click.option("--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the checkpoint's.")
+def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | None) -> None:
+    """Write a CHECKPOINT, or the best one of a run, to OUT, an .onnx or .pt2 file that needs no tsn.
+
+    It takes uint8 RGB frames (B, S, H, W, 3) and gives class probabilities (B, C): preprocessing and softmax are
+    inside, class names and protocol in its metadata. The file is checked against torch before it gets its name.
+    """
+    from train.export import export
+
+    facts = export(checkpoint, out, size=size, num_segments=num_segments)
+    click.echo(
+        f"{out}: {facts['model']}, {len(json.loads(facts['classes']))} classes, {facts['protocol']} "
+        f"({facts['num_segments']} segments), trained on split {facts['split']}; checked against torch"
+    )
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--subset", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which clips.")
+@_asking
+@_from_split
+def features(checkpoint: Path, out: Path, **options: Any) -> None:
+    """Write the features of clips to OUT, an HDF5 file: VGG's fc7, or what another network's last layer reads.
+
+    It holds feature (N, D), name, label and class/name, in the order of the split.
+    """
+    from train.features import write_features
+
+    click.echo(write_features(checkpoint, out, **options))
+
+
+@tsn.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", type=FOLDER, default=Path("compare.png"), show_default=True, metavar="FILE.png", help="Picture.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
+    from train.compare import compare, side_by_side
+
+    columns = compare(runs, out)
+    click.echo(json.dumps(columns) if as_json else side_by_side(columns))
 
 
 @tsn.command("show-batch")
