@@ -169,9 +169,12 @@ def _report(shards: list[tuple[Path, ShardTables]], found: Found, out: Path) -> 
     done = sum(len(tables.names) for _, tables in shards)
     frames = sum(len(tables.crc32) for _, tables in shards)
     size = sum(path.stat().st_size for path, _ in shards)
-    say(f"{out}: {frames:,} frames of {done:,} videos in {len(shards):,} shards, {size / 1e9:.2f} GB")
+    say(
+        f"{out}: {frames:,} frames of {done:,} videos in {len(shards):,} {'shard' if len(shards) == 1 else 'shards'}, {size / 1e9:.2f} GB"
+    )
     if noted := [note for _, tables in shards for note in tables.notes if note]:
-        say(f"{len(noted)} videos have a note (tsn info {out} shows them), the first: {printable(noted[0])}")
+        have = "1 video has" if len(noted) == 1 else f"{len(noted)} videos have"
+        say(f"{have} a note (tsn info {out} shows them), the first: {printable(noted[0])}")
     files = {video.name: video.path for video in found.videos}
     failures = [(name, reason, path.name) for path, tables in shards for name, reason in tables.failures]
     _write_failures(out / FAILURES, failures, files)

@@ -31,6 +31,11 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
+def counted(count: int, word: str) -> str:
+    """Return "1 video", "3 videos"."""
+    return f"{count:,} {word}{'s' * (count != 1)}"
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table in Markdown that reads well as it is; columns of numbers are set to the right."""
     cells = [[printable(str(cell)).replace("|", "\\|") for cell in row] for row in rows]

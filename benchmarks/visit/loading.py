@@ -22,7 +22,7 @@ def decoders(visit: Visit) -> dict[str, dict[str, Any]]:
         return {"CPU, DALI's finish": {"finish": "dali"}, "CPU, torch's finish": {"finish": "torch"}}
     ways: dict[str, dict[str, Any]] = {"cpu": {"decoder": "cpu"}, "mixed": {"decoder": "mixed"}}
     ways["mixed, half"] = {"decoder": "mixed", "half": True}
-    return ways | {f"mixed, hardware {share:g}": {"decoder": "mixed", "hardware": share} for share in SHARES}
+    return ways | {f"mixed, hardware {share:g}": {"decoder": "mixed", "hw_decoder_load": share} for share in SHARES}
 
 
 def threaded(visit: Visit) -> dict[str, dict[str, Any]]:
