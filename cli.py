@@ -166,7 +166,7 @@ class InOrder(click.Group):
 @click.group(cls=InOrder, context_settings=CONTEXT)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions, help="Versions.")
 def tsn() -> None:
-    r"""Train Temporal Segment Networks on video, fast and without surprises.
+    """Train Temporal Segment Networks on video, fast and without surprises.
 
     In a folder that holds data/UCF-101 and data/ucfTrainTestlist, these three do the whole job:
 
@@ -196,7 +196,7 @@ def extract_frames(videos: Path, **options: Any) -> None:
 @click.argument("annotations", type=FOLDER, default=Path("data/ucfTrainTestlist"))
 @settings_options(SplitsSettings)
 def build_splits(annotations: Path, **options: Any) -> None:
-    r"""Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
+    """Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
 
     \b
     UCF101's lists:   classInd.txt, trainlist01.txt, testlist01.txt
@@ -225,7 +225,7 @@ def build_splits(annotations: Path, **options: Any) -> None:
 )
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
-    r"""Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
+    """Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
 
     \b
         tsn train --gpus 8                           the published run
@@ -295,7 +295,7 @@ def _from_split(command: Any) -> Any:
 def evaluate(
     checkpoints: tuple[Path, ...], fuse: tuple[Path, ...] | None, fuse_weights: Any, as_json: bool, **options: Any
 ) -> None:
-    r"""Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
+    """Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
 
     \b
         tsn evaluate runs/a                                the run's own split and segments
