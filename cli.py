@@ -356,7 +356,7 @@ def show_batch(
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 def verify(folders: tuple[Path, ...]) -> None:
     """Hash every byte of the shards and splits in FOLDERS again."""
-    from pipeline.inspect import verify
+    from pipeline.verify import verify
 
     verify(folders)
 
