@@ -15,8 +15,9 @@ from pipeline.inspect import info, info_text
 from pipeline.verify import hash_shard, verify
 from tests.helpers import frames_of, make_shard, make_shards, write_list
 from tsn_shared.errors import DataError
+from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import SplitsSettings
-from tsn_shared.shards import read_tables
+from tsn_shared.shards import KIND, read_tables
 
 NAMES = [f"{name}/v_{name}_g{group:02d}_c01" for name in ("Archery", "YoYo") for group in range(1, 6)]
 
@@ -112,7 +113,7 @@ def test_runs_of_damaged_frames_are_one_finding_a_video(tmp_path: Path, data: st
     tables = read_tables(path)
     bad = data.draw(st.sets(st.integers(0, len(tables.crc32) - 1)))
     content = bytearray(path.read_bytes())
-    start = content.index(bytes([7]) * int(tables.offset[-1]))
+    start, _ = read_seal(path, KIND).payload
     for frame in bad:
         content[start + int(tables.offset[frame])] ^= 1
     path.write_bytes(content)
