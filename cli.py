@@ -198,6 +198,13 @@ def extract_frames(videos: Path, **options: Any) -> None:
 def build_splits(annotations: Path, **options: Any) -> None:
     """Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
 
+    \b
+    UCF101's lists:   classInd.txt, trainlist01.txt, testlist01.txt
+    your own lists:   NAME_train_NAME.txt and the same with val or test, lines of
+                      `path label` or `path frames label`, labels from 0; class names from
+                      classes.txt beside them, or the folders of the videos
+    no lists at all:  --split-by group, from folders named after their class
+
     Listed videos without frames end the command with exit code 3 and no split, unless --allow-missing.
     """
     from pipeline.build_splits import build_splits
@@ -417,7 +424,7 @@ def show_batch(
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 def verify(folders: tuple[Path, ...]) -> None:
     """Hash every byte of the shards and splits in FOLDERS again."""
-    from pipeline.inspect import verify
+    from pipeline.verify import verify
 
     verify(folders)
 
