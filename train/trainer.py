@@ -103,7 +103,10 @@ class Trainer:
                 self.tally.seconds = before + time.monotonic() - start
                 progress.advance(clips=self.clips_per_step)
                 at_checkpoint = every is not None and self.step % every == 0
-                stopped = (at_checkpoint or self.step >= self._next_reading) and self.read_sums()
+                stopped = False
+                if at_checkpoint or self.step >= self._next_reading:
+                    stopped = self.read_sums()
+                    progress.note = self._so_far()
                 if (at_checkpoint or stopped) and self.epoch == epoch:
                     save()
                     if stopped:
@@ -228,6 +231,10 @@ class Trainer:
             f"{len(places)} of {self.clips_per_step} clips ({', '.join(names)}); that step was not taken: "
             "lower --lr, set --clip-grad, or use --precision fp32"
         )
+
+    def _so_far(self) -> str:
+        tally = self.tally
+        return f"loss {tally.loss / _NAT / tally.clips:.3f}, top-1 {tally.hits / tally.clips:.1%}"
 
     def _row(self, epoch: int, waited: float, seconds: float) -> Row:
         tally, self.tally = self.tally, Tally()

@@ -69,9 +69,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
     return DataSettings(frames=folder, splits=folder)
 
 
-@pytest.fixture
-def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
-    """Settings of a training that takes a second or two."""
+def small_settings(data: DataSettings, run: Path) -> dict[str, object]:
+    """Return settings of a training that takes a second or two."""
     return {
         "frames": data.frames,
         "splits": data.splits,
@@ -82,5 +81,11 @@ def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
         "batch_size": 5,
         "num_epochs": 2,
         "lr": 0.01,
-        "run": tmp_path / "run",
+        "run": run,
     }
+
+
+@pytest.fixture
+def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
+    """Settings of a training that takes a second or two."""
+    return small_settings(data, tmp_path / "run")
