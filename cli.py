@@ -364,6 +364,47 @@ def info(folders: tuple[Path, ...], as_json: bool) -> None:
     click.echo(json.dumps(info(folders)) if as_json else info_text(folders))
 
 
+@tsn.group(cls=InOrder)
+def bench() -> None:
+    """Measure what this machine reaches, and which stage is short."""
+
+
+def _measuring(command: Any) -> Any:
+    """Give a measurement its time and its form."""
+    seconds = click.FloatRange(min=0, min_open=True)
+    command = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")(command)
+    return click.option("--seconds", type=seconds, default=10.0, show_default=True, help="How long.")(command)
+
+
+@bench.command("extract")
+@click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
+@settings_options(ExtractSettings, leave=frozenset({"videos_per_shard", "dask", "retry_failed", "overwrite"}))
+@_measuring
+def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -> None:
+    """Extract some of VIDEOS (data/UCF-101) to nowhere: frames a second, and what each stage costs.
+
+    Stages: decode, scale, encode, write (the pipe, the CRC32s and a file without a name in --out).
+    """
+    from pipeline.bench_extract import bench_extract, bench_text
+
+    result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
+    click.echo(json.dumps(result) if as_json else bench_text(result))
+
+
+@bench.command("loader")
+@settings_options(DataSettings)
+@settings_options(LoaderSettings)
+@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="Where.")
+@_measuring
+def bench_loader(device: Literal["auto", "cpu", "gpu"], seconds: float, as_json: bool, **options: Any) -> None:
+    """Serve training clips for some seconds: clips a second, whole and by stage (read, decode, finish, copy)."""
+    from pipeline.bench_loader import bench_loader, bench_text
+
+    data, loader = pick(DataSettings, options), pick(LoaderSettings, options)
+    result = bench_loader(data, loader, device=device, seconds=seconds)
+    click.echo(json.dumps(result) if as_json else bench_text(result))
+
+
 @tsn.command()
 @click.argument("folder", type=FOLDER, default=Path("tsn-demo"))
 def demo(folder: Path) -> None:

@@ -21,6 +21,9 @@ from torch.nn.functional import interpolate
 from pipeline.reader import ClipPlan
 from tsn_shared.augment import MEAN, STD
 
+TOGETHER = 4
+"""Frames of a clip that go through torch at once: enough to make calls rare, few enough to stay in the cache."""
+
 Picture = npt.NDArray[np.uint8]
 
 
@@ -28,7 +31,7 @@ class CpuFinish:
     """Finishes batches in `threads` threads; each takes a clip at a time."""
 
     def __init__(self, *, input_size: int, exact: bool, threads: int) -> None:
-        self._size, self._exact = input_size, exact
+        self._size, self._exact, self._threads = input_size, exact, threads
         self._memory = Memory()
         self._pool = single_threads(threads)
         # one long row of pixels: torch's element-wise loops are fast over rows, slow over 3 channels
@@ -47,10 +50,18 @@ class CpuFinish:
         def finish(clip: int) -> None:
             shown = pictures[clip * segments : (clip + 1) * segments]
             for crop, (window, flip) in enumerate(zip(windows[clip].tolist(), plan.flips[clip].tolist(), strict=True)):
-                self._write(shown, window, flip, out[clip, :, crop])
+                for start in range(0, segments, TOGETHER):
+                    part = slice(start, start + TOGETHER)
+                    self._write(shown[part], window, flip, out[clip, part, crop])
 
-        for _ in self._pool.map(finish, range(clips)):
-            pass
+        left = iter(range(clips))  # shared by the threads: a task a thread costs less than a task a clip
+
+        def work() -> None:
+            for clip in left:
+                finish(clip)
+
+        for task in [self._pool.submit(work) for _ in range(self._threads)]:
+            task.result()
         return out
 
     def close(self) -> None:
@@ -66,9 +77,8 @@ class CpuFinish:
             pixels = self._resized(pixels)
         if flip:
             pixels = pixels.flip(3)
-        rows = out.view(-1, size, size * 3)
-        rows.copy_(pixels.permute(0, 2, 3, 1).reshape(rows.shape))
-        torch.addcmul(self._shift, rows, self._scale, out=rows)
+        rows = pixels.permute(0, 2, 3, 1).reshape(-1, size, size * 3)
+        torch.addcmul(self._shift, rows, self._scale, out=out.view(rows.shape))
 
     def _resized(self, pixels: torch.Tensor) -> torch.Tensor:
         if self._exact:

@@ -28,15 +28,16 @@ def build_graph(
     input_size: int,
     device_id: int | None,
     decoder: Decoder,
+    hw_decoder_load: float = 0.0,
     finish: Finish,
     half: bool = False,
     threads: int,
 ) -> Pipeline:
     """Build the pipeline over F = `frames` frames a run, of K = `crops` crops each.
 
-    With `finish="dali"` its output is (F, K, H, W, 3), normalised float32 (float16 with `half`), on the GPU
-    `device_id` or, where that is None, on the CPU. With `finish="torch"` it is F pictures, uint8 (h, w, 3): the crop of
-    each frame where there is one, the whole frame where there are several.
+    With `finish="dali"` its output is (F, H, W, 3), or (F, K, H, W, 3) of several crops, normalised float32 (float16
+    with `half`), on the GPU `device_id` or, where that is None, on the CPU. With `finish="torch"` it is F pictures,
+    uint8 (h, w, 3): the crop of each frame where there is one, the whole frame where there are several.
     """
     pipe = Pipeline(batch_size=frames, num_threads=threads, device_id=device_id, prefetch_queue_depth=2)
     used = 3 if finish == "dali" else 2 if crops == 1 else 1
@@ -47,25 +48,32 @@ def build_graph(
             dtype=[types.UINT8, types.INT32, types.INT32][:used],
             ndim=[1, 2, 1][:used],
         )
-        pictures = _decoded(jpeg, rest[0] if crops == 1 else None, decoder)
+        pictures = _decoded(jpeg, rest[0] if crops == 1 else None, decoder, hw_decoder_load)
         if finish == "dali":
             boxes, flips = rest
             if device_id is not None:
                 pictures = pictures.gpu()
-            parts = [pictures] if crops == 1 else [_cropped(pictures, boxes[crop]) for crop in range(crops)]
-            pictures = fn.stack(*(_finish(part, flips[crop], input_size, half=half) for crop, part in enumerate(parts)))
+            if crops == 1:
+                pictures = _finish(pictures, flips[0], input_size, half=half)
+            else:
+                parts = (_cropped(pictures, boxes[crop]) for crop in range(crops))
+                pictures = fn.stack(
+                    *(_finish(part, flips[crop], input_size, half=half) for crop, part in enumerate(parts))
+                )
         pipe.set_outputs(pictures)
     pipe.build()
     return pipe
 
 
-def _decoded(jpeg: Any, boxes: Any, decoder: Decoder) -> Any:
+def _decoded(jpeg: Any, boxes: Any, decoder: Decoder, hw_decoder_load: float) -> Any:
     """Decode the only crop of each frame, or the whole frame."""
-    how = {
+    how: dict[str, Any] = {
         "device": decoder,
         "output_type": types.RGB,
         "jpeg_fancy_upsampling": True,  # makes the GPU's chroma upsampling that of libjpeg-turbo
     }
+    if decoder == "mixed":
+        how["hw_decoder_load"] = hw_decoder_load
     if boxes is None:
         return fn.decoders.image(jpeg, **how)
     return fn.decoders.image_slice(jpeg, boxes[0, 0:2], boxes[0, 2:4], axes=[0, 1], **how)

@@ -3,6 +3,7 @@
 import os
 from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,10 +12,12 @@ import numpy as np
 import torch
 from torch.utils.dlpack import from_dlpack
 
+from pipeline.decoding import choose_decoding
 from pipeline.finish import CpuFinish
 from pipeline.graph import Decoder, Finish, FrameBatch, build_graph
-from pipeline.reader import CROPS, Ahead, ClipPlan, FrameReader, View, read_ahead
+from pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
 from pipeline.schedule import Schedule
+from tsn_shared.errors import SettingsError
 from tsn_shared.splits import Split, Subset
 
 
@@ -51,37 +54,49 @@ class ClipLoader:
         seed: int = 0,
         device: torch.device | None = None,
         decoder: Decoder | None = None,
+        hw_decoder_load: float = 0.0,
         finish: Finish | None = None,
         half: bool = False,
         threads: int | None = None,
     ) -> None:
-        """Open the stream; `device` is the CPU by default, `decoder` and `finish` are what is fast there."""
+        """Open the stream.
+
+        `device` is the CPU by default, `finish` what is fast there. On a GPU the decoder is chosen by a short
+        measurement unless it is stated (cpu or mixed; `hw_decoder_load` is the share of frames for the card's own JPEG
+        engine), and `half` gives float16 clips: half the memory, and autocast takes them as they are.
+        """
         on_gpu = device is not None and device.type == "cuda"
         threads = threads or cpu_share()
+        finish = finish or ("dali" if on_gpu else "torch")
+        self._stream = partial(torch.cuda.current_stream, device) if on_gpu else None
         self._crops = CROPS[view]
         self._shape = (schedule.batch_size, segments * self._crops, input_size, input_size, 3)
-        self._finish = (
-            None
-            if (finish or ("dali" if on_gpu else "torch")) == "dali"
-            else CpuFinish(input_size=input_size, exact=view != "train", threads=threads)
-        )
-        self._on_gpu = on_gpu
         self._plans: deque[ClipPlan] = deque()
         self.reader = FrameReader(split, subset, frames)
+        device_id = (device.index or 0) if device is not None and on_gpu else None
+        if decoder is None and device_id is not None:
+            some = [
+                frame_batch(self.reader.encoded(schedule.load(number), view=view, segments=segments, seed=seed))
+                for number in range(4)
+            ]
+            decoder, hw_decoder_load = choose_decoding(some, device_id=device_id, threads=threads)
         self._encoded = read_ahead(self.reader, schedule, view=view, segments=segments, seed=seed)
         self._pipe = build_graph(
             self._source,
             frames=schedule.batch_size * segments,
             crops=self._crops,
             input_size=input_size,
-            device_id=(device.index or 0) if device is not None and on_gpu else None,
-            decoder=decoder or ("mixed" if on_gpu else "cpu"),
-            finish="torch" if self._finish else "dali",
+            device_id=device_id,
+            decoder=decoder or "cpu",
+            hw_decoder_load=hw_decoder_load,
+            finish=finish,
             half=half,
             threads=threads,
         )
-        # what DALI finishes, it finishes ahead by itself
-        self._batches = Ahead(self._make, depth=1, threads=1, name="tsn-batch") if self._finish else None
+        self._finish, self._batches = None, None
+        if finish == "torch":  # what DALI finishes, it finishes ahead by itself
+            self._finish = CpuFinish(input_size=input_size, exact=view != "train", threads=threads)
+            self._batches = Ahead(self._make, depth=1, threads=1, name="tsn-batch")
 
     def __iter__(self) -> Self:
         return self
@@ -106,14 +121,11 @@ class ClipLoader:
 
     def _source(self) -> FrameBatch:
         encoded = next(self._encoded)
-        plan = encoded.plan
-        self._plans.append(plan)
-        segments = plan.frame_indices.shape[1]
-        crops = np.repeat(plan.crops, segments, axis=0).astype(np.int32)
-        return encoded.jpegs, crops, np.repeat(plan.flips, segments, axis=0).astype(np.int32)
+        self._plans.append(encoded.plan)
+        return frame_batch(encoded)
 
     def _make(self, _: int) -> Batch:
-        (output,) = self._pipe.run(torch.cuda.current_stream()) if self._on_gpu else self._pipe.run()
+        (output,) = self._pipe.run() if self._stream is None else self._pipe.run(self._stream())
         plan = self._plans.popleft()
         if self._finish is None:
             flat = from_dlpack(output.as_tensor())
@@ -124,7 +136,21 @@ class ClipLoader:
         return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
 
 
+def frame_batch(encoded: Encoded) -> FrameBatch:
+    """Return what the graph takes: a clip's crops and flips with each of its frames."""
+    plan, segments = encoded.plan, encoded.plan.frame_indices.shape[1]
+    crops = np.repeat(plan.crops, segments, axis=0).astype(np.int32)
+    return encoded.jpegs, crops, np.repeat(plan.flips, segments, axis=0).astype(np.int32)
+
+
 def cpu_share() -> int:
     """Return how many threads a rank may use for decoding: the cores that it is allowed, shared among local ranks."""
     cores = len(os.sched_getaffinity(0))
     return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def torch_device(name: str) -> torch.device:
+    """Return the device called cpu, gpu (the first), or auto: a GPU where there is one. SettingsError without any."""
+    if name == "gpu" and not torch.cuda.is_available():
+        raise SettingsError("--device gpu: 0 GPUs are visible; use --device cpu")
+    return torch.device("cuda", 0) if name != "cpu" and torch.cuda.is_available() else torch.device("cpu")

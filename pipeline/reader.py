@@ -99,6 +99,11 @@ class FrameReader:
         self._check_clip(row, shard, video)
         return shard.read(int(shard.tables.first_frame[video]) + frame)
 
+    def frame_size(self, row: int) -> tuple[int, int]:
+        """Return height and width of a clip's stored frames."""
+        tables, video = self._shard(int(self.clips.shard[row])).tables, int(self.clips.video[row])
+        return int(tables.height[video]), int(tables.width[video])
+
     def _shard(self, number: int) -> Shard:
         with self._lock:
             shard = self._open.get(number)

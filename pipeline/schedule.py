@@ -6,8 +6,12 @@ resuming, also with another world size, is that integer. Evaluation is endless a
 in order, each padded to whole global batches; a mask tells the clips from the padding.
 """
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from functools import partial
+from threading import Lock, Thread
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -44,7 +48,8 @@ class TrainSchedule:
     rank: int = 0
     world_size: int = 1
     start: int = 0
-    _orders: dict[int, Int64] = field(default_factory=dict, repr=False)
+    _orders: dict[int, Future[Int64]] = field(default_factory=dict, repr=False)
+    _lock: Any = field(default_factory=Lock, repr=False)
 
     def load(self, number: int) -> Load:
         """Return clips [rank * B, (rank + 1) * B) of the global batch `number`."""
@@ -58,12 +63,17 @@ class TrainSchedule:
         return Load(rows=rows, epochs=epochs, valid=np.ones(self.batch_size, dtype=np.bool_))
 
     def _order(self, epoch: int) -> Int64:
-        order = self._orders.get(epoch)
-        if order is None:
-            order = permutation(seed=self.seed, epoch=epoch, size=self.num_clips)
+        """Return an epoch's order; the next one is begun, so that no epoch of millions of clips starts with a wait."""
+        with self._lock:
+            for wanted in (epoch, epoch + 1):
+                if wanted not in self._orders:
+                    self._orders[wanted] = _begun(
+                        partial(permutation, seed=self.seed, epoch=wanted, size=self.num_clips)
+                    )
             # the epoch before stays: loads are prepared by several threads, a little out of order
-            self._orders = {e: o for e, o in self._orders.items() if e >= epoch - 1} | {epoch: order}
-        return order
+            self._orders = {e: order for e, order in self._orders.items() if e >= epoch - 1}
+            order = self._orders[epoch]
+        return order.result()
 
 
 @dataclass(kw_only=True)
@@ -110,3 +120,17 @@ def check_batch(*, num_clips: int, clips_per_step: int, split: str) -> None:
             f"a step of {clips_per_step} clips is more than the {num_clips} that {split} trains on: "
             "lower --batch-size, --accumulate or the number of ranks"
         )
+
+
+def _begun(work: Callable[[], Int64]) -> Future[Int64]:
+    """Start the work in a thread that ends with it."""
+    future: Future[Int64] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:
+            future.set_exception(error)
+
+    Thread(target=run, name="tsn-order", daemon=True).start()
+    return future

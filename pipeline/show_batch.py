@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.loader import Batch, ClipLoader
+from pipeline.loader import Batch, ClipLoader, torch_device
 from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
 from tsn_shared.augment import MEAN, STD
 from tsn_shared.console import say
@@ -46,8 +46,7 @@ def show_batch(
         raise SettingsError(f"--out {out}: it must end in .png or .npz")
     if rank >= world_size:
         raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
-    if device == "gpu" and not torch.cuda.is_available():
-        raise SettingsError("--device gpu: 0 GPUs are visible; use --device cpu")
+    place = torch_device(device)
     split = read_split(data.splits / split_name(data.split))
     schedule = _schedule(split, loader, subset, epoch, step, rank, world_size)
     with ClipLoader(
@@ -59,7 +58,7 @@ def show_batch(
         segments=loader.num_segments,
         input_size=loader.input_size,
         seed=loader.seed,
-        device=torch.device("cuda", 0) if device == "gpu" else None,
+        device=place,
     ) as stream:
         batch = next(stream)
         names = split.names(subset, batch.plan.rows)

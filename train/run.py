@@ -16,14 +16,14 @@ from train.memory import GIB, available, check_memory, estimate, peak
 from train.model import TSN, build_model, channels_last, count_parameters
 from train.ranks import Ranks
 from train.report import draw_curves, epoch_line, verdict, write_scalars
-from train.run_folder import Row, RunFolder, held
+from train.run_folder import Row, RunFolder
 from train.stop import StopRequest, stop_requests
 from train.trained import facts
 from train.trainer import Trainer
 from train.versions import versions
 from train.weights import load_weights
 from tsn_shared.errors import DataError, SettingsError, StoppedError
-from tsn_shared.files import replacing
+from tsn_shared.files import locked, replacing
 from tsn_shared.settings import TrainSettings
 from tsn_shared.splits import Split
 
@@ -212,7 +212,8 @@ def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         if ranks.is_first:
-            stack.enter_context(held(settings.run))
+            busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
+            stack.enter_context(locked(settings.run, busy))
         Run(settings, ranks, resume=resume, stop=stop).train()
 
 

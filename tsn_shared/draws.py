@@ -15,6 +15,8 @@ _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _LOW = np.uint64(0xFFFFFFFF)
 _SHIFT = np.uint64(32)
 
+_BLOCK = 1 << 18  # clips whose draws are made at once: the generator takes some 200 bytes a clip
+
 PERMUTATION, AUGMENTATION = 0, 1
 """The last counter word: what a draw is for, so that two purposes never share a number."""
 
@@ -54,5 +56,9 @@ def below(draws: Uint32, bound: npt.ArrayLike) -> Int64:
 
 def permutation(*, seed: int, epoch: int, size: int) -> Int64:
     """Return the order of an epoch, a permutation of range(size): the clips sorted by a 64-bit draw of their own."""
-    words = philox((np.arange(size), epoch, 0, PERMUTATION), seed).astype(np.uint64)
-    return np.argsort(words[:, 0] << _SHIFT | words[:, 1], kind="stable")
+    keys = np.empty(size, dtype=np.uint64)
+    for start in range(0, size, _BLOCK):
+        clips = np.arange(start, min(start + _BLOCK, size))
+        words = philox((clips, epoch, 0, PERMUTATION), seed).astype(np.uint64)
+        keys[clips] = words[:, 0] << _SHIFT | words[:, 1]
+    return np.argsort(keys, kind="stable")

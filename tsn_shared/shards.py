@@ -15,7 +15,8 @@ Readers take the tables once and read JPEG bytes past HDF5, at the offset of /jp
 
 import hashlib
 import json
-import mmap
+import os
+import weakref
 import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -95,7 +96,11 @@ def read_tables(path: Path) -> ShardTables:
 
 
 class Shard:
-    """An open shard: its tables, and its JPEG bytes through a memory map, free of HDF5 and its lock."""
+    """An open shard: its tables, and its JPEG bytes by plain reads, free of HDF5 and its lock.
+
+    Reads and no memory map: where the file was cut off or its disk fails, a read is an error that can be told, a map
+    ends the process.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -103,29 +108,27 @@ class Shard:
             self.tables = _tables(file)
         seal = hdf5.read_seal(path, KIND)
         self.sha256 = seal.sha256
-        self._start, stop = seal.payload
-        with path.open("rb") as raw:
-            self._map = mmap.mmap(raw.fileno(), stop, access=mmap.ACCESS_READ) if stop else None
-        if self._map is not None:
-            self._map.madvise(mmap.MADV_RANDOM)  # no read-around: frames are drawn at random
-            self._bytes = np.frombuffer(self._map, dtype=np.uint8)
+        self._start = seal.payload[0]
+        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        weakref.finalize(self, os.close, self._file)
+        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)  # no read-around: frames are drawn at random
 
     def will_need(self, frames: Iterable[int]) -> None:
         """Tell the kernel to start reading these frames, given by their number in the shard."""
-        if self._map is None:
-            return
         for frame in frames:
             start, stop = self._span(frame)
-            page = start - start % mmap.PAGESIZE
-            self._map.madvise(mmap.MADV_WILLNEED, page, stop - page)
+            os.posix_fadvise(self._file, start, stop - start, os.POSIX_FADV_WILLNEED)
 
     def read(self, frame: int) -> npt.NDArray[np.uint8]:
-        """Return the JPEG of a frame, given by its number in the shard, as a view of the map; its CRC32 is checked."""
+        """Return the JPEG of a frame, given by its number in the shard; its CRC32 is checked."""
         start, stop = self._span(frame)
-        jpeg = self._bytes[start:stop]
-        if zlib.crc32(jpeg.data) != self.tables.crc32[frame]:
+        try:
+            jpeg = os.pread(self._file, stop - start, start)
+        except OSError as error:
+            raise DataError(f"{damage(self.path, self.tables, frame, frame)} ({error.strerror})") from None
+        if zlib.crc32(jpeg) != self.tables.crc32[frame]:
             raise DataError(damage(self.path, self.tables, frame, frame))
-        return jpeg
+        return np.frombuffer(jpeg, dtype=np.uint8)
 
     def _span(self, frame: int) -> tuple[int, int]:
         offset = self.tables.offset

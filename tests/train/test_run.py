@@ -21,8 +21,8 @@ from tests.train.runs import ROOT, command, history
 from train.checkpoint import LAST, load_checkpoint
 from train.evaluate import evaluate
 from train.launch import train
-from train.run_folder import held
 from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.files import locked
 from tsn_shared.settings import DataSettings, TrainSettings
 from tsn_shared.splits import read_split, write_split
 
@@ -135,7 +135,7 @@ def test_config_json_makes_the_same_run_again(small: dict[str, Any], tmp_path: P
 
 def test_a_folder_in_use_is_refused(small: dict[str, Any]) -> None:
     folder = run(small, num_epochs=1)
-    with held(folder), pytest.raises(SettingsError, match="is in use by another training"):
+    with locked(folder, "busy"), pytest.raises(SettingsError, match="is in use by another training"):
         run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
 
 

@@ -1,0 +1,148 @@
+"""`tsn bench loader`: how many clips a second this machine reaches, whole and stage by stage, and what is short."""
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from itertools import cycle
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.finish import CpuFinish
+from pipeline.graph import FrameBatch, build_graph
+from pipeline.loader import ClipLoader, cpu_share, frame_batch, torch_device
+from pipeline.reader import Encoded, FrameReader, read_ahead
+from pipeline.schedule import TrainSchedule, check_batch
+from tsn_shared.console import table
+from tsn_shared.settings import DataSettings, LoaderSettings
+from tsn_shared.splits import Split, read_split, split_name
+
+ROUNDS = 4
+"""Each part is measured so many times, in turns, and its median kept: a busy moment meets all of them."""
+
+KEPT = 8
+"""Batches that are read beforehand for the stages after reading."""
+
+ADVICE = {
+    "read": "a faster disk, or memory enough to hold the frames",
+    "decode": "more cores, or a GPU that decodes as well",
+    "finish": "more cores, or a GPU that finishes",
+    "copy": "a faster way to the device",
+}
+
+
+def bench_loader(data: DataSettings, loader: LoaderSettings, *, device: str, seconds: float) -> dict[str, Any]:
+    """Measure the training path in float32, and each of its stages alone, in clips a second.
+
+    `stages`: read (JPEG bytes from the shards, CRC32 checked), decode (DALI), finish (resize, flip, normalise; on a GPU
+    with decoding, which it cannot be parted from), copy (a finished batch into the device's memory; in training on the
+    CPU nothing is copied). `short` is the slowest of those that training needs.
+    """
+    split = read_split(data.splits / split_name(data.split))
+    check_batch(num_clips=len(split.train), clips_per_step=1, split=str(split.path))
+    place = torch_device(device)
+    gpu = place.type == "cuda"
+    with ExitStack() as stack:
+        parts = _parts(stack, split, data, loader, place)
+        figures: dict[str, list[float]] = {name: [] for name in parts}
+        for _ in range(ROUNDS):
+            for name, step in parts.items():
+                figures[name].append(loader.batch_size * _rate(step, seconds / ROUNDS / len(parts), place))
+    medians = {name: float(np.median(rates)) for name, rates in figures.items()}
+    whole = medians.pop("whole")
+    needed = {name: rate for name, rate in medians.items() if gpu or name != "copy"}
+    return {
+        "clips_per_second": whole,
+        "stages": medians,
+        "short": min(needed, key=needed.__getitem__),
+        "device": place.type,
+        "threads": cpu_share(),
+        "batch_size": loader.batch_size,
+        "num_segments": loader.num_segments,
+        "input_size": loader.input_size,
+    }
+
+
+def bench_text(result: dict[str, Any]) -> str:
+    """Return the figures for a person."""
+    note = {} if result["device"] == "cuda" else {"copy": "copy (not needed)"}
+    rows = [[note.get(name, name), f"{rate:,.0f}", f"{1000 / rate:.2f}"] for name, rate in result["stages"].items()]
+    rows.append(["all together", f"{result['clips_per_second']:,.0f}", f"{1000 / result['clips_per_second']:.2f}"])
+    short = result["short"]
+    return (
+        f"{table(['stage', 'clips/s', 'ms a clip'], rows)}\n"
+        f"Short on {result['device']} with {result['threads']} threads: {short} ({ADVICE[short]} would help)."
+    )
+
+
+def _parts(
+    stack: ExitStack, split: Split, data: DataSettings, loader: LoaderSettings, device: torch.device
+) -> dict[str, Callable[[], object]]:
+    """Return what is measured, by name, each as a call that handles one batch."""
+    segments, size = loader.num_segments, loader.input_size
+    schedule = TrainSchedule(num_clips=len(split.train), batch_size=loader.batch_size, seed=loader.seed)
+    reader = FrameReader(split, "train", data.frames)
+    encoded = read_ahead(reader, schedule, view="train", segments=segments, seed=loader.seed)
+    stack.callback(encoded.close)
+    kept = [next(encoded) for _ in range(KEPT)]
+    on_gpu = device.type == "cuda"
+    graph: dict[str, Any] = {
+        "frames": loader.batch_size * segments,
+        "crops": 1,
+        "input_size": size,
+        "device_id": device.index if on_gpu else None,
+        "decoder": "mixed" if on_gpu else "cpu",
+        "threads": cpu_share(),
+    }
+    decode = build_graph(_again(kept), finish="torch", **graph)
+    whole = stack.enter_context(
+        ClipLoader(
+            split=split,
+            subset="train",
+            frames=data.frames,
+            schedule=schedule,
+            view="train",
+            segments=segments,
+            input_size=size,
+            seed=loader.seed,
+            device=device,
+        )
+    )
+    batch = next(whole).clips
+    goal = torch.empty_like(batch, device=device)
+    host = batch.cpu().pin_memory() if on_gpu else batch
+    parts: dict[str, Callable[[], object]] = {"read": lambda: next(encoded), "decode": decode.run}
+    if on_gpu:
+        parts["finish"] = build_graph(_again(kept), finish="dali", **graph).run
+    else:
+        finish = CpuFinish(input_size=size, exact=False, threads=cpu_share())
+        stack.callback(finish.close)
+        (output,) = build_graph(_again(kept), finish="torch", **graph).run()  # its first batch is the first kept
+        pictures = [output.at(number).copy() for number in range(len(output))]
+        parts["finish"] = lambda: finish.batch(pictures, kept[0].plan, cropped=True)
+    return parts | {"copy": lambda: goal.copy_(host, non_blocking=True), "whole": lambda: next(whole)}
+
+
+def _again(kept: list[Encoded]) -> Callable[[], FrameBatch]:
+    """Return a source that serves these batches over and over."""
+    batches = cycle(kept)
+    return lambda: frame_batch(next(batches))
+
+
+def _rate(step: Callable[[], object], seconds: float, device: torch.device) -> float:
+    """Return how many steps a second are done, after two to start with."""
+    for _ in range(2):
+        step()
+    _wait(device)
+    done, start = 0, time.perf_counter()
+    while done == 0 or time.perf_counter() - start < seconds:
+        step()
+        done += 1
+    _wait(device)
+    return done / (time.perf_counter() - start)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

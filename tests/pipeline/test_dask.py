@@ -1,0 +1,96 @@
+"""Extraction by a real Dask cluster, its scheduler and workers started as its documentation says."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.extract import extract_frames
+from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
+from tsn_shared.errors import SettingsError
+from tsn_shared.files import sha256
+from tsn_shared.settings import ExtractSettings
+from tsn_shared.shards import find_shards
+
+pytest.importorskip("distributed")
+ROOT = Path(__file__).parents[2]
+DASK = str(Path(sys.executable).parent / "dask")
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Longer videos than elsewhere, so that a worker can be killed half-way."""
+    folder = tmp_path_factory.mktemp("videos")
+    make_dataset(folder, classes=CLASSES[:2], groups=4, clips=2, frames=(60, 120))
+    return folder / VIDEOS
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+    """A scheduler and two workers; gives the address and the workers' processes."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # as if tsn were installed there
+    log = tmp_path / "scheduler.json"
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": tmp_path}
+    scheduler = subprocess.Popen(
+        [DASK, "scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--scheduler-file", str(log)],
+        **quiet,  # type: ignore[call-overload]
+    )
+    processes = [scheduler]
+    try:
+        for _ in range(2):
+            words = ["worker", "--scheduler-file", str(log), "--host", "127.0.0.1", "--nthreads", "1", "--no-nanny"]
+            processes.append(
+                subprocess.Popen([DASK, *words, "--no-dashboard", "--local-directory", str(tmp_path)], **quiet)  # type: ignore[call-overload]
+            )
+        begun = time.monotonic()
+        while not log.exists() or not log.read_text().strip().endswith("}"):
+            assert time.monotonic() - begun < 60
+            time.sleep(0.1)
+        yield json.loads(log.read_text())["address"], processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+
+
+def digests(out: Path) -> dict[str, str]:
+    return {path.name: sha256(path) for path in find_shards(out)}
+
+
+def test_a_worker_is_killed_half_way_and_the_bytes_are_the_same(
+    cluster: tuple[str, list["subprocess.Popen[bytes]"]], videos: Path, tmp_path: Path
+) -> None:
+    address, workers = cluster
+    quiet, out = tmp_path / "quiet", tmp_path / "frames"
+    extract_frames(videos, ExtractSettings(out=quiet, videos_per_shard=2))
+    words = ["extract-frames", str(videos), "--out", str(out), "--videos-per-shard", "2", "--dask", address]
+    process = subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    while len(find_shards(out)) < 2 and process.poll() is None and time.monotonic() - begun < 60:
+        time.sleep(0.01)
+    there = len(find_shards(out))
+    workers[0].kill()
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 0, said
+    assert 2 <= there < 8  # so it was half-way
+    assert digests(out) == digests(quiet)
+    assert not list(out.glob("*.tmp"))
+
+
+def test_no_scheduler_is_one_line(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.shard_workers.ANSWER_SECONDS", 1)
+    with pytest.raises(SettingsError, match=r"--dask tcp://127\.0\.0\.1:9: no scheduler answers there"):
+        extract_frames(videos, ExtractSettings(out=tmp_path, dask="tcp://127.0.0.1:9"))
+
+
+def test_without_dask_one_line_says_what_to_install(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(SettingsError, match=r"pip install 'tsn\[dask\]'"):
+        extract_frames(videos, ExtractSettings(out=tmp_path, dask="tcp://127.0.0.1:9"))
