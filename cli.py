@@ -176,7 +176,7 @@ def tsn() -> None:
         tsn train --gpus 8
 
     No data at hand? `tsn demo` makes some and does the same with them.
-    """  # noqa: D301 (click wants the backspace itself)
+    """
 
 
 @tsn.command("extract-frames")
@@ -234,7 +234,7 @@ def train(context: click.Context, /, **options: Any) -> None:
 
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
     and end with exit code 75.
-    """  # noqa: D301 (click wants the backspace itself)
+    """
     from train.launch import train
 
     train(TrainSettings(**options), stated(context))
@@ -305,7 +305,7 @@ def evaluate(
 
     Prints a table of the classes and the figures; leaves scores.json, predictions.csv, confusion.png and
     per_class.png in the run's folder, under evaluation/.
-    """  # noqa: D301 (click wants the backspace itself)
+    """
     if bool(checkpoints) == bool(fuse):
         raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")
     if fuse_weights and not fuse:

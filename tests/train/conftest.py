@@ -73,9 +73,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
     return DataSettings(frames=folder, splits=folder)
 
 
-@pytest.fixture
-def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
-    """Settings of a training that takes a second or two."""
+def small_settings(data: DataSettings, run: Path) -> dict[str, object]:
+    """Return settings of a training that takes a second or two."""
     return {
         "frames": data.frames,
         "splits": data.splits,
@@ -86,28 +85,22 @@ def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
         "batch_size": 5,
         "num_epochs": 2,
         "lr": 0.01,
-        "run": tmp_path / "run",
+        "run": run,
     }
+
+
+@pytest.fixture
+def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
+    """Settings of a training that takes a second or two."""
+    return small_settings(data, tmp_path / "run")
 
 
 @pytest.fixture(scope="session")
 def trained_run(data: DataSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run of two epochs; tests only read it, or copy its checkpoint."""
     folder = tmp_path_factory.mktemp("trained") / "run"
-    settings = TrainSettings(
-        frames=data.frames,
-        splits=data.splits,
-        gpus="0",
-        model="resnet18",
-        weights="none",
-        input_size=32,
-        batch_size=5,
-        num_epochs=2,
-        lr=0.002,
-        dropout=0.0,
-        run=folder,
-    )
-    train(settings, frozenset())
+    settings = small_settings(data, folder) | {"lr": 0.002, "dropout": 0.0}
+    train(TrainSettings(**settings), frozenset())  # type: ignore[arg-type]
     return folder
 
 
