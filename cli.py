@@ -120,19 +120,29 @@ def stated(context: click.Context) -> frozenset[str]:
 
 
 def read_config_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Take defaults from a TOML file: flags and environment go before it."""
+    """Take defaults from a TOML file, or from a run's config.json: flags and environment go before it."""
     if path is None:
         return
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        values = _settings_of_run(json.loads(text)) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"--config {path} cannot be read as TOML: {error}") from None
+        raise SettingsError(f"--config {path} cannot be read as {path.suffix[1:].upper()}: {error}") from None
     known = {option.name for option in context.command.params}
     named = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(set(named) - known)
     if unknown:
         raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown)}")
     context.default_map = {**(context.default_map or {}), **named}
+
+
+def _settings_of_run(config: Any) -> dict[str, Any]:
+    """Return what a run's config.json states, less which run it was."""
+    try:
+        settings = config["settings"].items()
+    except (TypeError, KeyError, AttributeError):
+        raise ValueError("it is not the config.json of a run") from None
+    return {name: value for name, value in settings if value is not None and name not in ("run", "resume")}
 
 
 def show_versions(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -204,7 +214,7 @@ def build_splits(annotations: Path, **options: Any) -> None:
     expose_value=False,
     callback=read_config_file,
     metavar="FILE.toml",
-    help="Take settings from a file; flags and environment variables go before it.",
+    help="Take settings from a file, also from a run's config.json; flags and environment variables go before it.",
 )
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
@@ -215,7 +225,8 @@ def train(context: click.Context, /, **options: Any) -> None:
         tsn train --gpus 0 --model resnet18 --weights none --input-size 112
         tsn train --resume runs/20260101-120000      go on with a run
 
-    Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE.
+    Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
+    and end with exit code 75.
     """
     from train.launch import train
 
@@ -363,6 +374,21 @@ def _measuring(command: Any) -> Any:
     seconds = click.FloatRange(min=0, min_open=True)
     command = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")(command)
     return click.option("--seconds", type=seconds, default=10.0, show_default=True, help="How long.")(command)
+
+
+@bench.command("extract")
+@click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
+@settings_options(ExtractSettings, leave=frozenset({"videos_per_shard", "dask", "retry_failed", "overwrite"}))
+@_measuring
+def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -> None:
+    """Extract some of VIDEOS (data/UCF-101) to nowhere: frames a second, and what each stage costs.
+
+    Stages: decode, scale, encode, write (the pipe, the CRC32s and a file without a name in --out).
+    """
+    from pipeline.bench_extract import bench_extract, bench_text
+
+    result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
+    click.echo(json.dumps(result) if as_json else bench_text(result))
 
 
 @bench.command("loader")

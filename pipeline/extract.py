@@ -21,7 +21,7 @@ from pipeline.make_shard import ShardJob
 from pipeline.shard_workers import Workers, cluster_workers, local_workers
 from pipeline.sources import Found, Source, find_videos
 from pipeline.video import SCALER, FrameSettings
-from tsn_shared.console import Progress, printable, say
+from tsn_shared.console import Progress, counted, printable, say
 from tsn_shared.errors import DataError, PartialError, SettingsError, TsnError
 from tsn_shared.files import TEMPORARY, locked, write_text
 from tsn_shared.settings import ExtractSettings, flag_of
@@ -169,9 +169,10 @@ def _report(shards: list[tuple[Path, ShardTables]], found: Found, out: Path) -> 
     done = sum(len(tables.names) for _, tables in shards)
     frames = sum(len(tables.crc32) for _, tables in shards)
     size = sum(path.stat().st_size for path, _ in shards)
-    say(f"{out}: {frames:,} frames of {done:,} videos in {len(shards):,} shards, {size / 1e9:.2f} GB")
+    there = f"{counted(frames, 'frame')} of {counted(done, 'video')} in {counted(len(shards), 'shard')}"
+    say(f"{out}: {there}, {size / 1e9:.2f} GB")
     if noted := [note for _, tables in shards for note in tables.notes if note]:
-        say(f"{len(noted)} videos have a note (tsn info {out} shows them), the first: {printable(noted[0])}")
+        say(f"with a note (tsn info {out}): {counted(len(noted), 'video')}, the first: {printable(noted[0])}")
     files = {video.name: video.path for video in found.videos}
     failures = [(name, reason, path.name) for path, tables in shards for name, reason in tables.failures]
     _write_failures(out / FAILURES, failures, files)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from tsn_shared import hdf5, shards, splits
-from tsn_shared.console import Progress, say, table
+from tsn_shared.console import Progress, counted, say, table
 from tsn_shared.errors import DataError
 from tsn_shared.shards import ShardTables, shard_name
 from tsn_shared.splits import Split
@@ -91,9 +91,9 @@ def verify(paths: Sequence[Path]) -> None:
         found += len(hashed.findings)
         size += hashed.bytes
     counts = [(sum(len(folder.shards) for folder in folders), "shard"), (sum(len(f.splits) for f in folders), "split")]
-    files = " and ".join(f"{count} {word}{'s' * (count != 1)}" for count, word in counts if count)
+    files = " and ".join(counted(count, word) for count, word in counts if count)
     if found:
-        raise DataError(f"verify: {found} finding{'s' * (found != 1)} in {files}: see above")
+        raise DataError(f"verify: {counted(found, 'finding')} in {files}: see above")
     seconds = max(time.monotonic() - start, 1e-9)
     say(f"{files} sound: {size / 1e9:,.2f} GB hashed in {seconds:,.1f} s, {size / seconds / 1e9:.2f} GB/s")
 
@@ -332,13 +332,13 @@ def _by_reason(words: list[tuple[str, str]]) -> list[tuple[str, int, str]]:
 def _whole(summary: Summary) -> str:
     total = summary.total
     unknown = total.videos - total.timed
-    duration = _duration(total.seconds) + (f" and {unknown} videos of unknown frame rate" if unknown else "")
+    duration = _duration(total.seconds) + (f" and {counted(unknown, 'video')} of unknown frame rate" if unknown else "")
     each = f"{summary.bytes / total.frames / 1000:.1f} kB a frame" if total.frames else "no frame"
     settings = "; ".join(summary.settings) if len(summary.settings) == 1 else f"{len(summary.settings)} settings (!)"
     return (
-        f"{total.videos:,} videos of {len(summary.classes)} classes, {total.failed:,} failed; "
-        f"{total.frames:,} frames, {duration}\n"
-        f"{summary.shards:,} shards, {summary.bytes / 1e9:,.2f} GB, {each}; made with {settings}"
+        f"{counted(total.videos, 'video')} of {len(summary.classes)} class{'es' * (len(summary.classes) != 1)}, "
+        f"{total.failed:,} failed; {counted(total.frames, 'frame')}, {duration}\n"
+        f"{counted(summary.shards, 'shard')}, {summary.bytes / 1e9:,.2f} GB, {each}; made with {settings}"
     )
 
 

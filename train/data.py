@@ -6,14 +6,29 @@ from pipeline.loader import ClipLoader
 from pipeline.reader import View
 from pipeline.schedule import EvalSchedule, TrainSchedule
 from train.ranks import Ranks
+from tsn_shared.draws import permutation
+from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import DataSettings
 from tsn_shared.shards import read_tables
-from tsn_shared.splits import Split, Subset, read_split, split_name
+from tsn_shared.splits import KIND, Split, Subset, read_split, split_name
 
 
 def open_split(data: DataSettings) -> Split:
     """Read the split that the settings name."""
     return read_split(data.splits / split_name(data.split))
+
+
+def split_facts(split: Split) -> dict[str, Any]:
+    """Return what tells a split from another: where it is, its sealed SHA-256, and how many clips it has."""
+    facts = {"path": str(split.path), "sha256": read_seal(split.path, KIND).sha256}
+    return facts | {"train": len(split.train), "test": len(split.test)}
+
+
+def clip_names(split: Split, seed: int, places: list[int]) -> list[str]:
+    """Return the names of the clips at these places of the training stream."""
+    size = len(split.train)
+    rows = [permutation(seed=seed, epoch=place // size, size=size)[place % size] for place in places]
+    return [split.names("train", slice(row, row + 1))[0] for row in rows]
 
 
 def frames_facts(split: Split, data: DataSettings) -> dict[str, Any]:

@@ -1,23 +1,19 @@
 """From the command to the ranks: which devices, which run folder, how many processes, and what a failure says."""
 
-import logging
 import os
-import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from train.ranks import environment_ranks
-from train.run import run_rank
+import train.data as data
+from train.processes import run_processes
+from train.ranks import adopt_slurm, environment_ranks, joined
+from train.run import check_classes, run_rank
 from train.run_folder import read_config
 from tsn_shared.console import say
-from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.errors import SettingsError
 from tsn_shared.settings import TrainSettings, flag_of, from_plain
 
 FREE_ON_RESUME = frozenset(
@@ -30,23 +26,39 @@ FREE_ON_RESUME = frozenset(
 def train(settings: TrainSettings, given: frozenset[str]) -> None:
     """Train on the devices that the settings ask for; `given` are the settings that the user stated.
 
-    Raises SettingsError for a run folder that holds another run, TsnError with the first failing rank's story.
+    Raises SettingsError for a run folder that holds another run, StoppedError after a signal, TsnError with the first
+    failing rank's story.
     """
-    gpus = count_gpus(settings.gpus)
-    settings, resume = place_run(settings, given)
-    processes = gpus or settings.num_processes
-    if environment_ranks() is not None or (processes == 1 and settings.nnodes == 1):
-        run_rank(settings, on_gpu=gpus > 0, resume=resume)
+    if settings.nnodes == 1:
+        adopt_slurm()
+    if environment_ranks() is not None:
+        with joined(on_gpu=count_gpus(settings.gpus) > 0) as ranks:
+            run_rank(*ranks.agree(lambda: place_run(settings, given)), ranks)
         return
-    launch_ranks(settings, processes=processes, on_gpu=gpus > 0, resume=resume)
+    settings, resume = place_run(settings, given)  # first: a run that goes on does so on as many devices
+    gpus = count_gpus(settings.gpus)
+    processes = gpus or settings.num_processes
+    if processes == 1 and settings.nnodes == 1:
+        with joined(on_gpu=gpus > 0) as ranks:
+            run_rank(settings, resume, ranks)
+    else:
+        check_classes(data.open_split(settings), settings)  # before any rank starts
+        run_processes(
+            run_started_rank,
+            *(settings, resume, gpus > 0),
+            processes=processes,
+            nnodes=settings.nnodes,
+            rdzv_endpoint=settings.rdzv_endpoint,
+            max_restarts=settings.max_restarts,
+        )
 
 
 def count_gpus(asked: str) -> int:
-    """Return on how many GPUs to run, 0 for the CPU."""
+    """Return on how many GPUs to train, 0 for the CPU."""
     visible = torch.cuda.device_count()
     if asked == "auto":
         if visible == 0:
-            say("0 GPUs are visible: running on the CPU")
+            say("0 GPUs are visible: training on the CPU")
         return visible
     if not asked.isdecimal():
         raise SettingsError(f"--gpus {asked}: it takes a number of GPUs, or auto")
@@ -68,15 +80,31 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
         folder = Path(str(settings.resume))
         read_config(folder)
     if folder is None:
-        if settings.resume == "auto":
-            raise SettingsError("--resume auto: name the run with --run DIR")
-        folder = Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+        folder = _new_folder(settings)
     settings = replace(settings, run=folder)
     if not (folder / "config.json").exists():
         return settings, False
-    if settings.resume is None and environment_ranks() is None:
+    restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    if settings.resume is None and not restarted:
         raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
-    stored = read_config(folder)["settings"]
+    return _resumed(settings, folder, given), True
+
+
+def _new_folder(settings: TrainSettings) -> Path:
+    """Return runs/<time>, where nothing needs to find the run again by its name."""
+    if settings.resume == "auto":
+        raise SettingsError("--resume auto: name the run with --run DIR")
+    if settings.nnodes > 1:
+        raise SettingsError(f"--nnodes {settings.nnodes} needs --run DIR, a folder that all machines share")
+    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+        raise SettingsError("torchrun --max-restarts needs --run DIR, so that a restart finds its checkpoints")
+    return Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+
+
+def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> TrainSettings:
+    """Return the settings of the run in a folder, with those that the user states and that may change."""
+    config = read_config(folder)
+    stored = config["settings"]
     changed = {
         name: (stored.get(name), value)
         for name, value in settings.plain().items()
@@ -87,92 +115,17 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
         raise SettingsError(f"{folder} was made with other settings: {words}; leave them out, or set another --run")
     kept = stored | {name: value for name, value in settings.plain().items() if name in given} | {"run": str(folder)}
     resumed: TrainSettings = from_plain(TrainSettings, kept)
-    return resumed, True
+    was, now = config["split"], data.split_facts(data.open_split(resumed))
+    if was.get("sha256") != now["sha256"]:
+        words = ", ".join(f"{name} was {was.get(name)}, is {now[name]}" for name in now if was.get(name) != now[name])
+        raise SettingsError(f"{folder} was trained on another split: {words}; name its own, or set another --run")
+    return resumed
 
 
-def launch_ranks(settings: TrainSettings, *, processes: int, on_gpu: bool, resume: bool) -> None:
-    """Run a process a rank under torch elastic, which restarts them all from the last checkpoint when one dies."""
-    if settings.nnodes > 1 and settings.rdzv_endpoint is None:
-        raise SettingsError(f"--nnodes {settings.nnodes} needs --rdzv-endpoint HOST:PORT, the same on every machine")
-    local = settings.nnodes == 1
-    launch = LaunchConfig(
-        min_nodes=settings.nnodes,
-        max_nodes=settings.nnodes,
-        nproc_per_node=processes,
-        run_id=f"tsn-{os.getpid()}" if local else "tsn",
-        rdzv_backend="c10d",
-        rdzv_endpoint=settings.rdzv_endpoint or "localhost:0",
-        max_restarts=settings.max_restarts,
-        monitor_interval=0.2,
-        start_method="spawn",
-        local_addr="localhost" if local else None,
-    )
-    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
-    story = Path(str(settings.run)) / ".failure"
-    story.unlink(missing_ok=True)
-    try:
-        elastic_launch(launch, _rank_process)(settings, on_gpu, resume, story)
-    except ChildFailedError as error:
-        raise _failure(error, story) from None
-    finally:
-        story.unlink(missing_ok=True)
-
-
-def run_processes(work: Callable[..., Any], *args: Any, processes: int) -> Any:
-    """Run `work(*args)` once as each of `processes` ranks on this machine; return what the first of them returned."""
-    launch = LaunchConfig(
-        min_nodes=1,
-        max_nodes=1,
-        nproc_per_node=processes,
-        run_id=f"tsn-{os.getpid()}",
-        rdzv_backend="c10d",
-        rdzv_endpoint="localhost:0",
-        max_restarts=0,
-        monitor_interval=0.2,
-        start_method="spawn",
-        local_addr="localhost",
-    )
-    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
-    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
-        story = Path(folder) / "failure"
-        try:
-            return elastic_launch(launch, _work_process)(work, args, story)[0]
-        except ChildFailedError as error:
-            raise _failure(error, story) from None
-
-
-def _work_process(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> Any:
-    try:
-        return work(*args)
-    except TsnError as error:
-        story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
-        raise SystemExit(1) from None
-
-
-def _rank_process(settings: TrainSettings, on_gpu: bool, resume: bool, story: Path) -> None:
-    """Run a rank; a failure that the user can act on is left in `story` for the parent."""
-    if story.exists():
-        raise SystemExit(1)  # a restart cannot mend what the user must
+def run_started_rank(settings: TrainSettings, resume: bool, on_gpu: bool) -> None:
+    """Train as a rank that `run_processes` has started, or started again."""
     restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
     if restarts and os.environ["RANK"] == "0":
         say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
-    try:
-        run_rank(settings, on_gpu=on_gpu, resume=resume or restarts > 0)
-    except TsnError as error:
-        story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
-        raise SystemExit(1) from None
-
-
-def _failure(error: ChildFailedError, story: Path) -> TsnError:
-    """Return the first failure as the user's error: its own words, or the rank's traceback."""
-    if story.exists():
-        code, _, text = story.read_text(encoding="utf-8").partition(" ")
-        told = TsnError(text)
-        told.exit_code = int(code)
-        return told
-    rank, first = error.get_first_failure()
-    if isinstance(first.message, dict):
-        return TsnError(f"rank {rank} failed:\n{first.message['extraInfo']['py_callstack'].rstrip()}")
-    return TsnError(f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}); go on with --resume")
+    with joined(on_gpu=on_gpu) as ranks:
+        run_rank(settings, resume or restarts > 0, ranks)

@@ -1,30 +1,38 @@
 """One process among those that train together: its rank, its device, and what it says to the others."""
 
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import SettingsError, TsnError
+
+T = TypeVar("T")
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for the others before it gives up."""
 
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_SLURM = (
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_JOB_ID"),
+    *("SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """One process: `rank` of `world_size`, `local_rank` on this machine, and its device."""
+    """One process: `rank` of `world_size`, `local_world_size` of them on this machine; and its device."""
 
     rank: int = 0
-    local_rank: int = 0
     world_size: int = 1
+    local_world_size: int = 1
     device: torch.device
 
     @property
@@ -36,6 +44,12 @@ class Ranks:
         """Return the element-wise sum over all ranks."""
         if self.world_size > 1:
             dist.all_reduce(values)
+        return values
+
+    def max(self, values: Tensor) -> Tensor:
+        """Return the element-wise maximum over all ranks."""
+        if self.world_size > 1:
+            dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
 
     def gather(self, values: Tensor) -> Tensor:
@@ -51,10 +65,20 @@ class Ranks:
         if self.world_size > 1:
             dist.broadcast(values, src=0)
 
-    def wait(self) -> None:
-        """Wait until every rank is here."""
-        if self.world_size > 1:
-            dist.barrier()
+    def agree(self, decide: Callable[[], T]) -> T:
+        """Return what the first rank decides, on every rank; its error ends them all, and it alone tells it."""
+        if self.world_size == 1:
+            return decide()
+        answer: list[T | TsnError | None] = [None]
+        if self.is_first:
+            try:
+                answer[0] = decide()
+            except TsnError as error:
+                answer[0] = error
+        dist.broadcast_object_list(answer, src=0)
+        if isinstance(answer[0], TsnError):
+            raise answer[0] if self.is_first else SystemExit(answer[0].exit_code)
+        return answer[0]  # type: ignore[return-value]
 
 
 def environment_ranks() -> dict[str, int] | None:
@@ -70,16 +94,61 @@ def environment_ranks() -> dict[str, int] | None:
     return {name.lower(): int(os.environ[name]) for name in _TORCHRUN[:4]}
 
 
+def adopt_slurm() -> None:
+    """Under `srun` with several tasks, a rank each, say in torchrun's variables what Slurm says in its own.
+
+    The first task's machine is where they meet, at a port drawn from the job's number; MASTER_ADDR and MASTER_PORT go
+    before. A Slurm allocation without srun, or a step of one task, is no group of ranks and changes nothing.
+    """
+    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) < 2 or {"RANK", "WORLD_SIZE"} & set(os.environ):
+        return
+    missing = [name for name in _SLURM if name not in os.environ]
+    if missing:
+        raise SettingsError(f"SLURM_STEP_NUM_TASKS is set in the environment, but not {', '.join(missing)}: use srun")
+    port = 12_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000
+    os.environ.update(
+        RANK=os.environ["SLURM_PROCID"],
+        WORLD_SIZE=os.environ["SLURM_STEP_NUM_TASKS"],
+        LOCAL_RANK=os.environ["SLURM_LOCALID"],
+        LOCAL_WORLD_SIZE=str(_tasks(os.environ["SLURM_STEP_TASKS_PER_NODE"], int(os.environ["SLURM_NODEID"]))),
+        MASTER_ADDR=os.environ.get("MASTER_ADDR", first_host(os.environ["SLURM_STEP_NODELIST"])),
+        MASTER_PORT=os.environ.get("MASTER_PORT", str(port)),
+    )
+
+
+def first_host(nodes: str) -> str:
+    """Return the first machine of a Slurm list: gpu003 of "gpu[003-006,010],login1"."""
+    match = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,]*))?", nodes)
+    if match is None:
+        raise SettingsError(f"SLURM_STEP_NODELIST is {nodes!r}: no machine in it")
+    return "".join(part or "" for part in match.groups())
+
+
+def _tasks(per_node: str, node: int) -> int:
+    """Return the tasks on a machine, given Slurm's list of them: "2(x3),1" is 2, 2, 2, 1."""
+    counts = []
+    for part in per_node.split(","):
+        count, _, times = part.partition("(x")
+        counts += [int(count)] * int(times.rstrip(")") or 1)
+    return counts[node]
+
+
 @contextmanager
-def joined(*, on_gpu: bool, threads: int | None = None) -> Iterator[Ranks]:
+def joined(*, on_gpu: bool) -> Iterator[Ranks]:
     """Join the process group that the environment describes, if any, and leave it at the end."""
     found = environment_ranks() or {"rank": 0, "world_size": 1, "local_rank": 0, "local_world_size": 1}
-    device = torch.device("cuda", found["local_rank"]) if on_gpu else torch.device("cpu")
-    ranks = Ranks(rank=found["rank"], local_rank=found["local_rank"], world_size=found["world_size"], device=device)
-    if on_gpu:
+    if on_gpu:  # a scheduler may let each rank see its own GPU alone, as number 0
+        device = torch.device("cuda", found["local_rank"] % torch.cuda.device_count())
         torch.cuda.set_device(device)
     else:
-        torch.set_num_threads(threads or max(1, len(os.sched_getaffinity(0)) // found["local_world_size"]))
+        device = torch.device("cpu")
+        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // found["local_world_size"]))
+    ranks = Ranks(
+        rank=found["rank"],
+        world_size=found["world_size"],
+        local_world_size=found["local_world_size"],
+        device=device,
+    )
     if ranks.world_size == 1:
         yield ranks
         return

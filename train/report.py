@@ -1,6 +1,9 @@
-"""What a run looks like: curves.png, TensorBoard events, and the closing verdict."""
+"""What a run looks like: a line an epoch, curves.png, TensorBoard's scalars, and the closing verdict."""
 
+import time
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 from train.run_folder import Row
 
@@ -12,43 +15,111 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
     """Draw loss, top-1 and learning rate over epochs into a PNG."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
-    from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(12, 3.8), layout="constrained")
+    figure = Figure(figsize=(12, 4), layout="constrained")
     FigureCanvasAgg(figure)
-    figure.suptitle(title)
-    epochs = [row["epoch"] for row in history]
-    panels = (
-        ("loss", (("train_loss", "train", 1), ("val_loss", "validation", 1))),
-        ("top-1, %", (("train_top1", "train", 100), ("val_top1", "validation", 100))),
-        ("learning rate", (("lr", "", 1),)),
-    )
-    for axes, (label, lines) in zip(figure.subplots(1, 3), panels, strict=True):
-        for key, name, factor in lines:
-            values = [row[key] * factor for row in history]
-            axes.plot(epochs, values, label=name, marker="o" if len(epochs) < 12 else None, markersize=4)
-        axes.set_xlabel("epoch")
-        axes.set_title(label, loc="left", fontsize=10)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.grid(alpha=0.3)
-        if len(lines) > 1:
-            axes.legend(frameon=False)
-    best = max(history, key=lambda row: row["val_top1"])
-    figure.axes[1].annotate(
-        f"{best['val_top1']:.1%}", (best["epoch"], best["val_top1"] * 100), xytext=(0, 6), textcoords="offset points"
-    )
+    figure.suptitle(title, fontsize=11)
+    loss, top1, lr = figure.subplots(1, 3)
+    _draw_panel(loss, history, "loss (nats)", {"train_loss": "train", "val_loss": "validation"})
+    _draw_panel(top1, history, "top-1 (%)", {"train_top1": "train", "val_top1": "validation"}, factor=100)
+    _draw_panel(lr, history, "learning rate", {"lr": ""})
+    _cut_spikes(loss, [row[name] for row in history for name in ("train_loss", "val_loss") if name in row])
+    top1.set_ylim(bottom=0)
+    if "val_top1" in history[0]:
+        _mark_best(top1, max(history, key=lambda row: row["val_top1"]))
+    rates = [row["lr"] for row in history if row["lr"] > 0]
+    if rates and max(rates) > 50 * min(rates):
+        lr.set_yscale("log")
+    else:
+        lr.set_ylim(bottom=0)
     figure.savefig(out, dpi=110)
 
 
-def verdict(data_wait_share: float, clips_per_second: float) -> str:
-    """Say in one sentence whether a run was short of data or of compute, by how much, and what to turn."""
-    rate = f"{clips_per_second:,.1f} clips/s"
-    if data_wait_share > STARVED:
-        return (
-            f"data-bound at {rate}: {data_wait_share:.1%} of the time went on waiting for clips; "
-            "see tsn bench loader, and give the ranks more cores"
-        )
-    return (
-        f"compute-bound at {rate}: {data_wait_share:.1%} of the time went on waiting for clips; "
-        "more GPUs, a smaller --input-size or a lower --precision would speed it up"
+def _draw_panel(axes: Any, history: list[Row], title: str, lines: dict[str, str], factor: float = 1) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [row["epoch"] for row in history]
+    for (name, label), colour in zip(lines.items(), ("#7a8794", "#c2410c"), strict=False):
+        if name in history[0]:
+            marker = "o" if len(epochs) < 12 else None
+            values = [row[name] * factor for row in history]
+            axes.plot(epochs, values, label=label, color=colour, linewidth=1.8, marker=marker, markersize=4)
+    axes.set_xlabel("epoch")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(lines) > 1:
+        axes.legend(frameon=False, loc="best")
+
+
+def _cut_spikes(axes: Any, losses: list[float]) -> None:
+    """Keep a few wild losses (untrained batch statistics give them) from flattening all the others, and say so."""
+    most, usual = max(losses), 3 * median(losses)
+    axes.set_ylim(bottom=0)
+    if most > usual > 0:
+        axes.set_ylim(top=usual)
+        axes.text(0.02, 0.02, f"cut off: up to {most:,.3g}", transform=axes.transAxes, fontsize=8, color="#7a8794")
+
+
+def _mark_best(axes: Any, best: Row) -> None:
+    place = (best["epoch"], best["val_top1"] * 100)
+    axes.plot(*place, marker="o", color="#c2410c")
+    axes.annotate(
+        f"best {best['val_top1']:.1%}", place, xytext=(0, -14), textcoords="offset points", ha="center", fontsize=9
     )
+
+
+def epoch_line(row: Row, *, ends: float) -> str:
+    """Return an epoch's line: `ends` is when the run will, in seconds since 1970."""
+    validation = (
+        f" | val loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1%}, top-5 {row['val_top5']:.1%}"
+        if "val_top1" in row
+        else ""
+    )
+    return (
+        f"epoch {row['epoch']}: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:.1%}{validation} | "
+        f"{row['clips_per_second']:,.1f} clips/s, {row['data_wait_share']:.1%} waiting for data, "
+        f"ends {time.strftime('%H:%M:%S', time.localtime(ends))}"
+    )
+
+
+SCALARS = {
+    "train_loss": "loss/train",
+    "val_loss": "loss/validation",
+    "train_top1": "top1/train",
+    "val_top1": "top1/validation",
+    "val_top5": "top5/validation",
+    "lr": "recipe/lr",
+    "clips_per_second": "speed/clips_per_second",
+    "data_wait_share": "speed/data_wait_share",
+}
+"""Where TensorBoard shows a column: what belongs together shares a group."""
+
+
+def write_scalars(writer: Any, row: Row) -> None:
+    """Write an epoch's figures for TensorBoard."""
+    for name, tag in SCALARS.items():
+        if name in row:
+            writer.add_scalar(tag, row[name], row["epoch"])
+
+
+def verdict(history: list[Row], *, on_gpu: bool, precision: str) -> str:
+    """Say in one sentence whether a run was short of data or of compute, by how much, and what to turn."""
+    seconds = sum(row["seconds"] for row in history)
+    rate = sum(row["clips_per_second"] * row["seconds"] for row in history) / seconds
+    share = sum(row["data_wait_share"] * row["seconds"] for row in history) / seconds
+    waiting = f"{share:.1%} of the time went on waiting for clips"
+    if share > STARVED:
+        knob = "give each rank more cores, or --frames on a faster disk; `tsn bench loader` says which is short"
+        return (
+            f"data-bound at {rate:,.1f} clips/s: {waiting}, and without it the run would make "
+            f"{rate / (1 - share):,.1f}: {knob}"
+        )
+    if not on_gpu:
+        knob = "a GPU, a smaller --input-size or fewer --num-segments"
+    elif precision == "fp32":
+        knob = "--precision bf16 or more --gpus"
+    else:
+        knob = "more --gpus or a smaller --input-size"
+    return f"compute-bound at {rate:,.1f} clips/s: only {waiting}, so {knob} would speed it up, a faster loader not"

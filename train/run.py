@@ -12,16 +12,18 @@ import train.data as data
 from pipeline.loader import ClipLoader
 from pipeline.schedule import check_batch
 from train.checkpoint import BEST, load_checkpoint, load_newest, save_checkpoint
-from train.model import build_model, channels_last, count_parameters
-from train.ranks import Ranks, joined
-from train.report import draw_curves, verdict
-from train.run_folder import Row, RunFolder, held
+from train.memory import GIB, available, check_memory, estimate, peak
+from train.model import TSN, build_model, channels_last, count_parameters
+from train.ranks import Ranks
+from train.report import draw_curves, epoch_line, verdict, write_scalars
+from train.run_folder import Row, RunFolder
+from train.stop import StopRequest, stop_requests
 from train.trained import facts
 from train.trainer import Trainer
 from train.versions import versions
 from train.weights import load_weights
-from tsn_shared.errors import SettingsError
-from tsn_shared.files import replacing
+from tsn_shared.errors import DataError, SettingsError, StoppedError
+from tsn_shared.files import locked, replacing
 from tsn_shared.settings import TrainSettings
 from tsn_shared.splits import Split
 
@@ -32,54 +34,90 @@ DRAW_EVERY = 30.0
 class Run:
     """A run on one rank; `train()` goes from where it stands to the end."""
 
-    def __init__(self, settings: TrainSettings, ranks: Ranks, *, resume: bool) -> None:
+    def __init__(self, settings: TrainSettings, ranks: Ranks, *, resume: bool, stop: StopRequest) -> None:
         if settings.run is None:
             raise SettingsError("a run needs its folder")
         self.settings, self.ranks = settings, ranks
+        self.classes = ranks.agree(lambda: check_classes(data.open_split(settings), settings))
         self.split = data.open_split(settings)
-        self.classes = check_classes(self.split, settings)
         self.frames, self.train_sha256 = data.frames_facts(self.split, settings), self.split.train_sha256()
         self.folder = RunFolder(settings.run, writes=ranks.is_first)
         self.precision = settings.precision or ("bf16" if ranks.device.type == "cuda" else "fp32")
+        self.history: list[Row] = []
         torch.manual_seed(settings.seed)
         model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
-        self.history: list[Row] = []
+        self.folder.say(ranks.agree(lambda: self._check_fit(model)))
         state = load_newest(self.folder.checkpoints, self.folder.say) if resume else None
-        if state is None:
-            self.folder.say(load_weights(model, settings.model, settings.weights))
+        if state is None:  # the first rank's are every rank's, as DDP begins
+            self.folder.say(ranks.agree(lambda: load_weights(model, settings.model, settings.weights)))
         self.trainer = Trainer(
             model=channels_last(model).to(ranks.device),
             settings=settings,
             ranks=ranks,
             num_clips=len(self.split.train),
             precision=self.precision,
-        )
-        check_batch(
-            num_clips=len(self.split.train), clips_per_step=self.trainer.clips_per_step, split=str(self.split.path)
+            stop=stop,
+            name_clips=lambda places: data.clip_names(self.split, settings.seed, places),
         )
         if state is not None:
             self._resume(state)
+        self._check_same_start()
 
     def train(self) -> None:
-        """Train to the end of the last epoch."""
+        """Train to the end of the last epoch; StoppedError, all saved, if a signal comes before."""
         self._announce()
-        with ExitStack() as stack:
-            loader, val_loader, loads = self._open_loaders(stack)
-            writer = self._open_tensorboard(stack)
-            drawn = -math.inf
-            while not self.trainer.finished:
-                row = self.trainer.train_epoch(loader, lambda: self._save(best=False))
-                if val_loader is not None:
-                    scores = self.trainer.validate(val_loader, loads=loads, clips=len(self.split.test))
-                    row |= {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
-                best = "val_top1" in row and row["val_top1"] > max((r["val_top1"] for r in self.history), default=-1.0)
-                self.history.append(row)
-                self._save(best=best)
-                self._report(row, writer)
-                if self.ranks.is_first and (time.monotonic() - drawn > DRAW_EVERY or self.trainer.finished):
-                    self._draw()
-                    drawn = time.monotonic()
+        try:
+            with ExitStack() as stack:
+                self._train_epochs(stack)
+        except StoppedError as error:
+            told = f"{error}: go on with --resume {self.folder.path}"
+            self.folder.log(told)
+            raise StoppedError(told) from None
         self._close()
+
+    def _train_epochs(self, stack: ExitStack) -> None:
+        loader, val_loader, loads = self._open_loaders(stack)
+        writer = self._open_tensorboard(stack)
+        drawn, begun, first = -math.inf, time.monotonic(), self.trainer.epoch
+        while not self.trainer.finished:
+            row = self.trainer.train_epoch(loader, lambda: self._save(best=False))
+            if val_loader is not None:
+                scores = self.trainer.validate(val_loader, loads=loads, clips=len(self.split.test))
+                row |= {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
+            best = "val_top1" in row and row["val_top1"] > max((r["val_top1"] for r in self.history), default=-1.0)
+            self.history.append(row)
+            self._save(best=best)
+            an_epoch = (time.monotonic() - begun) / (self.trainer.epoch - first)
+            left = an_epoch * (self.settings.num_epochs - self.trainer.epoch)
+            if writer is not None:
+                write_scalars(writer, row)
+                self.folder.say(epoch_line(row, ends=time.time() + left))
+            if self.ranks.is_first and (time.monotonic() - drawn > DRAW_EVERY or self.trainer.finished):
+                self._draw()
+                drawn = time.monotonic()
+
+    def _check_fit(self, model: TSN) -> str:
+        """Return a line about memory; SettingsError where the data or the memory are too small for the batch."""
+        settings, ranks = self.settings, self.ranks
+        check_batch(
+            num_clips=len(self.split.train),
+            clips_per_step=settings.batch_size * ranks.world_size * settings.accumulate,
+            split=str(self.split.path),
+        )
+        needs = estimate(
+            model, segments=settings.segments, input_size=settings.input_size, half=self.precision != "fp32"
+        )
+        free = available(ranks.device, processes=ranks.local_world_size)
+        return check_memory(needs, batch_size=settings.batch_size, free=free, where=str(ranks.device))
+
+    def _check_same_start(self) -> None:
+        """Refuse ranks that found different checkpoints: their run folders are not one."""
+        position = self.trainer.position
+        there = self.ranks.max(torch.tensor([position, -position], device=self.ranks.device)).tolist()
+        if there != [position, -position]:
+            raise DataError(
+                f"{self.folder.path}: the ranks see different checkpoints: all must share the folder of --run"
+            )
 
     def _open_loaders(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
         settings = self.settings
@@ -142,30 +180,14 @@ class Run:
             "history": self.history,
         }
 
-    def _report(self, row: Row, writer: Any) -> None:
-        if writer is None:
-            return
-        for name, value in row.items():
-            if name not in ("epoch", "step"):
-                writer.add_scalar(name, value, row["epoch"])
-        left = (self.settings.num_epochs - 1 - row["epoch"]) * row["seconds"]
-        validation = (
-            f" | val loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1%}, top-5 {row['val_top5']:.1%}"
-            if "val_top1" in row
-            else ""
-        )
-        self.folder.say(
-            f"epoch {row['epoch']}: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:.1%}{validation} | "
-            f"{row['clips_per_second']:,.1f} clips/s, {row['data_wait_share']:.1%} waiting for data, "
-            f"ends {time.strftime('%H:%M:%S', time.localtime(time.time() + left))}"
-        )
-
     def _draw(self) -> None:
         settings = self.settings
         title = f"{settings.model}, {settings.segments} segments, split {settings.split} ({self.folder.path.name})"
         draw_curves(self.history, self.folder.path / "curves.png", title)
 
     def _close(self) -> None:
+        device = self.ranks.device
+        most = self.ranks.max(torch.tensor([peak(device)], dtype=torch.float64, device=device)).item()
         if not self.ranks.is_first or not self.history:
             return
         best = self.folder.checkpoints / BEST
@@ -174,24 +196,25 @@ class Run:
             weights = {name: value.contiguous() for name, value in state["model"].items()}
             save_file(weights, temporary, metadata=facts(state))
             temporary.chmod(0o644)  # safetensors makes it for its owner alone
-        seconds = sum(row["seconds"] for row in self.history)
-        rate = sum(row["clips_per_second"] * row["seconds"] for row in self.history) / seconds
-        share = sum(row["data_wait_share"] * row["seconds"] for row in self.history) / seconds
-        self.folder.say(verdict(share, rate))
+        say = self.folder.say
+        say(verdict(self.history, on_gpu=device.type == "cuda", precision=self.precision))
+        say(f"peak memory: {most / GIB:.1f} GiB a process")
         if "val_top1" in self.history[0]:
             row = max(self.history, key=lambda row: row["val_top1"])
-            self.folder.say(f"best: {row['val_top1']:.2%} top-1 in epoch {row['epoch']}")
-        self.folder.say(f"the run is in {self.folder.path}: curves.png, summary.csv, checkpoints, model.safetensors")
+            say(f"best: {row['val_top1']:.2%} top-1 in epoch {row['epoch']}")
+        say(f"the run is in {self.folder.path}: curves.png, summary.csv, checkpoints, model.safetensors")
 
 
-def run_rank(settings: TrainSettings, *, on_gpu: bool, resume: bool) -> None:
-    """Train as the rank that the environment says this process is."""
+def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
+    """Train as this rank."""
     if settings.run is None:
         raise SettingsError("a run needs its folder")
-    with joined(on_gpu=on_gpu) as ranks, ExitStack() as stack:
+    with ExitStack() as stack:
+        stop = stack.enter_context(stop_requests())
         if ranks.is_first:
-            stack.enter_context(held(settings.run))
-        Run(settings, ranks, resume=resume).train()
+            busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
+            stack.enter_context(locked(settings.run, busy))
+        Run(settings, ranks, resume=resume, stop=stop).train()
 
 
 def check_classes(split: Split, settings: TrainSettings) -> tuple[str, ...]:
@@ -208,7 +231,7 @@ def config(settings: TrainSettings, split: Split, classes: tuple[str, ...]) -> d
     """Return what config.json holds."""
     return {
         "settings": settings.plain(),
-        "split": {"path": str(split.path), "train": len(split.train), "test": len(split.test)},
+        "split": data.split_facts(split),
         "classes": list(classes),
         "versions": versions(),
     }

@@ -9,12 +9,8 @@ model.safetensors  the best weights
 """
 
 import csv
-import fcntl
 import io
 import json
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -38,10 +34,15 @@ class RunFolder:
         return self.path / "checkpoints"
 
     def say(self, text: str) -> None:
-        """Say a line and log it with the time."""
+        """Say a line and log it."""
+        if self.writes:
+            say(text)
+            self.log(text)
+
+    def log(self, text: str) -> None:
+        """Write a line to the log, with the time."""
         if not self.writes:
             return
-        say(text)
         self.path.mkdir(parents=True, exist_ok=True)
         with (self.path / "log.txt").open("a", encoding="utf-8") as log:
             log.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')} {text}\n")
@@ -71,18 +72,3 @@ def read_config(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         raise SettingsError(f"{path} is not a run folder: it has no readable config.json") from None
     return config
-
-
-@contextmanager
-def held(path: Path) -> Iterator[None]:
-    """Hold a run folder, so that no second training writes to it; the lock of a dead process does not hold."""
-    path.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(f"{path} is in use by another training: wait for it, or set another --run") from None
-        yield
-    finally:
-        os.close(descriptor)

@@ -11,8 +11,9 @@ from torch import Tensor
 import train.data as data
 from pipeline.reader import View
 from train.evaluation import score_clips
-from train.launch import count_gpus, run_processes
+from train.launch import count_gpus
 from train.model import channels_last, without_last_layer
+from train.processes import run_processes
 from train.ranks import environment_ranks, joined
 from train.trained import Trained, check_split, load_trained
 from tsn_shared.errors import SettingsError

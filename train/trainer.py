@@ -1,13 +1,11 @@
 """The training loop of one rank: from a position in the stream to the end of the last epoch.
 
-The position, clips served over all ranks, is the only clock: epochs, the learning rate and the draws follow from it,
-and so does the dropout of a step, whose generator is seeded with (seed, position, rank). Nothing else is random, so a
-checkpoint resumes exactly.
+The position, clips served over all ranks, is the only clock: epochs, the learning rate, the loader's draws and the
+dropout masks follow from it. Nothing else is random, so a checkpoint resumes exactly.
 """
 
-import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,25 +16,29 @@ from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.loader import Batch, ClipLoader
 from pipeline.schedule import first_step
+from train.dropout import key_dropout
 from train.evaluation import Scores, autocast, score_clips, scores_of
 from train.ranks import Ranks
 from train.recipe import base_lr, build_optimizer, learning_rate
 from train.run_folder import Row
+from train.stop import StopRequest
 from tsn_shared.console import Progress
-from tsn_shared.draws import philox
-from tsn_shared.errors import DataError
+from tsn_shared.errors import StoppedError, TsnError
 from tsn_shared.settings import TrainSettings
 
-READ_EVERY = 50
-"""Steps between two looks at the device's sums: the only times when the host waits for it."""
+READ_EVERY, READ_SECONDS = 50, 1.0
+"""Most steps, and about how many seconds, between two looks at the sums: the only times when the host waits."""
+
+_NAT = 2**24
+"""Losses are summed as whole numbers of 2**-24 nats, so that a sum is the same in any order and on any ranks."""
 
 
 @dataclass(kw_only=True)
 class Tally:
-    """Sums over the steps of an epoch so far: of the loss and the hits, in clips, and of seconds."""
+    """Sums over the steps of an epoch so far, all ranks: of losses (2**-24 nats) and hits, in clips, and of seconds."""
 
-    loss: float = 0.0
-    hits: float = 0.0
+    loss: int = 0
+    hits: int = 0
     clips: int = 0
     seconds: float = 0.0
     waited: float = 0.0
@@ -51,18 +53,24 @@ class Trainer:
     ranks: Ranks
     num_clips: int
     precision: str
+    stop: StopRequest = field(default_factory=StopRequest)
+    name_clips: Callable[[list[int]], Sequence[str]] = lambda places: [f"clip {place}" for place in places]
     position: int = 0
     step: int = 0
     tally: Tally = field(default_factory=Tally)
 
     def __post_init__(self) -> None:
+        device, batch = self.ranks.device, self.settings.batch_size
+        self._places = key_dropout(self.model, seed=self.settings.seed, batch_size=batch, device=device)
+        self._own = torch.arange(batch, device=device) + self.ranks.rank * batch  # this rank's part of a global batch
         self.optimizer = build_optimizer(self.model, self.settings)
-        self._scaler = torch.amp.GradScaler(self.ranks.device.type, enabled=self.precision == "fp16")
+        self._scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self._base_lr = base_lr(self.settings, self.clips_per_step)
         self._lr = 0.0
-        device = self.ranks.device
-        self._sums = torch.zeros(2, dtype=torch.float64, device=device)  # loss * clips and hits since the last reading
-        self._bad = torch.zeros((), device=device)
+        self._sums = torch.zeros(2, dtype=torch.int64, device=device)  # this rank's part of the tally's loss and hits
+        self._bad = torch.zeros(self.clips_per_step, dtype=torch.int64, device=device)
+        self._next_reading, self._last_reading = 0, (0, time.monotonic())
+        self._ddp: DistributedDataParallel | None = None
         self._network = self._wrapped()
 
     @property
@@ -81,22 +89,25 @@ class Trainer:
         return self.epoch >= self.settings.num_epochs
 
     def train_epoch(self, loader: ClipLoader, save: Callable[[], None]) -> Row:
-        """Train to the end of the epoch at hand and return its row, less the validation; `save()` at checkpoints."""
+        """Train to the end of the epoch at hand and return its row, less the validation; `save()` at checkpoints.
+
+        Raises StoppedError after a `save()` if a rank was asked to stop, TsnError if a loss was not finite.
+        """
         epoch, self._network = self.epoch, self._network.train()
-        total = first_step(epoch + 1, num_clips=self.num_clips, clips_per_step=self.clips_per_step)
-        left = total - self.position // self.clips_per_step
+        left = first_step(1, num_clips=(epoch + 1) * self.num_clips - self.position, clips_per_step=self.clips_per_step)
         start, before, waited_before = time.monotonic(), self.tally.seconds, self.tally.waited
+        every = self.settings.save_every
         with Progress(f"epoch {epoch}", total=left, unit="step", visible=self.ranks.is_first) as progress:
             while self.epoch == epoch:
                 self._take_step(loader)
                 self.tally.seconds = before + time.monotonic() - start
                 progress.advance(clips=self.clips_per_step)
-                every = self.settings.save_every
                 at_checkpoint = every is not None and self.step % every == 0
-                if at_checkpoint or self.step % READ_EVERY == 0:
-                    self.read_sums()
-                if at_checkpoint and self.epoch == epoch:
+                stopped = (at_checkpoint or self.step >= self._next_reading) and self.read_sums()
+                if (at_checkpoint or stopped) and self.epoch == epoch:
                     save()
+                    if stopped:
+                        raise StoppedError(f"stopped by a signal at step {self.step}, which is saved")
         self.read_sums()
         self.tally.seconds = before + time.monotonic() - start
         return self._row(epoch, self.tally.waited - waited_before, self.tally.seconds - before)
@@ -106,21 +117,24 @@ class Trainer:
         for buffer in self.model.buffers():
             self.ranks.broadcast(buffer)
         logits, labels = score_clips(
-            self._network_alone(), loader, loads=loads, clips=clips, ranks=self.ranks, precision=self.precision
+            self.model, loader, loads=loads, clips=clips, ranks=self.ranks, precision=self.precision
         )
         return scores_of(logits, labels)
 
-    def read_sums(self) -> None:
-        """Bring the device's sums over all ranks into the tally; a loss that was not finite ends the run here."""
-        sums = self.ranks.sum(torch.cat([self._sums, self._bad.double()[None]])).tolist()
-        self._sums.zero_()
-        if sums[2] > 0:
-            raise DataError(
-                f"the loss was not finite before step {self.step} (learning rate {self._lr:.3g}); no step was taken "
-                "since: lower --lr, set --clip-grad, or use --precision fp32"
-            )
-        self.tally.loss += sums[0]
-        self.tally.hits += sums[1]
+    def read_sums(self) -> bool:
+        """Bring the device's sums over all ranks into the tally; return whether a rank was asked to stop.
+
+        A loss that was not finite ends the run here; no step was taken since. The first rank's pace says when to look
+        again, so that all look at the same step.
+        """
+        words = [int(self.stop.asked), self._pace() if self.ranks.is_first else 0]
+        words_there = torch.tensor(words, dtype=torch.int64, device=self.ranks.device)
+        sums = torch.cat([self._sums, words_there, self._bad.any().long()[None]])
+        self.tally.loss, self.tally.hits, stops, pace, bad = self.ranks.sum(sums).tolist()
+        if bad:
+            raise self._not_finite([place - 1 for place in self._bad.tolist() if place])
+        self._next_reading = self.step + pace
+        return bool(stops)
 
     def state(self) -> dict[str, Any]:
         """Return the state as tensors and plain Python."""
@@ -139,58 +153,90 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         self.position, self.step, self.tally = state["position"], state["step"], Tally(**state["tally"])
+        if self.ranks.is_first:  # the others begin at 0: what counts is the sum over all
+            self._sums.copy_(torch.tensor([self.tally.loss, self.tally.hits]))
 
     def _take_step(self, loader: ClipLoader) -> None:
         settings, ranks = self.settings, self.ranks
         self._lr = learning_rate(settings, base=self._base_lr, position=self.position, num_clips=self.num_clips)
         for group in self.optimizer.param_groups:
             group["lr"] = self._lr
-        torch.manual_seed(step_seed(seed=settings.seed, position=self.position, rank=ranks.rank))
-        bad = torch.zeros((), dtype=torch.float64, device=ranks.device)
+        bad = []
         for part in range(settings.accumulate):
             waiting = time.monotonic()
             batch = next(loader)
             self.tally.waited += time.monotonic() - waiting
-            bad += ~torch.isfinite(self._backward(batch, last=part == settings.accumulate - 1))
+            torch.add(self._own, self.position + part * settings.batch_size * ranks.world_size, out=self._places)
+            losses = self._backward(batch, last=part == settings.accumulate - 1)
+            bad.append(torch.where(torch.isfinite(losses), 0, self._places + 1))
         if settings.clip_grad is not None:
             self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_grad)
-        self._bad = torch.maximum(self._bad, (ranks.sum(bad) > 0).float())
+        self._note_bad(torch.cat(bad))
         self._optimizer_step()
         self.optimizer.zero_grad(set_to_none=True)
         self.position += self.clips_per_step
         self.step += 1
         self.tally.clips += self.clips_per_step
 
+    def _backward(self, batch: Batch, *, last: bool) -> Tensor:
+        """Add the batch's gradients and its sums; return the losses of its clips (B,), detached."""
+        labels = batch.labels.to(self.ranks.device, non_blocking=True)
+        if self._ddp is not None:
+            self._ddp.require_backward_grad_sync = last  # gradients travel once a step
+        with autocast(self.precision, self.ranks.device):
+            logits = self._network(batch.clips)
+        losses = cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing, reduction="none")
+        self._scaler.scale(losses.mean() / self.settings.accumulate).backward()  # type: ignore[no-untyped-call]
+        losses = losses.detach()
+        hits = (logits.detach().argmax(dim=1) == labels).sum()
+        self._sums += torch.stack([(losses.double() * _NAT).round().long().sum(), hits])
+        return losses
+
+    def _note_bad(self, bad: Tensor) -> None:
+        """Keep the first step's losses that were not finite, as the places of their clips + 1, on every rank."""
+        first = self.ranks.rank * len(bad)
+        everywhere = torch.zeros_like(self._bad)
+        everywhere[first : first + len(bad)] = bad
+        self._bad = torch.where(self._bad.any(), self._bad, self.ranks.max(everywhere))
+
     def _optimizer_step(self) -> None:
         """Step, unless a loss was not finite: the fused kernel then leaves the weights, without asking the host."""
-        if self._scaler.is_enabled():
+        spoilt = self._bad.any().float()
+        if self._scaler.is_enabled():  # it looks for what is not finite in the gradients
+            gradient = next(p.grad for p in self.model.parameters() if p.grad is not None)
+            gradient += torch.where(spoilt > 0, torch.nan, 0.0)
             self._scaler.step(self.optimizer)
             self._scaler.update()
             return
-        self.optimizer.found_inf = self._bad  # type: ignore[attr-defined]
+        self.optimizer.found_inf = spoilt  # type: ignore[attr-defined]
         self.optimizer.step()
 
-    def _backward(self, batch: Batch, *, last: bool) -> Tensor:
-        """Add the batch's gradients and its sums; return its loss, detached."""
-        labels = batch.labels.to(self.ranks.device, non_blocking=True)
-        if isinstance(self._network, DistributedDataParallel):
-            self._network.require_backward_grad_sync = last  # gradients travel once a step
-        with autocast(self.precision, self.ranks.device):
-            logits = self._network(batch.clips)
-        loss = cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing)
-        self._scaler.scale(loss / self.settings.accumulate).backward()  # type: ignore[no-untyped-call]
-        hits = (logits.detach().argmax(dim=1) == labels).sum()
-        self._sums += torch.stack([loss.detach().double() * len(labels), hits.double()])
-        return loss.detach()
+    def _pace(self) -> int:
+        """Return how many steps take about READ_SECONDS, as the last ones went."""
+        (step, then), now = self._last_reading, time.monotonic()
+        self._last_reading = (self.step, now)
+        return min(max(int(READ_SECONDS * (self.step - step) / max(now - then, 1e-9)), 1), READ_EVERY)
+
+    def _not_finite(self, places: list[int]) -> TsnError:
+        steps_ago = -(-(self.position - places[0]) // self.clips_per_step)
+        start = self.position - steps_ago * self.clips_per_step
+        lr = learning_rate(self.settings, base=self._base_lr, position=start, num_clips=self.num_clips)
+        names = list(self.name_clips(places[:4])) + ([f"{len(places) - 4} more"] if len(places) > 4 else [])
+        return TsnError(
+            f"the loss was not finite at step {self.step - steps_ago + 1} (learning rate {lr:.3g}) on "
+            f"{len(places)} of {self.clips_per_step} clips ({', '.join(names)}); that step was not taken: "
+            "lower --lr, set --clip-grad, or use --precision fp32"
+        )
 
     def _row(self, epoch: int, waited: float, seconds: float) -> Row:
         tally, self.tally = self.tally, Tally()
+        self._sums.zero_()
         return {
             "epoch": epoch,
             "step": self.step,
             "lr": self._lr,
-            "train_loss": tally.loss / tally.clips,
+            "train_loss": tally.loss / _NAT / tally.clips,
             "train_top1": tally.hits / tally.clips,
             "clips_per_second": tally.clips / max(tally.seconds, 1e-9),
             "data_wait_share": waited / max(seconds, 1e-9),
@@ -199,27 +245,13 @@ class Trainer:
 
     def _wrapped(self) -> nn.Module:
         network: nn.Module = self.model
-        compiled = self.settings.compile
-        if compiled if compiled is not None else self.ranks.device.type == "cuda":
-            network = torch.compile(network)  # type: ignore[assignment]
+        on_gpu = self.ranks.device.type == "cuda"
         if self.ranks.world_size > 1:
-            network = DistributedDataParallel(
+            network = self._ddp = DistributedDataParallel(
                 network,
-                device_ids=[self.ranks.local_rank] if self.ranks.device.type == "cuda" else None,
+                device_ids=[self.ranks.device.index] if on_gpu else None,
                 gradient_as_bucket_view=True,
             )
+        if self.settings.compile if self.settings.compile is not None else on_gpu:
+            network = torch.compile(network)  # type: ignore[assignment]
         return network
-
-    def _network_alone(self) -> nn.Module:
-        return self._network.module if isinstance(self._network, DistributedDataParallel) else self._network
-
-
-def step_seed(*, seed: int, position: int, rank: int) -> int:
-    """Return the seed of a step's dropout on a rank."""
-    words = philox((position & 0xFFFFFFFF, position >> 32, rank, 0xD0), seed)
-    return int(words[0]) << 31 | int(words[1]) >> 1
-
-
-def expected_first_loss(num_classes: int) -> float:
-    """Return the loss of a network that knows nothing yet: ln C."""
-    return math.log(num_classes)

@@ -31,12 +31,17 @@ def printable(name: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
+def counted(count: int, word: str) -> str:
+    """Return "1 video", "3 videos"."""
+    return f"{count:,} {word}{'s' * (count != 1)}"
+
+
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Return a table in Markdown that reads well as it is; columns of numbers are set to the right."""
     cells = [[printable(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
     columns = list(zip(headers, *cells, strict=True))
     widths = [max(map(len, column)) for column in columns]
-    right = [bool(rows) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
+    right = [any(column[1:]) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
     rule = ["-" * (width - to_right) + ":" * to_right for width, to_right in zip(widths, right, strict=True)]
 
     def line(row: Sequence[str]) -> str:

@@ -1,6 +1,6 @@
 """The loader as a visit uses it: by decoder, timed, and one batch to see that it works at all."""
 
-import inspect
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -12,20 +12,29 @@ from pipeline.loader import ClipLoader
 from pipeline.schedule import TrainSchedule
 from tsn_shared.splits import read_split
 
-HARDWARE_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Shares of the JPEGs that the card's own decoder takes, as `hw_decoder_load` names them."""
+SHARES = (0.0, 0.5, 1.0)
+"""Of the JPEGs that go to the card's own decoder; DALI's default lies in between."""
 
 
 def decoders(visit: Visit) -> dict[str, dict[str, Any]]:
     """Return the ways to decode that this visit compares, by name, as options of the loader."""
     if visit.rehearse:
         return {"CPU, DALI's finish": {"finish": "dali"}, "CPU, torch's finish": {"finish": "torch"}}
-    ways: dict[str, dict[str, Any]] = {"decoder cpu": {"decoder": "cpu"}, "decoder mixed": {"decoder": "mixed"}}
-    ways["decoder mixed, half"] = {"decoder": "mixed", "half": True}
-    if "hw_decoder_load" in inspect.signature(ClipLoader.__init__).parameters:
-        for share in HARDWARE_SHARES:
-            ways[f"decoder mixed, hw_decoder_load {share:g}"] = {"decoder": "mixed", "hw_decoder_load": share}
-    return ways
+    ways: dict[str, dict[str, Any]] = {"cpu": {"decoder": "cpu"}, "mixed": {"decoder": "mixed"}}
+    ways["mixed, half"] = {"decoder": "mixed", "half": True}
+    return ways | {f"mixed, hardware {share:g}": {"decoder": "mixed", "hw_decoder_load": share} for share in SHARES}
+
+
+def threaded(visit: Visit) -> dict[str, dict[str, Any]]:
+    """Return the same plainest ways with fewer threads than cores."""
+    cores = len(os.sched_getaffinity(0))
+    first = dict(list(decoders(visit).items())[:2])
+    counts = sorted({max(1, cores // 8), max(1, cores // 2)} - {cores})
+    return {
+        f"{name}, {count} of {cores} threads": options | {"threads": count}
+        for name, options in first.items()
+        for count in counts
+    }
 
 
 def open_loader(visit: Visit, *, device: torch.device | None = None, **options: Any) -> ClipLoader:

@@ -31,7 +31,6 @@ TINY = Sizes(
     learner="resnet18",
     input_size=32,
     batch=5,
-    batches=(5, 10),
     epoch=(30, 10),
     lesson=(20, 5),
     lessons=2,

@@ -16,6 +16,9 @@ from benchmarks.visit.runs import repeat, train_epochs, tsn
 from pipeline.synthetic import LISTS, VIDEOS, make_dataset
 from tsn_shared.splits import read_split
 
+CPU_TIME = ", CPU time"
+"""End of the name of a figure of what a way to load costs the CPU."""
+
 
 def data(visit: Visit) -> Iterator[Figure]:
     """Draw a data set where none was brought, and repeat its clips to epochs of UCF101's length."""
@@ -63,14 +66,14 @@ def agreement(visit: Visit) -> Iterator[Figure]:
 
 def loader(visit: Visit) -> Iterator[Figure]:
     """Measure the loader alone by decoder: clips a second, and what they cost the CPU."""
-    from benchmarks.visit.loading import decoders, open_loader, timed
+    from benchmarks.visit.loading import decoders, open_loader, threaded, timed
 
     batch = visit.sizes.batch
-    for name, options in decoders(visit).items():
+    for name, options in (decoders(visit) | threaded(visit)).items():
         with open_loader(visit, **options) as batches:
             seconds, cpu = timed(lambda batches=batches: next(batches), visit)  # type: ignore[misc]
         yield Figure(name=name, value=batch / seconds, unit="clips/s")
-        yield Figure(name=f"{name}, CPU time", value=1000 * cpu / batch, unit="core-ms a clip")
+        yield Figure(name=f"{name}{CPU_TIME}", value=1000 * cpu / batch, unit="core-ms a clip")
 
 
 def step(visit: Visit) -> Iterator[Figure]:
@@ -135,6 +138,24 @@ def curve(visit: Visit) -> Iterator[Figure]:
     yield Figure(name="their largest difference in an epoch", value=100 * apart, unit="% of the first", most=5)
 
 
+def paper(visit: Visit) -> Iterator[Figure]:
+    """Say what 8 and 64 of these GPUs would reach, from the step and the fastest loader that were measured."""
+    from benchmarks.scaling import DGX, cores_needed, link_needed, reach, setup_of
+    from benchmarks.visit.step import variants
+
+    default = variants(visit.sizes, on_gpu=not visit.rehearse)[-1]
+    step = next(f.value for f in visit.figures("step") if f.name == default.name)
+    loading = {f.name: f.value or 0.0 for f in visit.figures("loader")}
+    best = max((name for name in loading if name + CPU_TIME in loading), key=loading.__getitem__)
+    setup = setup_of(DGX, clips_per_second=step or 0.0, batch=default.batch, core_ms=loading[best + CPU_TIME])
+    for gpus in (8, 64):
+        found = reach(setup, gpus)
+        yield Figure(name=f"{gpus} GPUs", value=found.clips_per_second, unit="clips/s")
+        yield Figure(name=f"{gpus} GPUs, bound by", words=f"{found.bound}, {found.efficiency:.0%} efficient")
+        yield Figure(name=f"{gpus} GPUs, link needed", value=link_needed(setup, gpus) / 1e9, unit="GB/s")
+    yield Figure(name="cores that 8 GPUs need", value=cores_needed(setup), unit="cores")
+
+
 def tests(visit: Visit) -> Iterator[Figure]:
     """Run the tests that need a GPU; a rehearsal sees them skip."""
     report = visit.folder / "tests.xml"
@@ -175,6 +196,7 @@ STAGES = {
     "loader": Stage(run=loader, limit=80),
     "step": Stage(run=step, limit=190),
     "train": Stage(run=train, limit=160),
+    "paper": Stage(run=paper, limit=20),
     "curve": Stage(run=curve, limit=120),
     "tests": Stage(run=tests, limit=120),
     "profile": Stage(run=profile, limit=60),

@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -22,32 +22,37 @@ CLASSES = 101
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A way to take a step; tf32 lets convolutions and products of float32 round their inputs."""
+    """A way to take a step: tf32 lets convolutions and products of float32 round their inputs, `tuned` has cuDNN try
+    its algorithms first.
+    """
 
     precision: str
     batch: int
     channels_last: bool = True
     compiled: bool = False
     graph: bool = False
+    tuned: bool = False
 
     @property
     def name(self) -> str:
         """The variant in words."""
-        ways = {"channels_last": self.channels_last, "compile": self.compiled, "CUDA graph": self.graph}
+        ways = {
+            "channels_last": self.channels_last,
+            "compile": self.compiled,
+            "CUDA graph": self.graph,
+            "tuned": self.tuned,
+        }
         return ", ".join([f"{self.precision}, batch {self.batch}", *(way for way, used in ways.items() if used)])
 
 
 def variants(sizes: Sizes, *, on_gpu: bool) -> list[Variant]:
     """Return the ways that a visit compares; the last is the one that `tsn train` takes by default."""
-    batch = sizes.batch
-    ways = [
-        Variant(precision="fp32", batch=batch),
-        *([Variant(precision="tf32", batch=batch)] if on_gpu else []),
-        Variant(precision="bf16", batch=batch, channels_last=False),
-        Variant(precision="bf16", batch=batch),
-        *([Variant(precision="bf16", batch=batch, graph=True)] if on_gpu else []),
-    ]
-    return ways + [Variant(precision="bf16", batch=size, compiled=on_gpu) for size in reversed(sizes.batches)]
+    bf16 = Variant(precision="bf16", batch=sizes.batch)
+    plain = [replace(bf16, precision="fp32"), replace(bf16, channels_last=False)]
+    if not on_gpu:
+        return [*plain, bf16]
+    more = [replace(bf16, precision="tf32"), bf16, replace(bf16, tuned=True), replace(bf16, graph=True)]
+    return [*plain, *more, *(replace(bf16, batch=batch, compiled=True) for batch in reversed(sizes.batches))]
 
 
 class TrainStep:
@@ -57,6 +62,7 @@ class TrainStep:
         free(device)
         self._variant, self._device = variant, device
         torch.set_float32_matmul_precision("high" if variant.precision == "tf32" else "highest")
+        torch.backends.cudnn.benchmark = variant.tuned
         torch.backends.cudnn.allow_tf32 = variant.precision == "tf32"
         torch.manual_seed(0)
         layout = torch.channels_last if variant.channels_last else torch.contiguous_format

@@ -1,11 +1,25 @@
 import math
+import re
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.scaling import PARAMETERS, Setup, allreduce_seconds, cores_needed, epoch_seconds, reach
+from benchmarks.scaling import (
+    DGX,
+    PARAMETERS,
+    Setup,
+    allreduce_seconds,
+    cores_needed,
+    epoch_seconds,
+    link_needed,
+    main,
+    reach,
+    setup_of,
+)
 from train.model import build_model, count_parameters
 
 # a step of 20 ms; 1 ms to send the gradients once within a node, 4 ms between nodes
@@ -59,6 +73,33 @@ def test_each_of_the_three_can_bind() -> None:
     assert few.clips_per_second == pytest.approx(16 * 100)
 
 
+def test_the_command_prints_a_row_for_each_number_of_gpus(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--clips-per-second", "1400", "700", "--core-ms", "0.63"]
+    monkeypatch.setattr(sys, "argv", ["scaling", *words])
+    main()
+    rows = [line.split("|")[1:-1] for line in capsys.readouterr().out.splitlines()]
+    assert [row[1].strip() for row in rows[2:]] == ["1", "8", "64"] * 2
+    assert {len(row) for row in rows} == {11}
+
+
+def test_the_page_on_scaling_says_what_the_model_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "scaling.md").read_text()
+    lines = [line.strip("| ").split(" | ") for line in page.splitlines() if re.match(r"\| [\d,]+ \| (8|64) \|", line)]
+    assert len(lines) == 6
+    for rate, gpus, step, ring, loader, clips, bound, link, cores, epoch in lines:
+        setup = setup_of(DGX, clips_per_second=float(rate.replace(",", "")), batch=25, core_ms=0.63)
+        found = reach(setup, int(gpus))
+        assert (step, ring) == (f"{1000 * setup.step_seconds:.1f}", f"{1000 * allreduce_seconds(setup, int(gpus)):.1f}")
+        assert (loader, clips) == (f"{1000 * found.loader_seconds:.1f}", f"{found.clips_per_second:,.0f}")
+        assert (bound, cores) == (found.bound, str(cores_needed(setup)))
+        assert (link, epoch) == (
+            f"{link_needed(setup, int(gpus)) / 1e9:.0f}",
+            f"{epoch_seconds(setup, int(gpus), fixed=0):.1f}",
+        )
+
+
 def test_an_epoch_counts_whole_steps_validation_and_what_is_fixed() -> None:
     seconds = epoch_seconds(SETUP, 8, fixed=1.5, train=1001, test=200)
     assert seconds == pytest.approx(6 * 0.02 + 1 * max(0.02 / 3, 200 / 100_000) + 1.5)
@@ -72,6 +113,15 @@ def test_no_number_of_gpus_beats_its_multiple_and_a_bound_says_why(setup: Setup,
     assert (found.bound == "compute") == (found.efficiency == 1)
     nodes = math.ceil(gpus / setup.gpus_per_node)
     assert found.clips_per_second <= nodes * setup.node_cores * setup.core_clips * (1 + 1e-9)
+
+
+@given(setup=SETUPS.filter(lambda setup: setup.hidden_share > 1e-3), gpus=st.integers(2, 512))
+def test_with_the_link_it_needs_the_all_reduce_is_hidden(setup: Setup, gpus: int) -> None:
+    link = link_needed(setup, gpus)
+    enough = replace(setup, gpu_link=link, node_link=link)
+    assert reach(enough, gpus).exposed <= 1e-9 * setup.step_seconds
+    slower = replace(enough, gpu_link=link / 2, node_link=link / 2)
+    assert reach(slower, gpus).exposed == pytest.approx(setup.hidden_share * setup.step_seconds)
 
 
 @given(setup=SETUPS)

@@ -14,8 +14,9 @@ from pipeline.build_splits import build_splits
 from pipeline.inspect import hash_shard, info, info_text, verify
 from tests.helpers import frames_of, make_shard, make_shards, write_list
 from tsn_shared.errors import DataError
+from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import SplitsSettings
-from tsn_shared.shards import read_tables
+from tsn_shared.shards import KIND, read_tables
 
 NAMES = [f"{name}/v_{name}_g{group:02d}_c01" for name in ("Archery", "YoYo") for group in range(1, 6)]
 
@@ -111,7 +112,7 @@ def test_runs_of_damaged_frames_are_one_finding_a_video(tmp_path: Path, data: st
     tables = read_tables(path)
     bad = data.draw(st.sets(st.integers(0, len(tables.crc32) - 1)))
     content = bytearray(path.read_bytes())
-    start = content.index(bytes([7]) * int(tables.offset[-1]))
+    start = read_seal(path, KIND).payload[0]
     for frame in bad:
         content[start + int(tables.offset[frame])] ^= 1
     path.write_bytes(content)
@@ -217,7 +218,7 @@ def test_failures_are_counted_by_reason_whatever_their_numbers(tmp_path: Path) -
     text = info_text([tmp_path])
     assert "| 12 of 100 frames decode |      2 | A/one" in text
     assert "| zero bytes              |      1 | A/two\\nlines" in text
-    assert "1 videos of 2 classes, 3 failed; 25 frames, 0.0 minutes" in text
+    assert "1 video of 2 classes, 3 failed; 25 frames, 0.0 minutes" in text
 
 
 def test_a_hundred_and_one_classes_stand_two_in_a_row(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from tsn_shared.settings import DataSettings
 
 def second_machine() -> Ranks:
     """The first process of the second of two machines with two processes each."""
-    return Ranks(rank=2, local_rank=0, world_size=4, device=torch.device("cpu"))
+    return Ranks(rank=2, world_size=4, local_world_size=2, device=torch.device("cpu"))
 
 
 def test_the_clips_are_those_of_the_rank_not_of_the_local_rank(data: DataSettings) -> None:

@@ -1,26 +1,30 @@
 """Whole trainings on the CPU: what they leave behind, and that they go on exactly where they were killed."""
 
 import json
+import math
 import os
+import re
 import signal
 import subprocess
-import sys
 import time
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from click.testing import CliRunner
 from safetensors.torch import load_file
 
+from cli import tsn
+from tests.train.runs import ROOT, command, history
 from train.checkpoint import LAST, load_checkpoint
 from train.evaluate import evaluate
 from train.launch import train
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.settings import TrainSettings
-
-ROOT = Path(__file__).parents[2]
-CLOCK = {"seconds", "clips_per_second", "data_wait_share"}
+from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.files import locked
+from tsn_shared.settings import DataSettings, TrainSettings
+from tsn_shared.splits import read_split, write_split
 
 
 def run(small: dict[str, Any], given: frozenset[str] = frozenset(), **changed: Any) -> Path:
@@ -28,16 +32,6 @@ def run(small: dict[str, Any], given: frozenset[str] = frozenset(), **changed: A
     train(settings, given)
     assert settings.run is not None
     return settings.run
-
-
-def history(folder: Path) -> list[dict[str, Any]]:
-    rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-    return [{name: value for name, value in row.items() if name not in CLOCK} for row in rows]
-
-
-def command(small: dict[str, Any], *more: str) -> list[str]:
-    flags = {name.replace("_", "-"): str(value) for name, value in small.items()}
-    return [sys.executable, "-m", "cli", "train", *(f"--{name}={value}" for name, value in flags.items()), *more]
 
 
 def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(small: dict[str, Any]) -> None:
@@ -93,25 +87,9 @@ def test_killed_mid_epoch_and_resumed_it_ends_bit_for_bit_as_if_left_alone(
         assert torch.equal(value, weights[1][name])
 
 
-def test_two_ranks_compute_what_one_does(small: dict[str, Any], tmp_path: Path) -> None:
-    small |= {"model": "vgg16", "dropout": 0.0, "num_epochs": 1}
-    alone = history(run(small, run=tmp_path / "alone", batch_size=6))
-    together = subprocess.run(
-        command(small | {"run": tmp_path / "together", "batch_size": 3, "num_processes": 2}),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert together.returncode == 0, together.stderr
-    for one, two in zip(alone, history(tmp_path / "together"), strict=True):
-        assert two["step"] == one["step"]
-        assert two["train_loss"] == pytest.approx(one["train_loss"], rel=1e-5)
-        assert two["val_loss"] == pytest.approx(one["val_loss"], rel=1e-5)
-
-
 def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_weights(small: dict[str, Any]) -> None:
-    with pytest.raises(DataError, match="the loss was not finite"):
+    clips = r"on 5 of 5 clips \(Colour\d/v_\d\d, .*, 1 more\)"
+    with pytest.raises(TsnError, match=r"the loss was not finite at step 2 \(learning rate 1e\+30\) " + clips):
         run(small, lr=1e30, save_every=1, num_epochs=3)
     weights = load_checkpoint(Path(str(small["run"])) / "checkpoints" / LAST)["model"]
     assert all(bool(torch.isfinite(value).all()) for value in weights.values())
@@ -125,6 +103,99 @@ def test_a_folder_with_a_run_is_refused_unless_resumed(small: dict[str, Any]) ->
         run(small, frozenset({"lr"}), resume=str(folder), lr=0.5)
     run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
     assert [row["epoch"] for row in history(folder)] == [0, 1]
+
+
+def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_ends_the_same(
+    small: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = run(small)
+    whole, last = history(folder), folder / "checkpoints" / LAST
+    content = bytearray(last.read_bytes())
+    content[len(content) // 2] ^= 1
+    last.unlink()  # best.pt may be the same file
+    last.write_bytes(content)
+    (folder / "metrics.jsonl").unlink()
+    train(TrainSettings(resume=str(folder)), frozenset())
+    said = capsys.readouterr().err
+    assert f"warning: {last} is damaged" in said
+    assert "going on at step 3, epoch 1" in said
+    assert history(folder) == whole
+
+
+def test_config_json_makes_the_same_run_again(small: dict[str, Any], tmp_path: Path) -> None:
+    first = run(small, run=tmp_path / "a", lr_decay_epoch=(1,), use_tsn=False, clip_grad=20.0, save_every=2)
+    again = tmp_path / "b"
+    done = CliRunner().invoke(tsn, ["train", "--config", str(first / "config.json"), "--run", str(again)])
+    assert done.exception is None
+    assert history(again) == history(first)
+    settings = [json.loads((folder / "config.json").read_text())["settings"] for folder in (first, again)]
+    assert settings[0] | {"run": None} == settings[1] | {"run": None}
+    assert "1 segments at 32 pixels" in (again / "log.txt").read_text()
+
+
+def test_a_folder_in_use_is_refused(small: dict[str, Any]) -> None:
+    folder = run(small, num_epochs=1)
+    with locked(folder, "busy"), pytest.raises(SettingsError, match="is in use by another training"):
+        run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
+
+
+def test_a_resume_on_another_split_is_refused_with_the_difference(small: dict[str, Any], tmp_path: Path) -> None:
+    run(small, num_epochs=1)
+    split = read_split(Path(small["splits"]) / "split1.h5")
+    write_split(
+        tmp_path / "split1.h5",
+        source="tests",
+        classes=split.classes,
+        shards=dict(zip(split.shard_names, split.shard_sha256, strict=True)),
+        clips={"train": split.test, "test": split.train},
+        names={"train": split.names("test", slice(None)), "test": split.names("train", slice(None))},
+    )
+    with pytest.raises(SettingsError, match=r"trained on another split: .*train was 12, is 7, test was 7, is 12"):
+        run(small, frozenset({"splits"}), resume="auto", splits=tmp_path)
+
+
+def test_bf16_and_fp16_train_too(small: dict[str, Any], tmp_path: Path) -> None:
+    for precision in ("bf16", "fp16"):
+        (row,) = history(run(small, num_epochs=1, precision=precision, run=tmp_path / precision))
+        assert row["train_loss"] == pytest.approx(1.4, abs=0.2)
+
+
+@pytest.mark.slow
+def test_a_compiled_run_computes_what_an_eager_one_does(small: dict[str, Any], tmp_path: Path) -> None:
+    small |= {"num_epochs": 1, "batch_size": 12}
+    eager, compiled = (history(run(small, run=tmp_path / str(on), compile=on)) for on in (False, True))
+    assert compiled[0]["train_loss"] == pytest.approx(eager[0]["train_loss"], rel=1e-4)
+
+
+TUTORIAL = (
+    "--model vgg16_ucf101 --num-classes 101 --num-gpus 8 --lr-mode step --lr 0.001 --lr-decay 0.1 "
+    "--lr-decay-epoch 30,60,80 --num-epochs 80",
+    "--model vgg16_ucf101 --num-classes 101 --num-gpus 8 --num-segments 3 --lr-mode step --lr 0.001 --lr-decay 0.1 "
+    "--lr-decay-epoch 30,60,80 --num-epochs 80",
+)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", TUTORIAL)
+def test_the_tutorials_commands_run_as_they_stand_but_for_gpus_and_epochs(
+    words: str, data: DataSettings, tmp_path: Path
+) -> None:
+    here = ["--frames", str(data.frames), "--splits", str(data.splits), "--run", str(tmp_path / "run")]
+    small = ["--weights=none", "--num-gpus=0", "--num-epochs=1", "--input-size=32", "--batch-size=6"]
+    done = CliRunner().invoke(tsn, ["train", *words.split(), *here, *small])
+    assert done.exception is None, done.exception
+    assert history(tmp_path / "run")[0]["train_loss"] == pytest.approx(math.log(101), rel=0.02)
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    sources = "".join(path.read_text() for folder in ("train", "pipeline") for path in (ROOT / folder).glob("*.py"))
+    unread = [entry.name for entry in fields(TrainSettings) if not re.search(rf"\.{entry.name}\b", sources)]
+    assert [name for name in unread if name not in ("num_segments", "use_tsn")] == []  # read by TrainSettings.segments
+
+
+def test_a_batch_that_cannot_fit_is_refused_before_the_first_step(small: dict[str, Any]) -> None:
+    with pytest.raises(SettingsError, match=r"--batch-size 12 needs about .* GiB a process, .* are free on cpu: use"):
+        run(small, batch_size=12, input_size=8192)
 
 
 def test_another_split_than_its_own_is_refused(small: dict[str, Any]) -> None:

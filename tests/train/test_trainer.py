@@ -1,5 +1,6 @@
 """The training step against plain PyTorch, on a small network without batch statistics."""
 
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -8,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.loader import Batch
 from pipeline.reader import ClipPlan
 from train.ranks import Ranks
-from train.trainer import Trainer, step_seed
+from train.trainer import Trainer
+from tsn_shared.errors import StoppedError, TsnError
 from tsn_shared.settings import TrainSettings
 
 CLASSES, CLIPS = 5, 12
@@ -101,12 +104,70 @@ def test_clip_grad_bounds_the_l2_norm_of_all_gradients_together() -> None:
     assert torch.allclose(moved / moved.norm(), freely / freely.norm(), atol=1e-4)
 
 
-def test_step_seeds_differ_by_seed_position_and_rank() -> None:
-    seeds = {
-        step_seed(seed=seed, position=position, rank=rank)
-        for seed in (0, 1)
-        for position in (0, 1, 200, 2**33)
-        for rank in (0, 1)
-    }
-    assert len(seeds) == 16
-    assert all(0 <= seed < 2**63 for seed in seeds)
+def trainer_of(**settings: Any) -> tuple[Trainer, Iterator[Batch]]:
+    precision = settings.pop("precision", "fp32")
+    chosen = TrainSettings(num_epochs=1, **settings)
+    cpu = Ranks(device=torch.device("cpu"))
+    trainer = Trainer(model=network(), settings=chosen, ranks=cpu, num_clips=CLIPS, precision=precision)
+    return trainer, iter(batches(chosen.batch_size))
+
+
+class HostReads(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Count how often a number is fetched from the device (`.item()`, `float(tensor)`, `if tensor`)."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.count = 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += function is torch.ops.aten._local_scalar_dense.default
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("settings", [{}, {"accumulate": 3}, {"clip_grad": 1.0}, {"label_smoothing": 0.1}])
+def test_a_step_fetches_nothing_from_the_device(settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer, stream = trainer_of(batch_size=2, **settings)
+    with monkeypatch.context() as patch, HostReads() as reads:
+        for name in ("tolist", "cpu", "numpy"):
+            patch.setattr(Tensor, name, None)  # a call would fail
+        trainer._take_step(stream)  # type: ignore[arg-type]
+        assert reads.count == 0
+        assert float(torch.ones(())) == 1
+        assert reads.count == 1
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_a_bad_loss_names_step_clips_and_lr_and_no_step_is_taken_from_there(precision: str) -> None:
+    trainer, stream = trainer_of(batch_size=4, lr=0.25, precision=precision)
+    stretch = list(stream)
+    stretch[1].clips[2] = torch.nan
+    stream = iter(stretch)
+    trainer._take_step(stream)  # type: ignore[arg-type]
+    before = trainer.model.state_dict()["layer.weight"].clone()
+    trainer._take_step(stream)  # type: ignore[arg-type]
+    trainer._take_step(stream)  # type: ignore[arg-type]
+    assert torch.equal(trainer.model.state_dict()["layer.weight"], before)
+    with pytest.raises(TsnError, match=r"at step 2 \(learning rate 0\.25\) on 1 of 4 clips \(clip 6\); that"):
+        trainer.read_sums()
+
+
+def test_asked_to_stop_it_saves_at_a_step_and_raises() -> None:
+    trainer, stream = trainer_of(batch_size=4)
+    trainer.stop.signal = signal.SIGUSR1
+    saved: list[int] = []
+    with pytest.raises(StoppedError, match="at step 1, which is saved"):
+        trainer.train_epoch(stream, lambda: saved.append(trainer.step))  # type: ignore[arg-type]
+    assert saved == [1]
+
+
+def test_an_epochs_sums_survive_a_checkpoint_in_its_middle() -> None:
+    _, whole = trained(batch_size=4)
+    trainer, stream = trainer_of(batch_size=4, lr=0.5)
+    trainer._take_step(stream)  # type: ignore[arg-type]
+    trainer.read_sums()
+    state = trainer.state()
+    later, _ = trainer_of(batch_size=4, lr=0.5)
+    later.load_state(state)
+    row = later.train_epoch(stream, lambda: None)  # type: ignore[arg-type]
+    for name in ("epoch", "step", "train_loss", "train_top1"):
+        assert row[name] == whole[name]

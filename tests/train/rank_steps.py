@@ -1,0 +1,77 @@
+"""Run by test_ranks.py: steps of the real trainer on real ranks (gloo) and real clips; prints each step's loss.
+
+    python rank_steps.py FOLDER '{"ranks": 2, "batch_size": 6, "steps": 10}' '{"ranks": ...}' ...
+
+The ranks are forks of this process, so torch is imported once. A job goes on from where the job before ended if it says
+`"continue": true`, whatever its number of ranks.
+"""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.multiprocessing.spawn import start_processes
+
+from train.model import TSN
+
+SIZE = 32
+
+
+def network() -> TSN:
+    """Return a small network with two dropout layers and no batch statistics, always the same."""
+    torch.manual_seed(0)
+    layers: list[nn.Module] = [nn.AvgPool2d(4), nn.Flatten(), nn.Linear(3 * (SIZE // 4) ** 2, 64), nn.ReLU()]
+    return TSN(nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 4)))
+
+
+def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> None:
+    """Take the job's steps as one rank; the first writes the losses and the state."""
+    import train.data as data
+    from train.ranks import joined
+    from train.trainer import Trainer
+    from tsn_shared.settings import TrainSettings
+
+    ranks_there = job["ranks"]
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks_there), "MASTER_PORT": str(port)}
+    os.environ |= {"LOCAL_WORLD_SIZE": str(ranks_there), "MASTER_ADDR": "localhost"}
+    shape = {"batch_size": job["batch_size"], "input_size": SIZE}
+    accumulate = job.get("accumulate", 1)
+    settings = TrainSettings(frames=folder, splits=folder, lr=0.2, dropout=0.5, accumulate=accumulate, **shape)
+    split = data.open_split(settings)
+    with joined(on_gpu=False) as ranks:
+        trainer = Trainer(model=network(), settings=settings, ranks=ranks, num_clips=len(split.train), precision="fp32")
+        if job.get("continue"):
+            trainer.load_state(torch.load(folder / "state.pt", weights_only=True))
+        losses = []
+        with data.open_train_loader(
+            split, settings, ranks, segments=3, seed=0, position=trainer.position, **shape
+        ) as loader:
+            before = trainer.tally.loss
+            for _ in range(job["steps"]):
+                trainer._take_step(loader)
+                trainer.read_sums()
+                losses.append((trainer.tally.loss - before) / 2**24 / trainer.clips_per_step)
+                before = trainer.tally.loss
+        if rank == 0:
+            torch.save(trainer.state(), folder / "state.pt")
+            (folder / "losses.json").write_text(json.dumps(losses))
+
+
+def main() -> None:
+    folder = Path(sys.argv[1])
+    for text in sys.argv[2:]:
+        job = json.loads(text)
+        with socket.socket() as free:
+            free.bind(("localhost", 0))
+            port = free.getsockname()[1]
+        start_processes(steps_of_rank, (folder, job, port), nprocs=job["ranks"], start_method="fork")  # type: ignore[no-untyped-call]
+        print((folder / "losses.json").read_text())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,246 @@
+"""Many processes on this machine: every way to start them, and one that dies, fails or is asked to stop."""
+
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.train.runs import ROOT, command, flags, history
+from train.checkpoint import LAST, load_checkpoint
+from train.launch import train
+from tsn_shared.errors import SettingsError
+from tsn_shared.settings import TrainSettings
+
+LIMIT = 120
+Small = dict[str, Any]
+
+
+@pytest.fixture
+def two(small: Small) -> Small:
+    """Settings of a training on two processes, 6 clips a step of 12, a checkpoint a step."""
+    return small | {"batch_size": 3, "num_processes": 2, "save_every": 1, "num_epochs": 3}
+
+
+def start(words: list[str], **environment: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        words, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process: subprocess.Popen[str], code: int = 0, limit: float = LIMIT) -> str:
+    """Wait for a process to end with this exit code; return what it said on standard error."""
+    try:
+        said = process.communicate(timeout=limit)[1]
+    finally:
+        process.kill()
+    assert process.returncode == code, said
+    return said
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    begun = time.monotonic()
+    while time.monotonic() - begun < LIMIT:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def at_step(folder: Path, step: int) -> None:
+    """Wait until a run has saved this step."""
+
+    def there() -> bool:
+        log = folder / "checkpoints" / LAST
+        return log.exists() and load_checkpoint(log)["step"] >= step
+
+    wait_for(there)
+
+
+def ranks_of(parent: int) -> list[int]:
+    """Return the processes of a training's ranks, in the order of their start."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    named = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [child for child, words in named.items() if b"spawn_main" in words and b"resource_tracker" not in words]
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        return int(free.getsockname()[1])
+
+
+def test_torchruns_ranks_compute_what_our_own_launch_does(small: Small, tmp_path: Path) -> None:
+    small |= {"num_epochs": 1, "batch_size": 3}
+    folders = [tmp_path / name for name in ("own", "torchrun")]
+    own = start(command(small | {"run": folders[0], "num_processes": 2}))
+    finish(own)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    under = start([*torchrun, "--", "cli", "train", *flags(small | {"run": folders[1]})])
+    said = finish(under)
+    assert history(folders[0]) == history(folders[1])
+    assert said.count("2 x CPU, 6 clips a step") == 1  # one rank speaks
+
+
+def test_a_rank_killed_mid_epoch_restarts_them_all_and_the_run_ends_as_if_left_alone(
+    two: Small, tmp_path: Path
+) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    alone = start(command(two | {"run": whole, "save_every": 2}))
+    broken = start(
+        command(two | {"run": killed}),
+    )
+    at_step(killed, 1)
+    os.kill(ranks_of(broken.pid)[1], signal.SIGKILL)
+    said = finish(broken)
+    assert said.count("a rank died: restart 1 of 3, from the last checkpoint") == 1
+    assert "Traceback" not in said
+    finish(alone)
+    assert history(killed) == history(whole)
+
+
+def test_asked_to_stop_all_ranks_save_and_the_run_goes_on_exactly(two: Small, tmp_path: Path) -> None:
+    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
+    two |= {"num_epochs": 30, "save_every": 1}
+    process = start(command(two | {"run": stopped}))
+    at_step(stopped, 2)
+    process.send_signal(signal.SIGUSR1)
+    said = finish(process, code=75)
+    assert said.splitlines()[-1].startswith("tsn: stopped by a signal at step ")
+    assert f"go on with --resume {stopped}" in said
+    step = load_checkpoint(stopped / "checkpoints" / LAST)["step"]
+    epochs = step // 2 + 1
+    on = start([sys.executable, "-m", "cli", "train", "--resume", str(stopped), "--num-epochs", str(epochs)])
+    finish(on)
+    alone = start(command(two | {"run": whole, "num_epochs": epochs}))
+    finish(alone)
+    assert history(stopped) == history(whole)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_one_process_saves_and_stops_as_well(small: Small, number: signal.Signals) -> None:
+    folder = Path(small["run"])
+    process = start(command(small | {"num_epochs": 1000}))
+    wait_for(lambda: (folder / "metrics.jsonl").exists())
+    process.send_signal(number)
+    said = finish(process, code=75)
+    step = load_checkpoint(folder / "checkpoints" / LAST)["step"]
+    assert f"stopped by a signal at step {step}, which is saved: go on with --resume {folder}" in said
+    assert "stopped by a signal" in (folder / "log.txt").read_text()
+
+
+def test_a_killed_training_leaves_no_rank_behind(two: Small) -> None:
+    folder = Path(two["run"])
+    process = start(command(two | {"num_epochs": 1000}))
+    at_step(folder, 1)
+    ranks = ranks_of(process.pid)
+    assert len(ranks) == 2
+    process.kill()
+    finish(process, code=-signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{rank}").exists() for rank in ranks))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("foreground", [True, False])
+def test_without_restarts_a_dead_rank_ends_the_run_within_a_minute_with_one_line(two: Small, foreground: bool) -> None:
+    """In the foreground of a terminal, and detached from any."""
+    folder = Path(two["run"])
+    words = command(two | {"num_epochs": 1000, "max_restarts": 0})
+    shown, terminal = pty.openpty()
+    process = subprocess.Popen(
+        words,
+        cwd=ROOT,
+        stdin=terminal if foreground else subprocess.DEVNULL,
+        stderr=terminal if foreground else subprocess.PIPE,
+        start_new_session=True,
+    )
+    at_step(folder, 1)
+    os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
+    died = time.monotonic()
+    try:
+        said = _read_terminal(shown, process) if foreground else process.communicate(timeout=60)[1].decode()
+    finally:
+        process.kill()
+    assert time.monotonic() - died < 60
+    assert process.wait() == 1
+    assert said.rstrip().splitlines()[-1] == "tsn: rank 1 died (SIGKILL, exit code -9); go on with --resume"
+    assert "Traceback" not in said
+
+
+def _read_terminal(shown: int, process: subprocess.Popen[Any]) -> str:
+    said = b""
+    os.set_blocking(shown, False)
+    begun = time.monotonic()
+    while time.monotonic() - begun < 60:
+        try:
+            said += os.read(shown, 65536)
+        except (BlockingIOError, OSError):
+            if process.poll() is not None:
+                break
+            time.sleep(0.05)
+    return said.decode()
+
+
+@pytest.mark.slow
+def test_a_failing_ranks_traceback_is_shown_once(two: Small) -> None:
+    folder = Path(two["run"])
+    folder.mkdir()
+    (folder / "checkpoints").write_text("a file where the folder should be")
+    process = start(command(two))
+    said = finish(process, code=1)
+    assert said.count("Traceback (most recent call last)") == 1
+    assert said.count("FileExistsError") == 1
+    assert "tsn: rank 0 failed:" in said
+
+
+@pytest.mark.slow
+def test_two_machines_meet_at_the_endpoint(small: Small, tmp_path: Path) -> None:
+    words = command(small | {"batch_size": 3}, "--nnodes=2", f"--rdzv-endpoint=localhost:{free_port()}")
+    agents = [start(words) for _ in range(2)]
+    said = [finish(agent) for agent in agents]
+    assert sorted(text.count("2 x CPU, 6 clips a step") for text in said) == [0, 1]
+    assert [row["epoch"] for row in history(Path(small["run"]))] == [0, 1]
+
+
+@pytest.mark.slow
+def test_sruns_tasks_are_ranks_and_a_user_error_is_told_once(small: Small) -> None:
+    step = {"SLURM_STEP_NUM_TASKS": "2", "SLURM_NODEID": "0", "SLURM_STEP_NODELIST": "localhost"}
+    step |= {"SLURM_JOB_ID": str(free_port()), "SLURM_STEP_TASKS_PER_NODE": "2", "MASTER_PORT": str(free_port())}
+    for code in (0, 2):  # the second time there is a run in the folder
+        tasks = [
+            start(command(small | {"batch_size": 3}), **step, SLURM_PROCID=str(rank), SLURM_LOCALID=str(rank))
+            for rank in range(2)
+        ]
+        said = [finish(task, code=code) for task in tasks]
+        assert sum("holds a run" in text for text in said) == (code == 2)
+
+
+@pytest.mark.slow
+def test_vgg16_with_its_dropout_gives_the_same_losses_on_1_2_and_4_processes(small: Small, tmp_path: Path) -> None:
+    """Ten steps of all 12 clips, an epoch each, so that every step's loss is a row."""
+    small |= {"model": "vgg16", "num_epochs": 10, "lr": 0.003}
+    losses = {}
+    for processes in (1, 2, 4):
+        folder = tmp_path / str(processes)
+        process = start(command(small | {"run": folder, "batch_size": 12 // processes, "num_processes": processes}))
+        finish(process, limit=600)
+        losses[processes] = [row["train_loss"] for row in history(folder)]
+    assert len(losses[1]) == 10
+    assert losses[2] == pytest.approx(losses[1], rel=1e-5)
+    assert losses[4] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_machines_that_train_together_need_a_folder_and_an_endpoint(small: Small) -> None:
+    small["run"] = None
+    with pytest.raises(SettingsError, match="--nnodes 2 needs --run DIR"):
+        train(TrainSettings(**small, nnodes=2), frozenset())
+    with pytest.raises(SettingsError, match="--nnodes 2 needs --rdzv-endpoint"):
+        train(TrainSettings(**small | {"run": Path("runs/none")}, nnodes=2), frozenset())

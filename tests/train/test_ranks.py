@@ -1,0 +1,111 @@
+"""Ranks: the same mathematics on any number of them, and what the environment says of them."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from train.ranks import Ranks, adopt_slurm, environment_ranks, first_host
+from tsn_shared.errors import SettingsError
+from tsn_shared.settings import DataSettings
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = Path(__file__).with_name("rank_steps.py")
+
+
+def losses_of(data: DataSettings, tmp_path: Path, *jobs: dict[str, Any]) -> list[list[float]]:
+    """Run jobs of rank_steps.py on a copy of the data; return the losses of each job's steps."""
+    folder = shutil.copytree(data.frames, tmp_path / "data")
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(folder), *map(json.dumps, jobs)],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_the_same_global_batch_gives_the_same_losses_on_any_number_of_ranks_dropout_included(
+    data: DataSettings, tmp_path: Path
+) -> None:
+    """12 clips a step, as 1 x 12, 2 x 6, 4 x 3 and 2 ranks of 2 x 3 accumulated; and 4 + 6 steps on 1, then 3 ranks."""
+    alone, *others, before, after = losses_of(
+        data,
+        tmp_path,
+        {"ranks": 1, "batch_size": 12, "steps": 10},
+        {"ranks": 2, "batch_size": 6, "steps": 10},
+        {"ranks": 4, "batch_size": 3, "steps": 10},
+        {"ranks": 2, "batch_size": 3, "accumulate": 2, "steps": 10},
+        {"ranks": 1, "batch_size": 12, "steps": 4},
+        {"ranks": 3, "batch_size": 4, "steps": 6, "continue": True},
+    )
+    assert len(alone) == 10
+    assert alone[-1] < alone[0]
+    for losses in (*others, before + after):
+        assert losses == pytest.approx(alone, rel=1e-5)
+
+
+def test_one_rank_decides_and_sums_alone() -> None:
+    ranks = Ranks(device=torch.device("cpu"))
+    assert ranks.agree(lambda: 3) == 3
+    assert torch.equal(ranks.max(torch.tensor([1, 2])), torch.tensor([1, 2]))
+
+
+SLURM = {
+    "SLURM_STEP_NUM_TASKS": "7",
+    "SLURM_PROCID": "5",
+    "SLURM_LOCALID": "1",
+    "SLURM_NODEID": "2",
+    "SLURM_JOB_ID": "123456",
+    "SLURM_STEP_NODELIST": "gpu[003-005,010]",
+    "SLURM_STEP_TASKS_PER_NODE": "2(x3),1",
+}
+
+
+@pytest.fixture
+def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", *SLURM):
+        monkeypatch.setenv(name, "")  # so that what adopt_slurm sets is undone as well
+        monkeypatch.delenv(name)
+    return monkeypatch
+
+
+def test_slurms_tasks_are_ranks(bare: pytest.MonkeyPatch) -> None:
+    for name, value in SLURM.items():
+        bare.setenv(name, value)
+    adopt_slurm()
+    assert environment_ranks() == {"rank": 5, "world_size": 7, "local_rank": 1, "local_world_size": 2}
+
+
+def test_a_step_of_one_task_or_no_step_is_no_group_of_ranks(bare: pytest.MonkeyPatch) -> None:
+    adopt_slurm()
+    assert environment_ranks() is None
+    for name, value in (SLURM | {"SLURM_STEP_NUM_TASKS": "1"}).items():
+        bare.setenv(name, value)
+    adopt_slurm()
+    assert environment_ranks() is None
+
+
+def test_a_partial_environment_names_what_is_missing(bare: pytest.MonkeyPatch) -> None:
+    bare.setenv("SLURM_STEP_NUM_TASKS", "2")
+    with pytest.raises(SettingsError, match="not SLURM_PROCID, SLURM_LOCALID"):
+        adopt_slurm()
+    bare.setenv("RANK", "0")
+    with pytest.raises(SettingsError, match="RANK set in the environment, but not LOCAL_RANK"):
+        environment_ranks()
+
+
+@pytest.mark.parametrize(
+    ("nodes", "first"),
+    [("gpu[003-006,010],login1", "gpu003"), ("a1,a2", "a1"), ("node7", "node7"), ("n[1,3]-ib", "n1-ib")],
+)
+def test_the_first_machine_of_a_list(nodes: str, first: str) -> None:
+    assert first_host(nodes) == first

@@ -1,0 +1,141 @@
+"""How fast training goes on this machine, beside the barest loop: forward, backward, step on clips that are ready."""
+
+import time
+from contextlib import ExitStack
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import train.data as data
+from pipeline.loader import ClipLoader
+from train.evaluation import autocast
+from train.launch import count_gpus
+from train.model import build_model, channels_last
+from train.ranks import Ranks, joined
+from train.recipe import build_optimizer
+from train.trainer import Trainer
+from tsn_shared.settings import TrainSettings
+from tsn_shared.splits import Split
+
+ROUNDS = 3
+
+
+class BareLoop:
+    """A network and its optimiser on one ready batch: what training could reach if all else were free."""
+
+    def __init__(
+        self, model: nn.Module, settings: TrainSettings, *, clips: Tensor, labels: Tensor, precision: str
+    ) -> None:
+        self.optimizer = build_optimizer(model, settings)
+        self._network, self._clips, self._labels, self._precision = model.train(), clips, labels, precision
+
+    def steps(self, count: int) -> None:
+        """Take steps."""
+        for _ in range(count):
+            with autocast(self._precision, self._clips.device):
+                logits = self._network(self._clips)
+            cross_entropy(logits.float(), self._labels).backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+
+
+class TrainLoop:
+    """The loop of `tsn train` on one rank, loader included: `steps` are an epoch of as many."""
+
+    def __init__(self, model: nn.Module, settings: TrainSettings, ranks: Ranks, loader: ClipLoader, precision: str):
+        self.trainer = Trainer(
+            model=model, settings=settings, ranks=ranks, num_clips=settings.batch_size, precision=precision
+        )
+        self._loader = loader
+
+    def steps(self, count: int) -> None:
+        """Take steps."""
+        trainer = self.trainer
+        trainer.position, trainer.num_clips = 0, count * trainer.clips_per_step
+        trainer.train_epoch(self._loader, lambda: None)
+
+
+def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
+    """Time the loop of `tsn train` and the bare loop in turns, for about `seconds` in all, on one rank.
+
+    Returns clips a second of both, and the share of the bare loop's that training reaches, by round as well.
+    """
+    on_gpu = count_gpus(settings.gpus) > 0
+    split = data.open_split(settings)
+    with ExitStack() as stack:
+        ranks = stack.enter_context(joined(on_gpu=on_gpu))
+        precision = settings.precision or ("bf16" if on_gpu else "fp32")
+        loader = stack.enter_context(_open_loader(split, settings, ranks))
+        batch = next(loader)
+        classes = len(split.classes)
+        bare = BareLoop(
+            channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout)).to(ranks.device),
+            settings,
+            clips=batch.clips,
+            labels=batch.labels.to(ranks.device),
+            precision=precision,
+        )
+        model = build_model(settings.model, num_classes=classes, dropout=settings.dropout)
+        whole = TrainLoop(channels_last(model).to(ranks.device), settings, ranks, loader, precision)
+        rates = in_turns({"bare": bare, "train": whole}, seconds=seconds, clips=settings.batch_size, ranks=ranks)
+    ratios = [train / ready for train, ready in zip(rates["train"], rates["bare"], strict=True)]
+    return {
+        "model": settings.model,
+        "batch_size": settings.batch_size,
+        "num_segments": settings.segments,
+        "input_size": settings.input_size,
+        "precision": precision,
+        "device": str(ranks.device),
+        "clips_per_second": median(rates["train"]),
+        "bare_clips_per_second": median(rates["bare"]),
+        "share_of_bare": median(ratios),
+        "rounds": ratios,
+    }
+
+
+def in_turns(
+    loops: dict[str, BareLoop | TrainLoop], *, seconds: float, clips: int, ranks: Ranks
+) -> dict[str, list[float]]:
+    """Run loops in turns, each as many steps as fit its share of the time; return the clips a second of each turn."""
+    for loop in loops.values():
+        _timed(loop, 1, ranks)  # the first step allocates
+    a_step = max(_timed(loop, 1, ranks) for loop in loops.values())
+    count = max(1, int(seconds / ROUNDS / len(loops) / a_step))
+    rates: dict[str, list[float]] = {name: [] for name in loops}
+    for turn in range(ROUNDS):
+        for name in list(loops) if turn % 2 == 0 else list(reversed(loops)):
+            rates[name].append(count * clips / _timed(loops[name], count, ranks))
+    return rates
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return the figures as words for a person."""
+    return (
+        f"{result['model']}, {result['batch_size']} clips of {result['num_segments']} frames at {result['input_size']} "
+        f"pixels, {result['precision']} on {result['device']}: {result['clips_per_second']:,.1f} clips/s, "
+        f"{result['share_of_bare']:.1%} of the {result['bare_clips_per_second']:,.1f} of a bare loop on ready clips"
+    )
+
+
+def _open_loader(split: Split, settings: TrainSettings, ranks: Ranks) -> ClipLoader:
+    return data.open_train_loader(
+        split,
+        settings,
+        ranks,
+        batch_size=settings.batch_size,
+        segments=settings.segments,
+        input_size=settings.input_size,
+        seed=settings.seed,
+        position=0,
+    )
+
+
+def _timed(loop: BareLoop | TrainLoop, count: int, ranks: Ranks) -> float:
+    start = time.perf_counter()
+    loop.steps(count)
+    if ranks.device.type == "cuda":
+        torch.cuda.synchronize(ranks.device)
+    return time.perf_counter() - start

@@ -1,0 +1,71 @@
+"""Dropout whose masks belong to the clips: a pure function of (seed, place of the clip in the stream, layer).
+
+torch's own dropout draws from one generator a process, so its masks change with the batch and the number of ranks.
+Here a clip is dropped the same way wherever it is trained, so the same global batch gives the same losses on any number
+of ranks, and a restart needs no generator's state. The draws are those of `tsn_shared.draws.philox`, on the device.
+"""
+
+import torch
+from torch import Tensor, nn
+
+_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
+_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
+_LOW = 0xFFFFFFFF
+
+DROPOUT = 2
+"""The last counter word of a model's first dropout layer; the next layers follow. Lower ones are the loader's draws."""
+
+
+class ClipDropout(nn.Dropout):
+    """Dropout of features (B * S, F) whose rows b*S to (b+1)*S belong to the clip at `places[b]` of the stream."""
+
+    def __init__(self, p: float, *, seed: int, layer: int, places: Tensor) -> None:
+        super().__init__(p)
+        self.seed, self.layer, self.places = seed, layer, places
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Drop features in training and scale the others by 1 / (1 - p); change nothing in evaluation."""
+        if not self.training or self.p == 0:
+            return features
+        numbers = features.numel() // len(self.places)
+        blocks = torch.arange((numbers + 3) // 4, device=features.device)
+        words = philox(self.places[:, None], blocks[None, :], seed=self.seed, purpose=DROPOUT + self.layer)
+        kept = words.flatten(1)[:, :numbers].reshape(features.shape) >= int(self.p * 2**32)
+        return features * kept * (1 / (1 - self.p) if self.p < 1 else 0.0)
+
+
+def key_dropout(model: nn.Module, *, seed: int, batch_size: int, device: torch.device) -> Tensor:
+    """Put a ClipDropout in place of each dropout of a model, and return the places (B,), int64, that they all read.
+
+    Fill them before each forward pass with where the batch's clips stand in the stream, counted over all ranks.
+    """
+    places = torch.zeros(batch_size, dtype=torch.int64, device=device)
+    found = [(parent, name) for parent in model.modules() for name, child in parent.named_children() if _plain(child)]
+    for layer, (parent, name) in enumerate(found):
+        setattr(parent, name, ClipDropout(getattr(parent, name).p, seed=seed, layer=layer, places=places))
+    return places
+
+
+def philox(places: Tensor, blocks: Tensor, *, seed: int, purpose: int) -> Tensor:
+    """Return Philox4x32-10 of the counters (place's low word, its high word, block, purpose): int64, (B, N, 4).
+
+    `places` are (B, 1), `blocks` (1, N), both int64.
+    """
+    shape = (len(places), blocks.shape[1])
+    x0, x1 = (places & _LOW).expand(shape), (places >> 32).expand(shape)
+    x2, x3 = blocks.expand(shape), torch.full(shape, purpose, dtype=torch.int64, device=places.device)
+    key0, key1 = seed & _LOW, (seed >> 32) & _LOW
+    for _ in range(10):
+        product0, product1 = _MULTIPLIERS[0] * x0, _MULTIPLIERS[1] * x2  # 64 bits, wrapped: masked below
+        x0, x1, x2, x3 = (
+            ((product1 >> 32) & _LOW) ^ x1 ^ key0,
+            product1 & _LOW,
+            ((product0 >> 32) & _LOW) ^ x3 ^ key1,
+            product0 & _LOW,
+        )
+        key0, key1 = (key0 + _KEY_STEPS[0]) & _LOW, (key1 + _KEY_STEPS[1]) & _LOW
+    return torch.stack([x0, x1, x2, x3], dim=-1)
+
+
+def _plain(module: nn.Module) -> bool:
+    return isinstance(module, nn.Dropout) and not isinstance(module, ClipDropout)

@@ -1,0 +1,101 @@
+"""How much memory a step takes: an estimate before the first, and the peak after the last."""
+
+import copy
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from tsn_shared.errors import SettingsError
+
+GIB = 2**30
+WORKSPACE = 0.8 * GIB
+"""What torch, DALI and the kernels' scratch take besides, as measured on the CPU and usual on a GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Estimate:
+    """Bytes of a process: `fixed` (weights, gradients, momentum, workspace) and `clip`, what each of the batch adds."""
+
+    fixed: float
+    clip: float
+
+    def total(self, batch_size: int) -> float:
+        """Return the bytes of a step of this many clips."""
+        return self.fixed + self.clip * batch_size
+
+
+def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool) -> Estimate:
+    """Estimate what training takes, from the tensors that a forward pass of one clip saves for its backward pass.
+
+    The pass runs on torch's meta device: it knows shapes and computes nothing. With `half` activations take 2 bytes.
+    """
+    shapes = copy.deepcopy(model).to("meta").train()
+    weights = sum(parameter.numel() * parameter.element_size() for parameter in shapes.parameters())
+    counted = {_storage(parameter) for parameter in shapes.parameters()}
+    saved: list[Tensor] = []  # held, so that no other tensor takes the place of one
+
+    def note(tensor: Tensor) -> Tensor:
+        if _storage(tensor) not in counted:
+            counted.add(_storage(tensor))
+            saved.append(tensor)
+        return tensor
+
+    clips = torch.empty(2, segments, 3, input_size, input_size, device="meta")  # batch statistics want more than one
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        shapes(clips)
+    sizes = [tensor.numel() * tensor.element_size() / len(clips) / (2 if half else 1) for tensor in saved]
+    passing = 2 * max(sizes)  # gradients of activations on their way
+    served = 4 * clips.numel() * clips.element_size() / len(clips)  # the loader holds a few batches
+    return Estimate(fixed=weights * (3.5 if half else 3) + WORKSPACE, clip=sum(sizes) + passing + served)
+
+
+def available(device: torch.device, *, processes: int) -> float:
+    """Return the bytes that a process can hold on its device in all; the CPU's are shared by its `processes`."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device))
+    words = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines())
+    free = int(words["MemAvailable"].split()[0]) * 1024
+    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return min(free, _left_of_cgroup()) / processes + pages * resource.getpagesize()
+
+
+def check_memory(needs: Estimate, *, batch_size: int, free: float, where: str) -> str:
+    """Return a line with the estimate; SettingsError if it is more than there is, with the batch that would fit."""
+    total = needs.total(batch_size)
+    if total > free:
+        fits = int((free - needs.fixed) // needs.clip)
+        way = f"use --batch-size {fits} and --accumulate" if fits > 0 else "use a smaller --model or --input-size"
+        raise SettingsError(
+            f"--batch-size {batch_size} needs about {total / GIB:.1f} GiB a process, {free / GIB:.1f} GiB are free on "
+            f"{where}: {way}"
+        )
+    return f"memory: about {total / GIB:.1f} GiB a process, {free / GIB:.1f} GiB are free on {where}"
+
+
+def peak(device: torch.device) -> float:
+    """Return the most bytes that this process has held: on its GPU, or in memory."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+
+
+def _left_of_cgroup() -> float:
+    """Return what a container's limit leaves, infinity without one."""
+    folder = Path("/sys/fs/cgroup")
+    try:
+        limit, used = ((folder / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current"))
+        cached = next(
+            int(line.split()[1])
+            for line in (folder / "memory.stat").read_text(encoding="ascii").splitlines()
+            if line.startswith("inactive_file ")
+        )
+    except (OSError, StopIteration):
+        return float("inf")
+    return float("inf") if limit == "max" else int(limit) - int(used) + cached
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)

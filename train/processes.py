@@ -1,0 +1,118 @@
+"""Work done by many processes, a rank each, under torch elastic: start, restart, stop, and what a failure says."""
+
+import logging
+import os
+import tempfile
+import threading
+from collections.abc import Callable
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.rendezvous.api import RendezvousError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from train.stop import signal_children, stop_requests
+from tsn_shared.errors import SettingsError, StoppedError, TsnError
+
+SHUTDOWN_SECONDS = 20
+"""How long the other ranks have to end after one has died, before they are killed."""
+
+
+def run_processes(
+    work: Callable[..., Any],
+    *args: Any,
+    processes: int,
+    nnodes: int = 1,
+    rdzv_endpoint: str | None = None,
+    max_restarts: int = 0,
+) -> Any:
+    """Run `work(*args)` as each of `processes` ranks on this machine, one of `nnodes`; return what the first returned.
+
+    When a rank dies all are started again, `max_restarts` times. A rank's TsnError is raised here as it was, without a
+    restart; so is its StoppedError, after SIGTERM or SIGUSR1, which are passed on to the ranks.
+    """
+    launch = _launch_config(processes, nnodes, rdzv_endpoint, max_restarts)
+    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
+    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
+        story = Path(folder) / "failure"
+
+        def stop(number: int) -> None:
+            _tell(story, StoppedError("stopped by a signal before the first step"))  # for ranks that it kills
+            signal_children(number)
+
+        try:
+            with stop_requests(then=stop):
+                ends = elastic_launch(launch, _as_rank)(work, args, story)
+        except ChildFailedError as error:
+            raise _failure(error, story) from None
+        except RendezvousError as error:
+            raise TsnError(
+                f"--rdzv-endpoint {rdzv_endpoint}: the {nnodes} machines did not meet "
+                f"({str(error).splitlines()[0]}): start the same command on each, and let its first machine be reached"
+            ) from None
+    stopped = next((end for end in ends.values() if isinstance(end, StoppedError)), None)
+    if stopped is not None:
+        raise stopped
+    return next(iter(ends.values()))
+
+
+def _launch_config(processes: int, nnodes: int, rdzv_endpoint: str | None, max_restarts: int) -> LaunchConfig:
+    if nnodes > 1 and rdzv_endpoint is None:
+        raise SettingsError(f"--nnodes {nnodes} needs --rdzv-endpoint HOST:PORT, the same on every machine")
+    endpoint = rdzv_endpoint or "localhost:0"
+    loopback = endpoint.rpartition(":")[0] in ("localhost", "127.0.0.1")
+    return LaunchConfig(
+        min_nodes=nnodes,
+        max_nodes=nnodes,
+        nproc_per_node=processes,
+        run_id=f"tsn-{os.getpid()}" if nnodes == 1 else "tsn",
+        rdzv_backend="c10d",
+        rdzv_endpoint=endpoint,
+        max_restarts=max_restarts,
+        monitor_interval=0.2,
+        start_method="spawn",
+        local_addr="localhost" if loopback else None,
+        signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is ours: the ranks save and end by themselves
+        shutdown_timeout=SHUTDOWN_SECONDS,
+    )
+
+
+def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> Any:
+    """Do the work of a rank; a failure that the user can act on is left in `story` for the parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if story.exists():
+        raise SystemExit(1)  # a restart cannot mend what the user must
+    try:
+        return work(*args)
+    except StoppedError as stopped:
+        return stopped  # not a failure: nothing is to be restarted
+    except TsnError as error:
+        _tell(story, error)
+        raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """End this rank when the process that started it is gone: a killed training leaves nobody behind."""
+    parent: Any = parent_process()
+    parent.join()
+    os._exit(1)
+
+
+def _tell(story: Path, error: TsnError) -> None:
+    story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
+
+
+def _failure(error: ChildFailedError, story: Path) -> TsnError:
+    """Return the first failure as the user's error: its own words, or the rank's traceback."""
+    if story.exists():
+        code, _, text = story.read_text(encoding="utf-8").partition(" ")
+        told = TsnError(text)
+        told.exit_code = int(code)
+        return told
+    rank, first = error.get_first_failure()
+    if isinstance(first.message, dict):
+        return TsnError(f"rank {rank} failed:\n{first.message['extraInfo']['py_callstack'].rstrip()}")
+    return TsnError(f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}); go on with --resume")
