@@ -316,6 +316,74 @@ def evaluate(
     click.echo(json.dumps(figures) if as_json else text)
 
 
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("videos", type=FOLDER, nargs=-1, required=True, metavar="VIDEO...")
+@_asking
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name.")
+@click.option("--png", type=FOLDER, metavar="FILE.png|DIR", help="Draw the sampled frames with the answer under them.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+def predict(checkpoint: Path, videos: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Name the classes of each VIDEO, or of all videos below a folder, by a CHECKPOINT or the best one of a run.
+
+    The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
+    are listed and end the command with exit code 3.
+    """
+    from train.predict import describe, predict_videos, refuse_failures
+
+    result = predict_videos(checkpoint, videos, **options)
+    click.echo(json.dumps(result) if as_json else describe(result))
+    refuse_failures(result)
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--size", metavar="WxH", help="Size of the stored frames; by default the checkpoint's.")
+@click.option("--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the checkpoint's.")
+def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | None) -> None:
+    """Write a CHECKPOINT, or the best one of a run, to OUT, an .onnx or .pt2 file that needs no tsn.
+
+    It takes uint8 RGB frames (B, S, H, W, 3) and gives class probabilities (B, C): preprocessing and softmax are
+    inside, class names and protocol in its metadata. The file is checked against torch before it gets its name.
+    """
+    from train.export import export
+
+    facts = export(checkpoint, out, size=size, num_segments=num_segments)
+    click.echo(
+        f"{out}: {facts['model']}, {len(json.loads(facts['classes']))} classes, {facts['protocol']} "
+        f"({facts['num_segments']} segments), trained on split {facts['split']}; checked against torch"
+    )
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--subset", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which clips.")
+@_asking
+@_from_split
+def features(checkpoint: Path, out: Path, **options: Any) -> None:
+    """Write the features of clips to OUT, an HDF5 file: VGG's fc7, or what another network's last layer reads.
+
+    It holds feature (N, D), name, label and class/name, in the order of the split.
+    """
+    from train.features import write_features
+
+    click.echo(write_features(checkpoint, out, **options))
+
+
+@tsn.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", type=FOLDER, default=Path("compare.png"), show_default=True, metavar="FILE.png", help="Picture.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
+    from train.compare import compare, side_by_side
+
+    columns = compare(runs, out)
+    click.echo(json.dumps(columns) if as_json else side_by_side(columns))
+
+
 @tsn.command("show-batch")
 @settings_options(DataSettings)
 @settings_options(LoaderSettings)
@@ -424,8 +492,8 @@ def demo(folder: Path) -> None:
     data, run = folder / "data", folder / "run"
     make_dataset(data)
     frames, splits = ["--frames", f"{data}/frames"], ["--splits", f"{data}/splits"]
-    small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "32", "--dropout", "0.5"]
-    recipe = ["--batch-size", "16", "--num-epochs", "12", "--lr", "0.02", "--lr-mode", "cosine", "--warmup-epochs", "1"]
+    small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "48", "--dropout", "0.5"]
+    recipe = ["--batch-size", "8", "--num-epochs", "16", "--lr", "0.005", "--lr-mode", "cosine", "--warmup-epochs", "1"]
     for words in (
         ["extract-frames", f"{data}/UCF-101", "--out", f"{data}/frames"],
         ["build-splits", f"{data}/ucfTrainTestlist", *frames, "--out", f"{data}/splits"],

@@ -48,7 +48,7 @@ Map = Callable[[Extract, Iterable[Source]], Iterator[Outcome]]
 def make_shard(job: ShardJob, run: Map = map, stop: Callable[[], bool] = never) -> Path:
     """Make a shard, its videos extracted by `run`, which keeps their order (one after the other by default).
 
-    Returns its path. StoppedError when `stop()` says so, OSError when the disk is full: no shard is left then.
+    Returns its path. VideoStoppedError when `stop()` says so, OSError when the disk is full: no shard is left then.
     """
     folder = job.path.parent
     kept = _kept(job)

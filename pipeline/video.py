@@ -49,7 +49,7 @@ class VideoError(Exception):
     """A video that gives no frames to train on; the message is the reason, the same on every machine."""
 
 
-class StoppedError(Exception):
+class VideoStoppedError(Exception):
     """The caller's `stop` said so; nothing is known of the video."""
 
 
@@ -96,7 +96,7 @@ def decode_video(
 ) -> Decoded:
     """Write a video's frames to `out`, JPEG after JPEG.
 
-    Raises VideoError when the video fails, StoppedError when `stop()` says so, OSError when `out` cannot be written.
+    Raises VideoError when the video fails, VideoStoppedError when `stop()` says so, OSError when `out` is full.
     """
     limits = limits or Limits()
     size, promise = _look(path)
@@ -220,7 +220,7 @@ def _chunks(process: "subprocess.Popen[bytes]", stop: Callable[[], bool], limits
             yield chunk
         elif (waited := waited + _TICK_SECONDS) >= limits.stall_seconds:
             raise VideoError(f"ffmpeg gave no frame for {limits.stall_seconds:g} s")
-    raise StoppedError
+    raise VideoStoppedError
 
 
 def _wait(process: "subprocess.Popen[bytes]", limits: Limits) -> int:

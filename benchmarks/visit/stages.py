@@ -123,7 +123,7 @@ def train(visit: Visit) -> Iterator[Figure]:
 
 
 def curve(visit: Visit) -> Iterator[Figure]:
-    """Train the same 200 steps in fp32 and in bf16; what a difference of their losses means, another seed says."""
+    """Train the same 200 steps in fp32 and in bf16 and compare the losses; another seed gives the measure."""
     sizes = visit.sizes
     words = ("--model", sizes.learner, "--lr", 0.005, "--warmup-epochs", 1, "--dropout", 0.5)
     losses = {}

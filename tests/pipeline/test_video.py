@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.video import Decoded, FrameSettings, Limits, StoppedError, VideoError, decode_video
+from pipeline.video import Decoded, FrameSettings, Limits, VideoError, VideoStoppedError, decode_video
 
 SETTINGS = FrameSettings(size=(340, 256), quality=2)
 NATIVE = FrameSettings(size=None, quality=2)
@@ -223,7 +223,7 @@ def decode_meanwhile(path: Path, act: Callable[[int], None], **how: object) -> B
     def work() -> None:
         try:
             decode_video(path, SETTINGS, io.BytesIO(), **how)  # type: ignore[arg-type]
-        except (VideoError, StoppedError) as error:
+        except (VideoError, VideoStoppedError) as error:
             raised.append(error)
 
     thread = threading.Thread(target=work)
@@ -252,7 +252,7 @@ def test_a_stop_ends_ffmpeg_at_once(long_video: Path) -> None:
     stop = threading.Event()
     begun = time.monotonic()
     error = decode_meanwhile(long_video, lambda pid: stop.set(), stop=stop.is_set)
-    assert isinstance(error, StoppedError)
+    assert isinstance(error, VideoStoppedError)
     assert time.monotonic() - begun < 10
 
 
