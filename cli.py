@@ -7,142 +7,18 @@ heavy (torch, DALI, HDF5) is imported inside the command that needs it.
 import json
 import os
 import sys
-import tomllib
-from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import click
-from click.core import ParameterSource
 
-from tsn_shared.errors import SettingsError, TsnError
-from tsn_shared.settings import (
-    MODEL_ALIASES,
-    DataSettings,
-    ExtractSettings,
-    LoaderSettings,
-    Settings,
-    SplitsSettings,
-    TrainSettings,
-    flag_of,
-)
+from tsn_shared.errors import TsnError
+from tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
+from tsn_shared.settings import DataSettings, ExtractSettings, LoaderSettings, SplitsSettings, TrainSettings
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "TSN"}
 INTERRUPTED = 130
-FOLDER = click.Path(path_type=Path)
-
-
-class CommaSeparated(click.ParamType[tuple[int, ...]]):
-    """Whole numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Parse "30,60" to (30, 60)."""
-        if isinstance(value, (tuple, list)):
-            return tuple(value)
-        try:
-            return tuple(int(part) for part in str(value).split(",") if part.strip())
-        except ValueError:
-            self.fail(f"{value!r} is not a list of whole numbers like 30,60", param, ctx)
-
-
-class CommaSeparatedNumbers(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between them."""
-
-    name = "w,w"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Parse "1,1.5" to (1.0, 1.5)."""
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers like 1,1.5", param, ctx)
-
-
-class CommaSeparatedPaths(click.ParamType[tuple[Path, ...]]):
-    """Paths with commas between them."""
-
-    name = "a,b"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
-        """Parse "runs/a,runs/b" to its paths."""
-        return tuple(Path(part) for part in str(value).split(",") if part)
-
-
-class Choice(click.Choice[str]):
-    """A choice that also understands other names of its values."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value itself for one of its other names."""
-        return super().convert(MODEL_ALIASES.get(value, value), param, ctx)
-
-
-def settings_options(kind: type[Settings], *, leave: frozenset[str] = frozenset()) -> Callable[[Any], Any]:
-    """Give a command an option for every field of the settings."""
-    hints = get_type_hints(kind)
-
-    def decorate(command: Any) -> Any:
-        for entry in reversed(fields(kind)):  # type: ignore[arg-type]
-            if entry.name not in leave:
-                command = _option(entry, hints[entry.name])(command)
-        return command
-
-    return decorate
-
-
-def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
-    rule, default = entry.metadata, None if entry.default is MISSING else entry.default
-    types = [part for part in get_args(hint) if part is not type(None)] if default is None else [hint]
-    flag, kind = flag_of(entry.name), (types or [hint])[0]
-    extra: dict[str, Any] = {"default": default, "help": rule["help"], "metavar": rule["metavar"]}
-    if kind is bool:
-        extra.pop("metavar")
-        if default is False:
-            return click.option(entry.name, flag, **extra, is_flag=True)
-        off = rule["flags"][0] if rule["flags"] else f"--no-{flag[2:]}"
-        return click.option(entry.name, f"{flag}/{off}", **extra, show_default=default is True)
-    if rule["choices"]:
-        extra["type"] = Choice(rule["choices"])
-    elif get_origin(kind) is tuple:
-        extra["type"] = CommaSeparated()
-        extra["default"] = ",".join(str(number) for number in default or ())
-    else:
-        extra["type"] = FOLDER if kind is Path else kind
-    return click.option(entry.name, flag, *rule["flags"], **extra, show_default=default is not None)
-
-
-def stated(context: click.Context) -> frozenset[str]:
-    """Return the names of the parameters that the user stated, by flag, environment or file."""
-    sources = {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP}
-    return frozenset(name for name in context.params if context.get_parameter_source(name) in sources)
-
-
-def read_config_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Take defaults from a TOML file, or from a run's config.json: flags and environment go before it."""
-    if path is None:
-        return
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = _settings_of_run(json.loads(text)) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"--config {path} cannot be read as {path.suffix[1:].upper()}: {error}") from None
-    known = {option.name for option in context.command.params}
-    named = {key.replace("-", "_"): value for key, value in values.items()}
-    unknown = sorted(set(named) - known)
-    if unknown:
-        raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown)}")
-    context.default_map = {**(context.default_map or {}), **named}
-
-
-def _settings_of_run(config: Any) -> dict[str, Any]:
-    """Return what a run's config.json states, less which run it was."""
-    try:
-        settings = config["settings"].items()
-    except (TypeError, KeyError, AttributeError):
-        raise ValueError("it is not the config.json of a run") from None
-    return {name: value for name, value in settings if value is not None and name not in ("run", "resume")}
 
 
 def show_versions(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -288,8 +164,12 @@ def _from_split(command: Any) -> Any:
 @click.argument("checkpoints", type=FOLDER, nargs=-1, metavar="CHECKPOINT...")
 @_asking
 @_from_split
-@click.option("--fuse", type=CommaSeparatedPaths(), help="Average the scores of several runs on the same clips.")
-@click.option("--fuse-weights", type=CommaSeparatedNumbers(), help="Their weights; by default all the same.")
+@click.option(
+    "--fuse", type=CommaSeparated(Path, like="A,B"), help="Average the scores of several runs on the same clips."
+)
+@click.option(
+    "--fuse-weights", type=CommaSeparated(float, like="1,1.5"), help="Their weights; by default all the same."
+)
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the files; by default in the run's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
