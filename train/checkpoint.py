@@ -5,6 +5,7 @@ hold tensors and plain Python, so they load with `weights_only=True`.
 """
 
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,9 @@ from tsn_shared.files import replacing, sha256, write_text
 
 FORMAT, VERSION = "tsn-checkpoint", 1
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+
+RENAME_SECONDS = 0.5
+"""Longer than lies between a checkpoint's rename and its digest's."""
 
 
 def save_checkpoint(folder: Path, state: dict[str, Any], *, best: bool) -> None:
@@ -42,9 +46,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU after checking its SHA-256; DataError says what is wrong."""
     if not path.is_file():
         raise DataError(f"{path} does not exist")
-    beside = _digest_file(path)
-    if beside.exists() and sha256(path) != beside.read_text().split()[0]:
-        raise DataError(f"{path} is damaged: its SHA-256 is not that of {beside.name}")
+    if not _whole(path):
+        time.sleep(RENAME_SECONDS)  # or a training has just renamed one of the two files
+        if not _whole(path):
+            raise DataError(f"{path} is damaged: its SHA-256 is not that of {_digest_file(path).name}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -81,6 +86,12 @@ def find_checkpoint(path: Path) -> Path:
             if (folder / name).exists():
                 return folder / name
     raise DataError(f"{path} holds no checkpoint: name a run folder or a .pt file")
+
+
+def _whole(path: Path) -> bool:
+    """Return whether a file has the SHA-256 that lies beside it, if one does."""
+    beside = _digest_file(path)
+    return not beside.exists() or sha256(path) == beside.read_text().split()[0]
 
 
 def _digest_file(path: Path) -> Path:

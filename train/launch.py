@@ -12,8 +12,9 @@ from train.processes import run_processes
 from train.ranks import adopt_slurm, environment_ranks, joined
 from train.run import check_classes, run_rank
 from train.run_folder import read_config
+from train.trainer import NotFiniteError
 from tsn_shared.console import say
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import SettingsError, StoppedError
 from tsn_shared.settings import TrainSettings, flag_of, from_plain
 
 FREE_ON_RESUME = frozenset(
@@ -33,7 +34,10 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
         adopt_slurm()
     if environment_ranks() is not None:
         with joined(on_gpu=count_gpus(settings.gpus) > 0) as ranks:
-            run_rank(*ranks.agree(lambda: place_run(settings, given)), ranks)
+            try:
+                run_rank(*ranks.agree(lambda: place_run(settings, given)), ranks)
+            except (StoppedError, NotFiniteError) as error:  # all raise it, one tells it
+                raise error if ranks.is_first else SystemExit(error.exit_code) from None
         return
     settings, resume = place_run(settings, given)  # first: a run that goes on does so on as many devices
     gpus = count_gpus(settings.gpus)

@@ -15,7 +15,6 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.loader import Batch, ClipLoader
-from pipeline.schedule import first_step
 from train.dropout import key_dropout
 from train.evaluation import Scores, autocast, score_clips, scores_of
 from train.ranks import Ranks
@@ -31,6 +30,10 @@ READ_EVERY, READ_SECONDS = 50, 1.0
 
 _NAT = 2**24
 """Losses are summed as whole numbers of 2**-24 nats, so that a sum is the same in any order and on any ranks."""
+
+
+class NotFiniteError(TsnError):
+    """A loss was not finite; every rank raises this at the same step."""
 
 
 @dataclass(kw_only=True)
@@ -91,10 +94,10 @@ class Trainer:
     def train_epoch(self, loader: ClipLoader, save: Callable[[], None]) -> Row:
         """Train to the end of the epoch at hand and return its row, less the validation; `save()` at checkpoints.
 
-        Raises StoppedError after a `save()` if a rank was asked to stop, TsnError if a loss was not finite.
+        Raises StoppedError after a `save()` if a rank was asked to stop, NotFiniteError if a loss was not finite.
         """
         epoch, self._network = self.epoch, self._network.train()
-        left = first_step(1, num_clips=(epoch + 1) * self.num_clips - self.position, clips_per_step=self.clips_per_step)
+        left = -(-((epoch + 1) * self.num_clips - self.position) // self.clips_per_step)
         start, before, waited_before = time.monotonic(), self.tally.seconds, self.tally.waited
         every = self.settings.save_every
         with Progress(f"epoch {epoch}", total=left, unit="step", visible=self.ranks.is_first) as progress:
@@ -103,7 +106,10 @@ class Trainer:
                 self.tally.seconds = before + time.monotonic() - start
                 progress.advance(clips=self.clips_per_step)
                 at_checkpoint = every is not None and self.step % every == 0
-                stopped = (at_checkpoint or self.step >= self._next_reading) and self.read_sums()
+                stopped = False
+                if at_checkpoint or self.step >= self._next_reading:
+                    stopped = self.read_sums()
+                    progress.note = self._so_far()
                 if (at_checkpoint or stopped) and self.epoch == epoch:
                     save()
                     if stopped:
@@ -153,6 +159,7 @@ class Trainer:
         self.optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
         self.position, self.step, self.tally = state["position"], state["step"], Tally(**state["tally"])
+        self._last_reading = (self.step, time.monotonic())
         if self.ranks.is_first:  # the others begin at 0: what counts is the sum over all
             self._sums.copy_(torch.tensor([self.tally.loss, self.tally.hits]))
 
@@ -218,16 +225,20 @@ class Trainer:
         self._last_reading = (self.step, now)
         return min(max(int(READ_SECONDS * (self.step - step) / max(now - then, 1e-9)), 1), READ_EVERY)
 
-    def _not_finite(self, places: list[int]) -> TsnError:
+    def _not_finite(self, places: list[int]) -> NotFiniteError:
         steps_ago = -(-(self.position - places[0]) // self.clips_per_step)
         start = self.position - steps_ago * self.clips_per_step
         lr = learning_rate(self.settings, base=self._base_lr, position=start, num_clips=self.num_clips)
         names = list(self.name_clips(places[:4])) + ([f"{len(places) - 4} more"] if len(places) > 4 else [])
-        return TsnError(
+        return NotFiniteError(
             f"the loss was not finite at step {self.step - steps_ago + 1} (learning rate {lr:.3g}) on "
             f"{len(places)} of {self.clips_per_step} clips ({', '.join(names)}); that step was not taken: "
             "lower --lr, set --clip-grad, or use --precision fp32"
         )
+
+    def _so_far(self) -> str:
+        tally = self.tally
+        return f"loss {tally.loss / _NAT / tally.clips:.3f}, top-1 {tally.hits / tally.clips:.1%}"
 
     def _row(self, epoch: int, waited: float, seconds: float) -> Row:
         tally, self.tally = self.tally, Tally()

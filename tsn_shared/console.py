@@ -52,7 +52,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 
 
 class Progress:
-    """Progress of `total` items; further counters are shown with their rate (`advance(1, frames=187)`).
+    """Progress of `total` items; further counters are shown with their rate (`advance(1, frames=187)`), and a `note`.
 
     Without `visible` nothing is shown: of many ranks one speaks.
     """
@@ -61,6 +61,7 @@ class Progress:
         self._title, self._total, self._unit = title, total, unit
         self._visible = visible
         self._done, self._counters = 0, dict[str, int]()
+        self.note = ""
         self._lock = Lock()
         self._start = self._spoken = time.monotonic()
         self._bar = (
@@ -94,11 +95,15 @@ class Progress:
 
     def _rates(self) -> str:
         seconds = max(time.monotonic() - self._start, 1e-9)
-        return ", ".join(f"{count / seconds:,.0f} {name}/s" for name, count in self._counters.items())
+        rates = [
+            f"{count / seconds:,.{0 if count >= 10 * seconds else 1}f} {name}/s"
+            for name, count in self._counters.items()
+        ]
+        return ", ".join(filter(None, [self.note, *rates]))
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._start
         left = seconds / self._done * (self._total - self._done) if self._done else None
         end = f", ends {datetime.now() + timedelta(seconds=left):%H:%M:%S}" if left is not None else ""
-        rates = f", {self._rates()}" if self._counters else ""
+        rates = f", {self._rates()}" if self._rates() else ""
         return f"{self._title}: {self._done}/{self._total} {self._unit}s{rates}{end}"

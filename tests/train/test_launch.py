@@ -7,32 +7,64 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.train.conftest import small_settings
 from tests.train.runs import ROOT, command, flags, history
 from train.checkpoint import LAST, load_checkpoint
 from train.launch import train
 from tsn_shared.errors import SettingsError
-from tsn_shared.settings import TrainSettings
+from tsn_shared.settings import DataSettings, TrainSettings
 
-LIMIT = 120
+LIMIT = 300
 Small = dict[str, Any]
+
+
+EPOCHS = 5
+
+
+def settings_of_two(small: Small) -> Small:
+    """Settings of a training on two processes: 10 steps of 6 clips, 2 an epoch."""
+    return small | {"batch_size": 3, "num_processes": 2, "num_epochs": EPOCHS}
 
 
 @pytest.fixture
 def two(small: Small) -> Small:
-    """Settings of a training on two processes, 6 clips a step of 12, a checkpoint a step."""
-    return small | {"batch_size": 3, "num_processes": 2, "save_every": 1, "num_epochs": 3}
+    return settings_of_two(small) | {"save_every": 1}
+
+
+@pytest.fixture(scope="module")
+def whole(data: DataSettings, tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
+    """The history of the training on two processes that nobody disturbs."""
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    finish(start(command(settings_of_two(small_settings(data, folder)))))
+    return history(folder)
+
+
+STARTED: list[subprocess.Popen[str]] = []
 
 
 def start(words: list[str], **environment: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        words, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    STARTED.append(
+        subprocess.Popen(
+            words, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
     )
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """End what a failed test leaves."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.communicate()
 
 
 def finish(process: subprocess.Popen[str], code: int = 0, limit: float = LIMIT) -> str:
@@ -78,54 +110,44 @@ def free_port() -> int:
         return int(free.getsockname()[1])
 
 
-def test_torchruns_ranks_compute_what_our_own_launch_does(small: Small, tmp_path: Path) -> None:
-    small |= {"num_epochs": 1, "batch_size": 3}
-    folders = [tmp_path / name for name in ("own", "torchrun")]
-    own = start(command(small | {"run": folders[0], "num_processes": 2}))
-    finish(own)
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
-    under = start([*torchrun, "--", "cli", "train", *flags(small | {"run": folders[1]})])
-    said = finish(under)
-    assert history(folders[0]) == history(folders[1])
-    assert said.count("2 x CPU, 6 clips a step") == 1  # one rank speaks
-
-
 def test_a_rank_killed_mid_epoch_restarts_them_all_and_the_run_ends_as_if_left_alone(
-    two: Small, tmp_path: Path
+    two: Small, whole: list[dict[str, Any]]
 ) -> None:
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    alone = start(command(two | {"run": whole, "save_every": 2}))
-    broken = start(
-        command(two | {"run": killed}),
-    )
-    at_step(killed, 1)
-    os.kill(ranks_of(broken.pid)[1], signal.SIGKILL)
-    said = finish(broken)
+    folder = Path(two["run"])
+    process = start(command(two))
+    at_step(folder, 1)
+    os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
+    said = finish(process)
     assert said.count("a rank died: restart 1 of 3, from the last checkpoint") == 1
     assert "Traceback" not in said
-    finish(alone)
-    assert history(killed) == history(whole)
+    assert history(folder) == whole
 
 
-def test_asked_to_stop_all_ranks_save_and_the_run_goes_on_exactly(two: Small, tmp_path: Path) -> None:
-    stopped, whole = tmp_path / "stopped", tmp_path / "whole"
-    two |= {"num_epochs": 30, "save_every": 1}
-    process = start(command(two | {"run": stopped}))
-    at_step(stopped, 2)
-    process.send_signal(signal.SIGUSR1)
-    said = finish(process, code=75)
-    assert said.splitlines()[-1].startswith("tsn: stopped by a signal at step ")
-    assert f"go on with --resume {stopped}" in said
-    step = load_checkpoint(stopped / "checkpoints" / LAST)["step"]
-    epochs = step // 2 + 1
-    on = start([sys.executable, "-m", "cli", "train", "--resume", str(stopped), "--num-epochs", str(epochs)])
-    finish(on)
-    alone = start(command(two | {"run": whole, "num_epochs": epochs}))
-    finish(alone)
-    assert history(stopped) == history(whole)
+def test_killed_whole_or_asked_to_stop_two_ranks_go_on_exactly(two: Small, whole: list[dict[str, Any]]) -> None:
+    folder = Path(two["run"])
+    resume = [sys.executable, "-m", "cli", "train", "--resume", str(folder)]
+    killed = start(command(two))
+    at_step(folder, 1)
+    ranks = ranks_of(killed.pid)
+    assert len(ranks) == 2
+    killed.kill()
+    finish(killed, code=-signal.SIGKILL)
+    wait_for(lambda: not any(Path(f"/proc/{rank}").exists() for rank in ranks))  # nobody is left behind
+    step = load_checkpoint(folder / "checkpoints" / LAST)["step"]
+
+    stopped = start(resume)
+    at_step(folder, step + 1)
+    stopped.send_signal(signal.SIGUSR1)
+    said = finish(stopped, code=75)
+    step = load_checkpoint(folder / "checkpoints" / LAST)["step"]
+    line = f"tsn: stopped by a signal at step {step}, which is saved: go on with --resume {folder}"
+    assert said.splitlines()[-1] == line
+
+    finish(start(resume))
+    assert history(folder) == whole
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)])
 def test_one_process_saves_and_stops_as_well(small: Small, number: signal.Signals) -> None:
     folder = Path(small["run"])
     process = start(command(small | {"num_epochs": 1000}))
@@ -137,15 +159,15 @@ def test_one_process_saves_and_stops_as_well(small: Small, number: signal.Signal
     assert "stopped by a signal" in (folder / "log.txt").read_text()
 
 
-def test_a_killed_training_leaves_no_rank_behind(two: Small) -> None:
-    folder = Path(two["run"])
-    process = start(command(two | {"num_epochs": 1000}))
-    at_step(folder, 1)
-    ranks = ranks_of(process.pid)
-    assert len(ranks) == 2
-    process.kill()
-    finish(process, code=-signal.SIGKILL)
-    wait_for(lambda: not any(Path(f"/proc/{rank}").exists() for rank in ranks))
+@pytest.mark.slow
+def test_torchruns_ranks_compute_what_our_own_launch_does(small: Small, whole: list[dict[str, Any]]) -> None:
+    settings = settings_of_two(small)
+    del settings["num_processes"]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
+    folder = settings.pop("run")
+    said = finish(start([*torchrun, "cli", "train", *flags(settings)], TSN_TRAIN_RUN=str(folder)))
+    assert history(folder) == whole
+    assert said.count("2 x CPU, 6 clips a step") == 1  # one rank speaks
 
 
 @pytest.mark.slow

@@ -27,7 +27,7 @@ def losses_of(data: DataSettings, tmp_path: Path, *jobs: dict[str, Any]) -> list
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]

@@ -74,3 +74,13 @@ def test_numbers_stand_to_the_right_and_words_to_the_left() -> None:
     )
     assert table(["a"], []) == "| a |\n| - |"
     assert table(["x"], [["a|b\n"]]) == "| x      |\n| ------ |\n| a\\|b\\n |"
+
+
+def test_a_note_stands_before_the_rates_and_slow_rates_have_a_decimal(
+    capsys: pytest.CaptureFixture[str], clock: Clock
+) -> None:
+    with Progress("epoch 3", total=40, unit="step") as progress:
+        progress.note = "loss 4.615"
+        clock.now += 20
+        progress.advance(1, clips=50)
+    assert capsys.readouterr().err.startswith("epoch 3: 1/40 steps, loss 4.615, 2.5 clips/s, ends ")
