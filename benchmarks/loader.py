@@ -3,12 +3,13 @@
     python -m benchmarks.loader --frames data/frames --splits data/splits --videos data/UCF-101
 
 Each way runs in a process of its own, bound to its cores; the processes take turns, and a round measures each for a few
-seconds after a short run-up. Read the ratios: they hold where single figures swing with the machine. A second table
+seconds after a run-up. Read the ratios: they hold where single figures swing with the machine. A second table
 shows how long the loader makes its user wait after the end of an epoch.
 """
 
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -24,6 +25,8 @@ import click
 from benchmarks.common import machine, table, write_result
 
 BATCH, SEGMENTS = 25, 3
+RUN_UP = 8
+"""Batches before a measurement: more than any way has ready from its turn before."""
 OURS, GLUONCV, MMACTION2, DALI = "tsn", "gluoncv's way", "mmaction2's way", "DALI decoding alone"
 
 
@@ -77,7 +80,7 @@ def serve(job_values: dict[str, Any], way: str) -> None:
     paths = {name: Path(job_values[name]) for name in ("frames", "split", "files", "videos")}
     batches = ways()[way](Job(**(job_values | paths)))
     for line in sys.stdin:
-        for _ in range(3):
+        for _ in range(RUN_UP):
             next(batches)
         count, start, cpu = 0, time.perf_counter(), cpu_seconds()
         while time.perf_counter() - start < float(line):
@@ -108,7 +111,10 @@ def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: floa
     children = {}
     for name in names:
         words = [sys.executable, "-W", "ignore", "-m", "benchmarks.loader", "--child", name, "--job", json.dumps(job)]
-        children[name] = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        children[name] = subprocess.Popen(
+            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
+        os.killpg(children[name].pid, signal.SIGSTOP)  # who has no turn does not work ahead either
     figures: Figures = {name: [] for name in names}
     for number in range(rounds):
         for name, child in children.items():
@@ -116,6 +122,7 @@ def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: floa
             assert child.stdout is not None
             if child.poll() is not None:
                 continue
+            os.killpg(child.pid, signal.SIGCONT)
             child.stdin.write(f"{seconds}\n")
             child.stdin.flush()
             answer = child.stdout.readline()
@@ -123,12 +130,14 @@ def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: floa
                 f"round {number + 1}, {_cores(job['cores'])}, {name}: {answer.strip() or 'cannot run'}", err=True
             )
             if answer:
+                os.killpg(child.pid, signal.SIGSTOP)
                 figures[name].append(json.loads(answer))
             else:
                 child.wait()
     for child in children.values():
-        child.kill()
-        child.wait()
+        if child.poll() is None:
+            os.killpg(child.pid, signal.SIGKILL)
+            child.wait()
     return figures
 
 

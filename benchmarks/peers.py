@@ -96,7 +96,7 @@ class Clips(Dataset[Any]):
 def served(job: Job, load: Callable[[Clip], Any]) -> Iterator[Any]:
     """Serve through torch's DataLoader: a worker a core; on one core in the process itself."""
     workers = job.cores if job.cores > 1 else 0
-    more: dict[str, Any] = {"persistent_workers": True, "prefetch_factor": 4} if workers else {}
+    more: dict[str, Any] = {"persistent_workers": True} if workers else {}
     loader = DataLoader(
         Clips(planned(job), load), batch_size=job.batch_size, num_workers=workers, drop_last=True, **more
     )

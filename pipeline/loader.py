@@ -70,6 +70,8 @@ class ClipLoader:
         on_gpu = device is not None and device.type == "cuda"
         threads = threads or cpu_share()
         finish = finish or ("dali" if on_gpu else "torch")
+        if half and finish == "torch":
+            raise ValueError("half clips are what DALI finishes; torch's finish on the CPU gives float32")
         self._stream = partial(torch.cuda.current_stream, device) if on_gpu else None
         self._crops = CROPS[view]
         self._shape = (schedule.batch_size, segments * self._crops, input_size, input_size, 3)

@@ -1,5 +1,11 @@
 """The loaders that training opens serve the clips of the global rank."""
 
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import h5py
 import pytest
 import torch
 
@@ -9,6 +15,9 @@ from tests.train.conftest import TEST, TRAIN
 from train.data import open_split, open_train_loader, open_val_loader
 from train.ranks import Ranks
 from tsn_shared.settings import DataSettings
+from tsn_shared.shards import Shard
+
+ROOT = Path(__file__).parents[2]
 
 
 def second_machine() -> Ranks:
@@ -35,3 +44,39 @@ def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: View
     assert loads == -(-TEST // 4)
     assert [batch.clips.shape for batch in batches] == [(1, 5 * crops, 3, 32, 32)] * loads
     assert [row for batch in batches for row in batch.plan.rows[batch.plan.valid].tolist()] == [2, 6]
+
+
+def test_damage_ends_training_on_every_rank_with_one_line_and_exit_code_4(data: DataSettings, tmp_path: Path) -> None:
+    """One rank meets it, the others wait for that one: all end, at once."""
+    folder = tmp_path / "data"
+    shutil.copytree(data.frames, folder)
+    shard = Shard(folder / "frames-00000.h5")
+    with h5py.File(shard.path) as file:
+        start = file["jpeg"].id.get_offset()
+    with shard.path.open("r+b") as raw:
+        for frame in range(*shard.tables.first_frame[3:5].tolist()):  # all of one clip
+            raw.seek(start + int(shard.tables.offset[frame]) + 100)
+            raw.write(b"damage")
+    words = "train --gpus 0 --num-processes 2 --max-restarts 0 --batch-size 3"
+    words += " --model resnet18 --weights none --input-size 32"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "cli",
+            *words.split(),
+            f"--frames={folder}",
+            f"--splits={folder}",
+            f"--run={tmp_path}/run",
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    told = [line for line in done.stderr.splitlines() if line.startswith("tsn: ")]
+    assert len(told) == 1
+    assert f"{shard.path}: damaged data in video Colour3/v_03, frame" in told[0]
+    assert "Traceback" not in done.stderr
