@@ -7,142 +7,18 @@ heavy (torch, DALI, HDF5) is imported inside the command that needs it.
 import json
 import os
 import sys
-import tomllib
-from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
+from dataclasses import fields
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 import click
-from click.core import ParameterSource
 
-from tsn_shared.errors import SettingsError, TsnError
-from tsn_shared.settings import (
-    MODEL_ALIASES,
-    DataSettings,
-    ExtractSettings,
-    LoaderSettings,
-    Settings,
-    SplitsSettings,
-    TrainSettings,
-    flag_of,
-)
+from tsn_shared.errors import TsnError
+from tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
+from tsn_shared.settings import DataSettings, ExtractSettings, LoaderSettings, SplitsSettings, TrainSettings
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "TSN"}
 INTERRUPTED = 130
-FOLDER = click.Path(path_type=Path)
-
-
-class CommaSeparated(click.ParamType[tuple[int, ...]]):
-    """Whole numbers with commas between them."""
-
-    name = "numbers"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, ...]:
-        """Parse "30,60" to (30, 60)."""
-        if isinstance(value, (tuple, list)):
-            return tuple(value)
-        try:
-            return tuple(int(part) for part in str(value).split(",") if part.strip())
-        except ValueError:
-            self.fail(f"{value!r} is not a list of whole numbers like 30,60", param, ctx)
-
-
-class CommaSeparatedNumbers(click.ParamType[tuple[float, ...]]):
-    """Numbers with commas between them."""
-
-    name = "w,w"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
-        """Parse "1,1.5" to (1.0, 1.5)."""
-        try:
-            return tuple(float(part) for part in str(value).split(","))
-        except ValueError:
-            self.fail(f"{value!r} is not a list of numbers like 1,1.5", param, ctx)
-
-
-class CommaSeparatedPaths(click.ParamType[tuple[Path, ...]]):
-    """Paths with commas between them."""
-
-    name = "a,b"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Path, ...]:
-        """Parse "runs/a,runs/b" to its paths."""
-        return tuple(Path(part) for part in str(value).split(",") if part)
-
-
-class Choice(click.Choice[str]):
-    """A choice that also understands other names of its values."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the value itself for one of its other names."""
-        return super().convert(MODEL_ALIASES.get(value, value), param, ctx)
-
-
-def settings_options(kind: type[Settings], *, leave: frozenset[str] = frozenset()) -> Callable[[Any], Any]:
-    """Give a command an option for every field of the settings."""
-    hints = get_type_hints(kind)
-
-    def decorate(command: Any) -> Any:
-        for entry in reversed(fields(kind)):  # type: ignore[arg-type]
-            if entry.name not in leave:
-                command = _option(entry, hints[entry.name])(command)
-        return command
-
-    return decorate
-
-
-def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
-    rule, default = entry.metadata, None if entry.default is MISSING else entry.default
-    types = [part for part in get_args(hint) if part is not type(None)] if default is None else [hint]
-    flag, kind = flag_of(entry.name), (types or [hint])[0]
-    extra: dict[str, Any] = {"default": default, "help": rule["help"], "metavar": rule["metavar"]}
-    if kind is bool:
-        extra.pop("metavar")
-        if default is False:
-            return click.option(entry.name, flag, **extra, is_flag=True)
-        off = rule["flags"][0] if rule["flags"] else f"--no-{flag[2:]}"
-        return click.option(entry.name, f"{flag}/{off}", **extra, show_default=default is True)
-    if rule["choices"]:
-        extra["type"] = Choice(rule["choices"])
-    elif get_origin(kind) is tuple:
-        extra["type"] = CommaSeparated()
-        extra["default"] = ",".join(str(number) for number in default or ())
-    else:
-        extra["type"] = FOLDER if kind is Path else kind
-    return click.option(entry.name, flag, *rule["flags"], **extra, show_default=default is not None)
-
-
-def stated(context: click.Context) -> frozenset[str]:
-    """Return the names of the parameters that the user stated, by flag, environment or file."""
-    sources = {ParameterSource.COMMANDLINE, ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP}
-    return frozenset(name for name in context.params if context.get_parameter_source(name) in sources)
-
-
-def read_config_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Take defaults from a TOML file, or from a run's config.json: flags and environment go before it."""
-    if path is None:
-        return
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = _settings_of_run(json.loads(text)) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"--config {path} cannot be read as {path.suffix[1:].upper()}: {error}") from None
-    known = {option.name for option in context.command.params}
-    named = {key.replace("-", "_"): value for key, value in values.items()}
-    unknown = sorted(set(named) - known)
-    if unknown:
-        raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown)}")
-    context.default_map = {**(context.default_map or {}), **named}
-
-
-def _settings_of_run(config: Any) -> dict[str, Any]:
-    """Return what a run's config.json states, less which run it was."""
-    try:
-        settings = config["settings"].items()
-    except (TypeError, KeyError, AttributeError):
-        raise ValueError("it is not the config.json of a run") from None
-    return {name: value for name, value in settings if value is not None and name not in ("run", "resume")}
 
 
 def show_versions(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -166,7 +42,7 @@ class InOrder(click.Group):
 @click.group(cls=InOrder, context_settings=CONTEXT)
 @click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions, help="Versions.")
 def tsn() -> None:
-    r"""Train Temporal Segment Networks on video, fast and without surprises.
+    """Train Temporal Segment Networks on video, fast and without surprises.
 
     In a folder that holds data/UCF-101 and data/ucfTrainTestlist, these three do the whole job:
 
@@ -198,6 +74,13 @@ def extract_frames(videos: Path, **options: Any) -> None:
 def build_splits(annotations: Path, **options: Any) -> None:
     """Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
 
+    \b
+    UCF101's lists:   classInd.txt, trainlist01.txt, testlist01.txt
+    your own lists:   NAME_train_NAME.txt and the same with val or test, lines of
+                      `path label` or `path frames label`, labels from 0; class names from
+                      classes.txt beside them, or the folders of the videos
+    no lists at all:  --split-by group, from folders named after their class
+
     Listed videos without frames end the command with exit code 3 and no split, unless --allow-missing.
     """
     from pipeline.build_splits import build_splits
@@ -218,7 +101,7 @@ def build_splits(annotations: Path, **options: Any) -> None:
 )
 @click.pass_context
 def train(context: click.Context, /, **options: Any) -> None:
-    r"""Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
+    """Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
 
     \b
         tsn train --gpus 8                           the published run
@@ -281,14 +164,18 @@ def _from_split(command: Any) -> Any:
 @click.argument("checkpoints", type=FOLDER, nargs=-1, metavar="CHECKPOINT...")
 @_asking
 @_from_split
-@click.option("--fuse", type=CommaSeparatedPaths(), help="Average the scores of several runs on the same clips.")
-@click.option("--fuse-weights", type=CommaSeparatedNumbers(), help="Their weights; by default all the same.")
+@click.option(
+    "--fuse", type=CommaSeparated(Path, like="A,B"), help="Average the scores of several runs on the same clips."
+)
+@click.option(
+    "--fuse-weights", type=CommaSeparated(float, like="1,1.5"), help="Their weights; by default all the same."
+)
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the files; by default in the run's folder.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def evaluate(
     checkpoints: tuple[Path, ...], fuse: tuple[Path, ...] | None, fuse_weights: Any, as_json: bool, **options: Any
 ) -> None:
-    r"""Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
+    """Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
 
     \b
         tsn evaluate runs/a                                the run's own split and segments
@@ -307,6 +194,74 @@ def evaluate(
 
     figures, text = run_evaluate(fuse or checkpoints, fused=bool(fuse), fuse_weights=fuse_weights, **options)
     click.echo(json.dumps(figures) if as_json else text)
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("videos", type=FOLDER, nargs=-1, required=True, metavar="VIDEO...")
+@_asking
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name.")
+@click.option("--png", type=FOLDER, metavar="FILE.png|DIR", help="Draw the sampled frames with the answer under them.")
+@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
+def predict(checkpoint: Path, videos: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+    """Name the classes of each VIDEO, or of all videos below a folder, by a CHECKPOINT or the best one of a run.
+
+    The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
+    are listed and end the command with exit code 3.
+    """
+    from train.predict import describe, predict_videos, refuse_failures
+
+    result = predict_videos(checkpoint, videos, **options)
+    click.echo(json.dumps(result) if as_json else describe(result))
+    refuse_failures(result)
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--size", metavar="WxH", help="Size of the stored frames; by default the checkpoint's.")
+@click.option("--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the checkpoint's.")
+def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | None) -> None:
+    """Write a CHECKPOINT, or the best one of a run, to OUT, an .onnx or .pt2 file that needs no tsn.
+
+    It takes uint8 RGB frames (B, S, H, W, 3) and gives class probabilities (B, C): preprocessing and softmax are
+    inside, class names and protocol in its metadata. The file is checked against torch before it gets its name.
+    """
+    from train.export import export
+
+    facts = export(checkpoint, out, size=size, num_segments=num_segments)
+    click.echo(
+        f"{out}: {facts['model']}, {len(json.loads(facts['classes']))} classes, {facts['protocol']} "
+        f"({facts['num_segments']} segments), trained on split {facts['split']}; checked against torch"
+    )
+
+
+@tsn.command()
+@click.argument("checkpoint", type=FOLDER)
+@click.argument("out", type=FOLDER)
+@click.option("--subset", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which clips.")
+@_asking
+@_from_split
+def features(checkpoint: Path, out: Path, **options: Any) -> None:
+    """Write the features of clips to OUT, an HDF5 file: VGG's fc7, or what another network's last layer reads.
+
+    It holds feature (N, D), name, label and class/name, in the order of the split.
+    """
+    from train.features import write_features
+
+    click.echo(write_features(checkpoint, out, **options))
+
+
+@tsn.command()
+@click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
+@click.option("--out", type=FOLDER, default=Path("compare.png"), show_default=True, metavar="FILE.png", help="Picture.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
+    """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
+    from train.compare import compare, side_by_side
+
+    columns = compare(runs, out)
+    click.echo(json.dumps(columns) if as_json else side_by_side(columns))
 
 
 @tsn.command("show-batch")
@@ -349,7 +304,7 @@ def show_batch(
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 def verify(folders: tuple[Path, ...]) -> None:
     """Hash every byte of the shards and splits in FOLDERS again."""
-    from pipeline.inspect import verify
+    from pipeline.verify import verify
 
     verify(folders)
 
@@ -435,8 +390,8 @@ def demo(folder: Path) -> None:
     data, run = folder / "data", folder / "run"
     make_dataset(data)
     frames, splits = ["--frames", f"{data}/frames"], ["--splits", f"{data}/splits"]
-    small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "32", "--dropout", "0.5"]
-    recipe = ["--batch-size", "16", "--num-epochs", "12", "--lr", "0.02", "--lr-mode", "cosine", "--warmup-epochs", "1"]
+    small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "48", "--dropout", "0.5"]
+    recipe = ["--batch-size", "8", "--num-epochs", "16", "--lr", "0.005", "--lr-mode", "cosine", "--warmup-epochs", "1"]
     for words in (
         ["extract-frames", f"{data}/UCF-101", "--out", f"{data}/frames"],
         ["build-splits", f"{data}/ucfTrainTestlist", *frames, "--out", f"{data}/splits"],

@@ -14,13 +14,14 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
-from benchmarks.common import machine, write_result
+from benchmarks.common import machine, table, write_result
 
 BATCH, SEGMENTS = 25, 3
 OURS, GLUONCV, MMACTION2, DALI = "tsn", "gluoncv's way", "mmaction2's way", "DALI decoding alone"
@@ -78,21 +79,37 @@ def serve(job_values: dict[str, Any], way: str) -> None:
     for line in sys.stdin:
         for _ in range(3):
             next(batches)
-        count, start = 0, time.perf_counter()
+        count, start, cpu = 0, time.perf_counter(), cpu_seconds()
         while time.perf_counter() - start < float(line):
             next(batches)
-            count += 1
-        sys.stdout.write(f"{count * job_values['batch_size'] / (time.perf_counter() - start)}\n")
+            count += job_values["batch_size"]
+        figures = {"rate": count / (time.perf_counter() - start), "cpu": 1000 * (cpu_seconds() - cpu) / count}
+        sys.stdout.write(json.dumps(figures) + "\n")
         sys.stdout.flush()
 
 
-def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: float) -> dict[str, list[float]]:
-    """Return each way's clips a second, one figure a round."""
+def cpu_seconds() -> float:
+    """Return what this process and its children have computed so far; it swings less than time on a busy machine."""
+    ticks = 0
+    processes = [os.getpid()]
+    for process in processes:
+        for task in Path(f"/proc/{process}/task").iterdir():
+            processes += [int(child) for child in (task / "children").read_text().split()]
+        ticks += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+Figures = dict[str, list[dict[str, float]]]
+"""Of each way and round: `rate` in clips a second, `cpu` in CPU ms a clip."""
+
+
+def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: float) -> Figures:
+    """Let the ways take turns."""
     children = {}
     for name in names:
         words = [sys.executable, "-W", "ignore", "-m", "benchmarks.loader", "--child", name, "--job", json.dumps(job)]
         children[name] = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    figures: dict[str, list[float]] = {name: [] for name in names}
+    figures: Figures = {name: [] for name in names}
     for number in range(rounds):
         for name, child in children.items():
             assert child.stdin is not None
@@ -106,7 +123,7 @@ def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: floa
                 f"round {number + 1}, {_cores(job['cores'])}, {name}: {answer.strip() or 'cannot run'}", err=True
             )
             if answer:
-                figures[name].append(float(answer))
+                figures[name].append(json.loads(answer))
             else:
                 child.wait()
     for child in children.values():
@@ -115,46 +132,62 @@ def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: floa
     return figures
 
 
-def table(figures: dict[int, dict[str, list[float]]]) -> str:
-    """Return the medians as a Markdown table, with the median of the rounds' ratios to ours."""
-    cores = list(figures)
-    head = "".join(f" clips/s, {_cores(count)} | tsn is x times |" for count in cores)
-    lines = [f"| way |{head}", "|---|" + "---:|---:|" * len(cores)]
-    for name in figures[cores[0]]:
-        cells = []
-        for count in cores:
-            own, other = figures[count][OURS], figures[count][name]
+def rows_of(figures: dict[int, Figures]) -> list[list[str]]:
+    """Return a row a way: for each number of cores the medians, and the medians of the rounds' ratios to ours."""
+    rows = []
+    for name in next(iter(figures.values())):
+        cells = [name]
+        for ways in figures.values():
+            own, other = ways[OURS], ways[name]
             if not other:
-                cells.append("not run | ")
+                cells += ["-", "-", "-", "-"]
                 continue
-            ratio = statistics.median(a / b for a, b in zip(own, other, strict=True))
-            cells.append(f"{statistics.median(other):,.0f} | {ratio:.2f}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+            cells.append(f"{statistics.median(figure['rate'] for figure in other):,.0f}")
+            cells.append(f"{statistics.median(a['rate'] / b['rate'] for a, b in zip(own, other, strict=True)):.2f}")
+            cells.append(f"{statistics.median(figure['cpu'] for figure in other):.2f}")
+            cells.append(f"{statistics.median(b['cpu'] / a['cpu'] for a, b in zip(own, other, strict=True)):.2f}")
+        rows.append(cells)
+    return rows
+
+
+def crc_milliseconds(job: Any) -> float:
+    """Return the CPU ms that checking the CRC32 of a clip's frames takes."""
+    from benchmarks.peers import file_of, planned
+
+    clips = planned(job, epochs=1)
+    data = [file_of(job, clip, index).read_bytes() for clip in clips for index in clip.indices]
+    best = float("inf")
+    for _ in range(5):
+        start = time.process_time()
+        for jpeg in data:
+            zlib.crc32(jpeg)
+        best = min(best, time.process_time() - start)
+    return 1000 * best / len(clips)
 
 
 def stalls(job: dict[str, Any], *, epochs: int) -> str:
-    """Say how long the user of the loader waits for the first ten steps after an epoch's end, and for the others."""
+    """Say how long the loader makes its user wait in the first ten steps after an epoch's end, and in the others."""
     from benchmarks.peers import Job
     from pipeline.schedule import first_step
     from tsn_shared.splits import read_split
 
     paths = {name: Path(job[name]) for name in ("frames", "split", "files", "videos")}
-    batches, clips = ours(Job(**(job | paths))), len(read_split(paths["split"]).train)
-    firsts = [first_step(epoch, num_clips=clips, clips_per_step=BATCH) for epoch in range(1, epochs)]
+    batch, clips = 5, len(read_split(paths["split"]).train)
+    batches = ours(Job(**(job | paths | {"batch_size": batch})))
+    firsts = [first_step(epoch, num_clips=clips, clips_per_step=batch) for epoch in range(1, epochs)]
     after: list[float] = []
     others: list[float] = []
-    for _ in range(5):
-        next(batches)
-    for step in range(5, firsts[-1]):
+    for step in range(firsts[-1] + 10):
         start = time.perf_counter()
         next(batches)
-        near = any(first <= step < first + 2 for first in firsts)
-        (after if near else others).append(time.perf_counter() - start)
+        near = any(first <= step < first + 10 for first in firsts)
+        if step >= 10:
+            (after if near else others).append(time.perf_counter() - start)
     waits = [1000 * statistics.mean(part) for part in (after, others)]
     return (
-        f"An epoch's end, {epochs} epochs of {clips} clips: a step waits {waits[0]:.1f} ms in the first two after it, "
-        f"{waits[1]:.1f} ms in the others ({waits[0] / waits[1]:.2f} times)."
+        f"Epoch ends: over {epochs} epochs of {clips} clips, {batch} a step and nothing else to do, the user waits "
+        f"{waits[0]:.1f} ms for each of the first ten steps after an end and {waits[1]:.1f} ms for each of the others "
+        f"({waits[0] / waits[1]:.2f} times)."
     )
 
 
@@ -200,11 +233,16 @@ def main(
             count: measure(base | {"cores": count}, list(only or ways()), rounds=rounds, seconds=seconds)
             for count in map(int, cores.split(","))
         }
-        words = stalls(base | {"cores": 2}, epochs=20) if not only else ""
+        crc = crc_milliseconds(Job(**(base | paths), cores=1))
+        words = stalls(base | {"cores": 2}, epochs=20)
+    own = statistics.median(figure["cpu"] for figure in next(iter(figures.values()))[OURS])
+    heads = [head for count in figures for head in (f"clips/s, {_cores(count)}", "tsn x", "CPU ms a clip", "x tsn's")]
     text = (
         f"# Loader\n\n{BATCH} clips of {SEGMENTS} frames a batch, 340x256 JPEG frames, normalised float32 at 224x224; "
         f"medians of {rounds} interleaved rounds of {seconds:g} s, page cache warm.\n\n{machine()}.\n\n"
-        f"{table(figures)}\n\n{words}\n"
+        f"{table(['way', *heads], rows_of(figures))}\n\n"
+        f"Checking the CRC32 of a clip's frames takes {crc:.3f} ms of CPU, {crc / own:.1%} of what a clip takes.\n\n"
+        f"{words}\n"
     )
     if write:
         write_result("loader", text)

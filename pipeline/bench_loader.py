@@ -116,7 +116,7 @@ def _parts(
     if on_gpu:
         parts["finish"] = build_graph(_again(kept), finish="dali", **graph).run
     else:
-        finish = CpuFinish(input_size=size, exact=False, threads=cpu_share())
+        finish = CpuFinish((loader.batch_size, segments, 1), input_size=size, exact=False, threads=cpu_share())
         stack.callback(finish.close)
         (output,) = build_graph(_again(kept), finish="torch", **graph).run()  # its first batch is the first kept
         pictures = [output.at(number).copy() for number in range(len(output))]

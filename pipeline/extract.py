@@ -65,7 +65,7 @@ def _extract(found: Found, settings: ExtractSettings) -> None:
     missing = missing_shards(jobs, settings)
     _announce(found, jobs, missing, settings)
     if missing:
-        _make(missing, settings)
+        make_shards(missing, settings)
     tables = [(job.path, read_tables(job.path)) for job in jobs]
     _report(tables, found, settings.out)
 
@@ -150,7 +150,8 @@ def _announce(found: Found, jobs: list[ShardJob], missing: list[ShardJob], setti
         say(f"{settings.out}: {len(jobs) - len(missing)} of {len(jobs)} shards are there")
 
 
-def _make(jobs: list[ShardJob], settings: ExtractSettings) -> None:
+def make_shards(jobs: list[ShardJob], settings: ExtractSettings) -> None:
+    """Make these shards, by threads or the cluster that the settings name, with progress."""
     videos = sum(len(job.videos) for job in jobs)
     with Progress("extracting", total=videos, unit="video") as progress:
         workers: Workers = (

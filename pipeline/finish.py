@@ -9,6 +9,7 @@ slower: for evaluation, where most crops need no resize.
 """
 
 import weakref
+from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
@@ -21,6 +22,9 @@ from torch.nn.functional import interpolate
 from pipeline.reader import ClipPlan
 from tsn_shared.augment import MEAN, STD
 
+KEPT = 4
+"""Batches whose memory is kept for use again: one is shown, one is ready, one is made."""
+
 TOGETHER = 4
 """Frames of a clip that go through torch at once: enough to make calls rare, few enough to stay in the cache."""
 
@@ -28,11 +32,11 @@ Picture = npt.NDArray[np.uint8]
 
 
 class CpuFinish:
-    """Finishes batches in `threads` threads; each takes a clip at a time."""
+    """Finishes batches of B clips, S segments and K crops in `threads` threads; each takes a clip at a time."""
 
-    def __init__(self, *, input_size: int, exact: bool, threads: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], *, input_size: int, exact: bool, threads: int) -> None:
         self._size, self._exact, self._threads = input_size, exact, threads
-        self._memory = Memory()
+        self._memory = Memory((*shape, input_size, input_size, 3))
         self._pool = single_threads(threads)
         # one long row of pixels: torch's element-wise loops are fast over rows, slow over 3 channels
         std = torch.tensor(STD).repeat(input_size)
@@ -41,8 +45,8 @@ class CpuFinish:
 
     def batch(self, pictures: Sequence[Picture], plan: ClipPlan, *, cropped: bool) -> torch.Tensor:
         """Return (B, S, K, H, W, 3) float32 of B * S pictures (h, w, 3), which are whole frames unless `cropped`."""
-        (clips, segments), crops = plan.frame_indices.shape, plan.crops.shape[1]
-        out = self._memory.lease((clips, segments, crops, self._size, self._size, 3))
+        clips, segments = plan.frame_indices.shape
+        out = self._memory.lease()
         windows = plan.crops.copy()
         if cropped:
             windows[..., :2] = 0
@@ -94,21 +98,19 @@ class Memory:
     Fresh memory for every batch would cost more than the whole finish: the kernel clears it page by page.
     """
 
-    def __init__(self) -> None:
-        self._free: list[npt.NDArray[np.float32]] = []
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._shape = shape
+        self._free: deque[npt.NDArray[np.float32]] = deque(maxlen=KEPT)
 
-    def lease(self, shape: tuple[int, ...]) -> torch.Tensor:
+    def lease(self) -> torch.Tensor:
         """Return an uninitialised float32 tensor."""
-        size = int(np.prod(shape))
         try:
             block = self._free.pop()
         except IndexError:
-            block = np.empty(size, dtype=np.float32)
-        if block.size != size:
-            block = np.empty(size, dtype=np.float32)
+            block = np.empty(self._shape, dtype=np.float32)
         lease = block.view()  # torch's storage holds this very object until no tensor needs it
         weakref.finalize(lease, self._free.append, block).atexit = False
-        return torch.from_numpy(lease).view(shape)
+        return torch.from_numpy(lease)
 
 
 def single_threads(count: int) -> ThreadPoolExecutor:

@@ -1,30 +1,20 @@
-"""Looking at what is there: every byte of shards and splits hashed again (verify), and what they hold (info)."""
+"""Looking at what is there: the shards and splits that folders hold, and what these hold (info)."""
 
 import math
-import os
 import re
-import time
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from io import FileIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from tsn_shared import hdf5, shards, splits
-from tsn_shared.console import Progress, counted, say, table
+from tsn_shared import shards, splits
+from tsn_shared.console import counted, table
 from tsn_shared.errors import DataError
-from tsn_shared.shards import ShardTables, shard_name
+from tsn_shared.shards import ShardTables
 from tsn_shared.splits import Split
 
 SPLITS = "split*.h5"
-BLOCK = 1 << 20
-"""Bytes that verify reads at once: few calls, and still in the processor's cache when they are hashed."""
-
 ABREAST = 30
 """With more classes than this, two stand in a row of the table."""
 
@@ -36,16 +26,6 @@ class Folder:
     path: Path
     shards: tuple[Path, ...]
     splits: tuple[Path, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Hashed:
-    """What hashing a shard gave: its size, and what is wrong with it, a line each."""
-
-    videos: int = 0
-    frames: int = 0
-    bytes: int = 0
-    findings: tuple[str, ...] = ()
 
 
 @dataclass(kw_only=True)
@@ -80,22 +60,6 @@ class Summary:
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
-
-
-def verify(paths: Sequence[Path]) -> None:
-    """Hash all that the folders hold again; DataError with the count, after each finding was said."""
-    folders, start, found, size = look(paths), time.monotonic(), 0, 0
-    for hashed in _hash_all(folders):
-        for finding in hashed.findings:
-            say(finding)
-        found += len(hashed.findings)
-        size += hashed.bytes
-    counts = [(sum(len(folder.shards) for folder in folders), "shard"), (sum(len(f.splits) for f in folders), "split")]
-    files = " and ".join(counted(count, word) for count, word in counts if count)
-    if found:
-        raise DataError(f"verify: {counted(found, 'finding')} in {files}: see above")
-    seconds = max(time.monotonic() - start, 1e-9)
-    say(f"{files} sound: {size / 1e9:,.2f} GB hashed in {seconds:,.1f} s, {size / seconds / 1e9:.2f} GB/s")
 
 
 def info(paths: Sequence[Path]) -> dict[str, Any]:
@@ -152,124 +116,6 @@ def look(paths: Sequence[Path]) -> list[Folder]:
             raise DataError(f"{path} holds no frame shards (frames-00000.h5) and no splits (split1.h5)")
         folders.append(folder)
     return folders
-
-
-def hash_shard(path: Path) -> Hashed:
-    """Hash a whole shard again: its tables by their SHA-256, its frames by their CRC32."""
-    try:
-        tables = shards.read_tables(path)
-        start, _ = hdf5.read_seal(path, shards.KIND).payload
-        runs = list(_runs(_damaged(path, start, tables), tables))
-        return Hashed(
-            videos=len(tables.names),
-            frames=len(tables.crc32),
-            bytes=path.stat().st_size,
-            findings=tuple(shards.damage(path, tables, first, last) for first, last in runs),
-        )
-    except DataError as error:
-        return Hashed(findings=(str(error),))
-    except OSError as error:
-        return Hashed(findings=(f"{path} cannot be read: {error.strerror}",))
-
-
-def _hash_all(folders: list[Folder]) -> Iterator[Hashed]:
-    """Hash shards in threads (both digests release Python's lock), then compare them with each other and the splits."""
-    paths = [path for folder in folders for path in folder.shards]
-    pool = ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="tsn-verify")
-    try:
-        with Progress("hashing", total=len(paths), unit="shard") as progress:
-            for hashed in pool.map(hash_shard, paths):
-                yield hashed
-                progress.advance(videos=hashed.videos, frames=hashed.frames, MB=hashed.bytes // 1_000_000)
-    finally:
-        pool.shutdown(cancel_futures=True)  # interrupted, it does not hash the rest first
-    for folder in folders:
-        yield Hashed(findings=tuple(_gaps(folder)))
-    for path in (path for folder in folders for path in folder.splits):
-        try:
-            yield Hashed(bytes=path.stat().st_size, findings=tuple(_astray(splits.read_split(path), folders)))
-        except DataError as error:
-            yield Hashed(findings=(str(error),))
-
-
-def _damaged(path: Path, start: int, tables: ShardTables) -> list[int]:
-    """Return the frames whose CRC32 differs; the payload begins at byte `start` of the file."""
-    offset, damaged, frame = tables.offset, [], 0
-    buffer = memoryview(bytearray(max(BLOCK, int(np.diff(offset).max(initial=0)))))
-    with path.open("rb", buffering=0) as raw:
-        raw.seek(start)
-        while frame < len(tables.crc32):
-            stop = int(np.searchsorted(offset, offset[frame] + len(buffer), side="right")) - 1  # whole frames only
-            edges = (offset[frame : stop + 1] - offset[frame]).tolist()
-            if not _fill(raw, buffer[: edges[-1]]):
-                raise DataError(f"{path} became shorter while it was read")
-            for number, crc32 in enumerate(tables.crc32[frame:stop].tolist()):
-                if zlib.crc32(buffer[edges[number] : edges[number + 1]]) != crc32:
-                    damaged.append(frame + number)
-            frame = stop
-    return damaged
-
-
-def _fill(raw: FileIO, buffer: memoryview) -> bool:
-    """Read until the buffer is full; False where the file ends before."""
-    while buffer:
-        count = raw.readinto(buffer)
-        if not count:
-            return False
-        buffer = buffer[count:]
-    return True
-
-
-def _runs(damaged: list[int], tables: ShardTables) -> Iterator[tuple[int, int]]:
-    """Yield damaged frames as (first, last) of those that follow on each other in one video."""
-    first = last = None
-    for frame in damaged:
-        if first is None or last is None or frame != last + 1 or tables.video_of(frame) != tables.video_of(last):
-            if first is not None and last is not None:
-                yield first, last
-            first = frame
-        last = frame
-    if first is not None and last is not None:
-        yield first, last
-
-
-def _gaps(folder: Folder) -> Iterator[str]:
-    """Name the shards that lack in the row of numbers; what comes after the last, only a split can know."""
-    names = {path.name for path in folder.shards}
-    row = [shard_name(number) for number in range(len(names))]
-    if lost := [name for name in row if name not in names]:
-        yield f"{folder.path} lacks {lost[0]}, though a later shard is there: run extract-frames again"
-
-
-def _astray(split: Split, folders: list[Folder]) -> Iterator[str]:
-    """Compare a split with the folder that holds most of its shards, by their sealed SHA-256."""
-    wanted = dict(zip(split.shard_names, split.shard_sha256, strict=True))
-    found = {folder.path: _seals(folder, wanted) for folder in folders}
-    path = max(found, key=lambda path: (_agreeing(found[path], wanted), len(found[path])))
-    there = found[path]
-    if not there:
-        say(f"{split.path}: none of its {len(wanted)} shards is in these folders: compared with none")
-        return
-    if lost := [name for name in wanted if name not in there]:
-        yield f"{path} lacks {len(lost)} of the {len(wanted)} shards of {split.path}, the first is {lost[0]}"
-    for name, seal in there.items():
-        if seal not in ("", wanted[name]):
-            yield f"{path / name} is not the shard that {split.path} was built from: run tsn build-splits again"
-
-
-def _seals(folder: Folder, wanted: Iterable[str]) -> dict[str, str]:
-    """Return the sealed SHA-256 of the wanted shards that a folder holds; none where the seal cannot be read."""
-    seals = {}
-    for path in (path for path in folder.shards if path.name in wanted):
-        try:
-            seals[path.name] = hdf5.read_seal(path, shards.KIND).sha256
-        except DataError:
-            seals[path.name] = ""  # found and said when it was hashed
-    return seals
-
-
-def _agreeing(seals: dict[str, str], wanted: dict[str, str]) -> int:
-    return sum(wanted[name] == seal for name, seal in seals.items())
 
 
 def summarise(paths: Sequence[Path]) -> Summary:

@@ -1,5 +1,6 @@
 """The loader: the endless stream of a schedule's batches as torch tensors, decoded and augmented by DALI."""
 
+import io
 import os
 from collections import deque
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Self
 
 import numpy as np
 import torch
+from PIL import Image
 from torch.utils.dlpack import from_dlpack
 
 from pipeline.decoding import choose_decoding
@@ -17,7 +19,7 @@ from pipeline.finish import CpuFinish
 from pipeline.graph import Decoder, Finish, FrameBatch, build_graph
 from pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
 from pipeline.schedule import Schedule
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.splits import Split, Subset
 
 
@@ -95,7 +97,12 @@ class ClipLoader:
         )
         self._finish, self._batches = None, None
         if finish == "torch":  # what DALI finishes, it finishes ahead by itself
-            self._finish = CpuFinish(input_size=input_size, exact=view != "train", threads=threads)
+            self._finish = CpuFinish(
+                (schedule.batch_size, segments, self._crops),
+                input_size=input_size,
+                exact=view != "train",
+                threads=threads,
+            )
             self._batches = Ahead(self._make, depth=1, threads=1, name="tsn-batch")
 
     def __iter__(self) -> Self:
@@ -125,7 +132,12 @@ class ClipLoader:
         return frame_batch(encoded)
 
     def _make(self, _: int) -> Batch:
-        (output,) = self._pipe.run() if self._stream is None else self._pipe.run(self._stream())
+        try:
+            (output,) = self._pipe.run() if self._stream is None else self._pipe.run(self._stream())
+        except RuntimeError as error:
+            if "fn.decoders" in str(error) and self._plans:
+                self._name_undecodable(self._plans[0])
+            raise
         plan = self._plans.popleft()
         if self._finish is None:
             flat = from_dlpack(output.as_tensor())
@@ -134,6 +146,18 @@ class ClipLoader:
             flat = self._finish.batch(pictures, plan, cropped=self._crops == 1)
         # (B, S * K, H, W, 3) in memory, seen as (B, S * K, 3, H, W): channels last without a copy
         return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
+
+    def _name_undecodable(self, plan: ClipPlan) -> None:
+        """Raise a DataError that names the first frame that is no picture; DALI's own words name none."""
+        for row, indices in zip(plan.rows.tolist(), plan.frame_indices.tolist(), strict=True):
+            for index in indices:
+                try:
+                    Image.open(io.BytesIO(self.reader.jpeg(row, index).tobytes())).load()
+                except (OSError, ValueError):
+                    raise DataError(
+                        f"{self.reader.place(row, index)}: a JPEG that cannot be decoded: "
+                        "delete this shard and run extract-frames again"
+                    ) from None
 
 
 def frame_batch(encoded: Encoded) -> FrameBatch:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from pipeline.schedule import Load, Schedule
 from tsn_shared import augment, sampling
+from tsn_shared.console import printable
 from tsn_shared.draws import Int64, clip_draws
 from tsn_shared.errors import DataError
 from tsn_shared.shards import Shard
@@ -98,6 +99,11 @@ class FrameReader:
         shard, video = self._shard(int(self.clips.shard[row])), int(self.clips.video[row])
         self._check_clip(row, shard, video)
         return shard.read(int(shard.tables.first_frame[video]) + frame)
+
+    def place(self, row: int, frame: int) -> str:
+        """Say where a frame of a clip is stored: shard, video, frame."""
+        shard, video = self._shard(int(self.clips.shard[row])), int(self.clips.video[row])
+        return f"{shard.path}: video {printable(shard.tables.names[video])}, frame {frame}"
 
     def frame_size(self, row: int) -> tuple[int, int]:
         """Return height and width of a clip's stored frames."""

@@ -5,6 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# no test is timed, and the same tree gives the same answer
+settings.register_profile("tsn", deadline=None, derandomize=True)
+settings.load_profile("tsn")
 
 
 @dataclass(frozen=True, kw_only=True)

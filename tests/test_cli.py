@@ -100,6 +100,19 @@ def test_the_tutorials_flags_and_model_name_are_understood() -> None:
     assert "--gpus 8: 0 GPUs are visible" in done.stderr
 
 
+def test_help_keeps_its_examples_line_by_line() -> None:
+    for command in (None, *tsn.commands):
+        text = CliRunner().invoke(tsn, [*([command] if command else []), "-h"]).output
+        assert "\\b" not in text
+        assert "\b" not in text
+    lines = CliRunner().invoke(tsn, ["-h"]).output.splitlines()
+    assert [line.strip() for line in lines if line.startswith("      ")][:3] == [
+        "tsn extract-frames",
+        "tsn build-splits",
+        "tsn train --gpus 8",
+    ]
+
+
 FLAGS = """
 --accumulate --auto-scale-lr --batch-size --clip-grad --compile --config --dropout --frames --gpus --help --input-size
 --label-smoothing --lr --lr-decay --lr-decay-epoch --lr-mode --max-restarts --model --momentum --nnodes --no-compile

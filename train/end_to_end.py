@@ -16,8 +16,8 @@ from tsn_shared.augment import MEAN, STD, centre_crops
 class EndToEnd(nn.Module):
     """Maps frames (B, S, H, W, 3), uint8 RGB, to class probabilities (B, C), float32.
 
-    Frames of another size than `frame_size` (height, width), that of those learned from, are resized to it, bilinear
-    with antialiasing, much as ffmpeg does; then come the centre crop, the resize to the input size and the network.
+    Frames of another size than `frame_size` (height, width), that of those learned from, are resized to it, bicubic
+    with antialiasing, about as ffmpeg does; then come the centre crop, the resize to the input size and the network.
     """
 
     weights: Tensor
@@ -38,7 +38,7 @@ class EndToEnd(nn.Module):
         """Return the class probabilities, (B, C)."""
         batch, segments = frames.shape[:2]
         pixels = frames.flatten(0, 1).permute(0, 3, 1, 2).float()
-        pixels = interpolate(pixels, size=self._frame_size, mode="bilinear", antialias=True)
+        pixels = interpolate(pixels, size=self._frame_size, mode="bicubic", antialias=True).clamp(0, 255)
         pixels = pixels[:, :, self._y : self._y + self._edge, self._x : self._x + self._edge]
         if self._edge != self._input_size:
             pixels = (self.weights @ (pixels @ self.weights.T)).round()

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,8 +13,8 @@ import torch
 
 from train.evaluation import TOP, confusion, per_class, scores_of
 from train.pictures import draw_confusion, draw_per_class
-from train.scoring import Pass, Scored, choose_segments, score
-from train.trained import load_trained, settings_for
+from train.scoring import Scored, pass_over, score
+from train.trained import load_trained
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import write_text
@@ -40,48 +41,27 @@ def evaluate(checkpoint: Path, **options: Any) -> dict[str, Any]:
     return evaluate_run(checkpoint, **options).figures
 
 
-def evaluate_run(
-    checkpoint: Path,
-    *,
-    protocol: str = "val",
-    num_segments: int | None = None,
-    frames: Path | None = None,
-    splits: Path | None = None,
-    split: str | None = None,
-    other_split: bool = False,
-    gpus: str = "auto",
-    num_processes: int = 1,
-) -> Evaluation:
+def evaluate_run(checkpoint: Path, *, gpus: str = "auto", num_processes: int = 1, **choices: Any) -> Evaluation:
     """Score a checkpoint, or the best of a run, on every test clip once.
 
-    Data are the checkpoint's unless stated. Another split than it was trained on is refused (SettingsError) unless
-    `other_split`: its test clips were training clips.
+    `choices` and their errors are those of `pass_over`: protocol, num_segments, frames, splits, split, other_split.
     """
     trained = load_trained(checkpoint)
-    segments = choose_segments(trained, protocol, num_segments)
-    data = settings_for(trained, frames=frames, splits=splits, split=split, other_split=other_split)
-    wanted = Pass(
-        checkpoint=trained.path,
-        data=data,
-        subset="test",
-        protocol=protocol,
-        segments=segments,
-        other_split=other_split,
-    )
+    wanted = pass_over("test", trained, **choices)
     scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
     stated = {
         "checkpoint": str(trained.path),
         "epoch": trained.epoch,
-        "protocol": protocol,
-        "num_segments": segments,
-        "split": data.split,
+        "protocol": wanted.protocol,
+        "num_segments": wanted.segments,
+        "split": wanted.data.split,
         "trained_on_split": trained.settings.split,
     }
     return Evaluation(
         figures=stated | _figures(scored, trained.classes),
         scored=scored,
         classes=trained.classes,
-        folder=trained.run / "evaluation" / f"split{data.split}-{protocol}-{segments}",
+        folder=trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}",
         words=wanted.words,
     )
 
@@ -93,7 +73,7 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
     """
     first = evaluations[0]
     weights = weights or [1.0] * len(evaluations)
-    if len(weights) != len(evaluations) or not all(weight > 0 for weight in weights):
+    if len(weights) != len(evaluations) or not all(0 < weight < math.inf for weight in weights):
         raise SettingsError(f"--fuse-weights: {len(evaluations)} numbers above 0 are needed, one a run")
     for other in evaluations[1:]:
         if (other.scored.names, other.classes) != (first.scored.names, first.classes):

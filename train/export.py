@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from train.end_to_end import EndToEnd
-from train.trained import Trained, load_trained
+from train.trained import Trained, height_and_width, load_trained
 from train.versions import own_version
 from tsn_shared.errors import SettingsError, TsnError
 from tsn_shared.files import replacing
@@ -32,27 +32,25 @@ METADATA = "metadata.json"
 """Name of the extra file in a .pt2 that holds the metadata."""
 
 
-def export(
-    checkpoint: Path, out: Path, *, frame_size: tuple[int, int] | None = None, num_segments: int | None = None
-) -> dict[str, str]:
+def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments: int | None = None) -> dict[str, str]:
     """Write a checkpoint, or the best of a run, as .onnx or .pt2, check the file against torch, return its metadata.
 
-    `frame_size` (height, width) is that of the stored frames, by default as the checkpoint states it.
+    `size` (WIDTHxHEIGHT) is that of the stored frames, by default as the checkpoint states it.
     """
     writers = {".onnx": _write_onnx, ".pt2": _write_pt2}
     if out.suffix not in writers:
         raise SettingsError(f"{out}: the name must end in .onnx or .pt2")
     trained = load_trained(checkpoint)
-    size = frame_size or trained.frame_size
-    if size is None:
+    shape = height_and_width(size) if size else trained.frame_size
+    if shape is None:
         raise SettingsError(f"{trained.path} learned from frames of many sizes: state one with --size WIDTHxHEIGHT")
-    facts = metadata(trained, size, num_segments or trained.settings.segments)
-    module = EndToEnd(trained.network, frame_size=size, input_size=trained.settings.input_size).eval()
+    facts = metadata(trained, shape, num_segments or trained.settings.segments)
+    module = EndToEnd(trained.network, frame_size=shape, input_size=trained.settings.input_size).eval()
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with replacing(out) as temporary:
             run = writers[out.suffix](module, facts, temporary)
-            _check(run, module, size, int(facts["num_segments"]), out)
+            _check(run, module, shape, int(facts["num_segments"]), out)
     except OSError as error:
         raise SettingsError(f"{out} cannot be written: {error.strerror}") from None
     return facts

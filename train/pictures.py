@@ -1,13 +1,16 @@
 """Pictures of an evaluation, a prediction and a comparison, as PNG files that a person can read."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from torch import Tensor
 
 from train.evaluation import ClassScore
+from train.run_folder import Row
+from tsn_shared.console import printable
 
 DPI = 110
 CELL = 0.19
@@ -85,3 +88,69 @@ def _figure(width: float, height: float) -> Any:
 
 def _folded(title: str) -> str:
     return title.replace("clips: ", "clips:\n", 1)
+
+
+def draw_answer(
+    pictures: Sequence[npt.NDArray[np.uint8]],
+    indices: Sequence[int],
+    crop: Sequence[int] | None,
+    answer: dict[str, Any],
+    out: Path,
+) -> None:
+    """Draw a video's sampled frames, the crop (y, x, h, w) that the network saw, and under them the best classes."""
+    from matplotlib.patches import Rectangle
+
+    columns = min(len(pictures), 5)
+    rows = -(-len(pictures) // columns)
+    tall = pictures[0].shape[0] / pictures[0].shape[1]
+    top = answer["top"]
+    width = max(2.4 * columns, 5)
+    heights = [width / columns * tall + 0.25] * rows + [0.28 * len(top) + 0.5]
+    figure = _figure(width, sum(heights) + 0.4)
+    grid = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
+    for place, (picture, index) in enumerate(zip(pictures, indices, strict=True)):
+        axes = figure.add_subplot(grid[place // columns, place % columns])
+        axes.imshow(picture)
+        if crop is not None:
+            y, x, height, breadth = crop
+            axes.add_patch(Rectangle((x, y), breadth, height, fill=False, edgecolor="#ffd92f", linewidth=1.2))
+        axes.set_title(f"frame {index} of {answer['frames']}", fontsize=7)
+        axes.set_axis_off()
+    axes = figure.add_subplot(grid[rows, :])
+    places = range(len(top))
+    axes.barh(places, [guess["score"] for guess in top], color="#4393c3", height=0.7)
+    for place, guess in zip(places, top, strict=True):
+        axes.text(guess["score"] + 0.01, place, f"{guess['score']:.1%}", va="center", fontsize=8)
+    axes.set_yticks(places, [guess["class"] for guess in top], fontsize=9)
+    axes.set_xlim(0, 1.12)
+    axes.invert_yaxis()
+    axes.tick_params(length=0, labelbottom=False)
+    axes.spines[["top", "right", "bottom"]].set_visible(False)
+    figure.suptitle(printable(Path(answer["video"]).name), fontsize=10)
+    figure.savefig(out, dpi=DPI)
+
+
+def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
+    """Overlay the runs' curves of loss, top-1 and learning rate, a colour a run; dashed is training."""
+    from matplotlib.ticker import MaxNLocator
+
+    figure = _figure(14, 4.2 + 0.18 * len(histories))
+    panels = figure.subplots(1, 3)
+    shown = (("loss", "loss", 1), ("top1", "top-1, %", 100), ("lr", "learning rate", 1))
+    for axes, (key, label, factor) in zip(panels, shown, strict=True):
+        for number, (name, history) in enumerate(histories.items()):
+            colour = f"C{number % 10}"
+            for column, style in ((f"train_{key}", "--"), (f"val_{key}", "-")) if key != "lr" else (("lr", "-"),):
+                points = [(row["epoch"], factor * row[column]) for row in history if column in row]
+                if points:
+                    marker = "o" if len(points) < 12 else None
+                    text = name if style == "-" else "_"
+                    axes.plot(*zip(*points, strict=True), style, color=colour, label=text, marker=marker, markersize=3)
+        axes.set_title(label, loc="left", fontsize=10)
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.3)
+    figure.suptitle("solid: validation; dashed: training", fontsize=9)
+    lines, names = panels[2].get_legend_handles_labels()
+    figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    figure.savefig(out, dpi=DPI)

@@ -1,21 +1,46 @@
-"""Prediction from Python: a trained network's answer for the frames of one video.
+"""Prediction: a trained network's answers for videos, extracted and scored as `evaluate` does it, or for arrays.
 
-from train.predict import load_trained, predict
-
-model = load_trained(Path("runs/mine"))
-probabilities = predict(model, frames)   # uint8 RGB (T, H, W, 3), all frames of the video
+From Python: `predict(load_trained(run), frames)`, with all frames of a video as a uint8 RGB array (T, H, W, 3).
 """
+
+import io
+import tempfile
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
+from pipeline.extract import make_shards, plan_shards
+from pipeline.sources import Source, find_videos
 from train.end_to_end import EndToEnd
+from train.pictures import draw_answer
+from train.scoring import Pass, choose_segments, score
 from train.trained import Trained, load_trained
-from tsn_shared.errors import SettingsError
-from tsn_shared.sampling import val_indices
+from tsn_shared.augment import centre_crops
+from tsn_shared.console import printable, say
+from tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn_shared.sampling import uniform_indices, val_indices
+from tsn_shared.settings import DataSettings, ExtractSettings
+from tsn_shared.shards import Shard
+from tsn_shared.splits import Clips, split_name, write_split
 
-__all__ = ["load_trained", "predict"]
+SPLIT = "videos"
+"""Name of the split that the videos make among themselves."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Extracted:
+    """Videos as shards and a split: names of those that gave frames, in the order of the split, and the failures."""
+
+    shards: tuple[Shard, ...]
+    clips: Clips
+    names: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...]
 
 
 def predict(
@@ -38,3 +63,152 @@ def predict(
     with torch.inference_mode():
         answer = module.to(device)(torch.from_numpy(np.ascontiguousarray(shown)).to(device)[None])[0]
     return np.asarray(answer.cpu().numpy())
+
+
+def predict_videos(
+    checkpoint: Path,
+    videos: Sequence[Path],
+    *,
+    protocol: str = "val",
+    num_segments: int | None = None,
+    top: int = 5,
+    png: Path | None = None,
+    gpus: str = "auto",
+    num_processes: int = 1,
+) -> dict[str, Any]:
+    """Return the `top` classes of every video, and of every video below a folder, with probabilities from 0 to 1.
+
+    The videos become frames as the checkpoint's were made, and are scored as `evaluate` scores the clips of a split.
+    `failed` lists those that extraction fails, with its reason. `png` is a picture, or a folder for one a video.
+    """
+    sources = _sources(videos)
+    trained = load_trained(checkpoint)
+    segments = choose_segments(trained, protocol, num_segments)
+    stated = {
+        "checkpoint": str(trained.path),
+        "trained_on_split": trained.settings.split,
+        "protocol": protocol,
+        "num_segments": segments,
+    }
+    if png is not None and png.suffix == ".png" and len(sources) > 1:
+        raise SettingsError(f"--png {png}: {len(sources)} videos need a folder, one picture each")
+    with tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
+        folder = Path(temporary)
+        extracted = extract(sources, trained, folder)
+        wanted = Pass(
+            checkpoint=trained.path,
+            data=DataSettings(frames=folder, splits=folder, split=SPLIT),
+            subset="test",
+            protocol=protocol,
+            segments=segments,
+            other_split=True,
+        )
+        answers: list[dict[str, Any]] = []
+        if extracted.names:
+            scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
+            answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
+        if png is not None:
+            _draw(answers, extracted, protocol, segments, png)
+    failed = [{"video": name, "reason": reason} for name, reason in extracted.failures]
+    return stated | {"words": wanted.words, "clips": len(answers), "videos": answers, "failed": failed}
+
+
+def extract(sources: Sequence[Source], trained: Trained, folder: Path) -> Extracted:
+    """Extract videos into a folder as the frames were made that a network learned from, and join them to a split."""
+    made = trained.frames
+    quality = {"quality": made["quality"]} if made.get("quality") else {}
+    settings = ExtractSettings(out=folder, size=made.get("size", "native"), **quality)
+    jobs = plan_shards(tuple(sources), settings)
+    make_shards(jobs, settings)
+    shards = tuple(Shard(job.path) for job in jobs)
+    counts = [len(shard.tables.names) for shard in shards]
+    rows = np.arange(sum(counts))
+    clips = Clips(
+        label=np.zeros(len(rows), dtype=np.int32),  # nobody knows it
+        shard=np.repeat(np.arange(len(shards)), counts).astype(np.int32),
+        video=(rows - np.repeat(np.cumsum([0, *counts[:-1]]), counts)).astype(np.int32),
+        frames=np.concatenate([shard.tables.frames for shard in shards]).astype(np.int32),
+    )
+    names = tuple(name for shard in shards for name in shard.tables.names)
+    none = Clips(**{column: np.zeros(0, dtype=np.int32) for column in ("label", "shard", "video", "frames")})
+    write_split(
+        folder / split_name(SPLIT),
+        source="videos to predict",
+        classes=trained.classes,
+        shards={shard.path.name: shard.sha256 for shard in shards},
+        clips={"train": none, "test": clips},
+        names={"train": (), "test": names},
+    )
+    failures = tuple(failure for shard in shards for failure in shard.tables.failures)
+    return Extracted(shards=shards, clips=clips, names=names, failures=failures)
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return the answers for a person, in percent."""
+    split, clips = result["trained_on_split"], result["clips"]
+    lines = [f"{result['words']}, trained on split {split}, {clips} video{'' if clips == 1 else 's'}"]
+    for answer in result["videos"]:
+        lines.append(f"{printable(answer['video'])} ({answer['frames']} frames)")
+        lines += [f"  {guess['score']:7.2%}  {guess['class']}" for guess in answer["top"]]
+    return "\n".join(lines)
+
+
+def refuse_failures(result: dict[str, Any]) -> None:
+    """List the videos that failed, if any, and raise PartialError."""
+    failed = result["failed"]
+    for failure in failed:
+        say(f"  {printable(failure['video'])}: {printable(failure['reason'])}")
+    if failed:
+        raise PartialError(f"{len(failed)} of {len(failed) + result['clips']} videos failed, the others are answered")
+
+
+def _sources(videos: Sequence[Path]) -> list[Source]:
+    """Return the videos that the paths name, folders opened, each called by its path; DataError for a missing one."""
+    paths = list[Path]()
+    for path in videos:
+        if path.is_dir():
+            paths += [source.path for source in find_videos(path).videos]
+        elif not path.exists():
+            raise DataError(f"{path} does not exist")
+        else:
+            paths.append(path)
+    return [Source(name=str(path), path=path) for path in dict.fromkeys(paths)]
+
+
+def _answers(
+    probabilities: torch.Tensor, extracted: Extracted, classes: Sequence[str], top: int
+) -> list[dict[str, Any]]:
+    best = probabilities.topk(min(top, len(classes)), dim=1)
+    rows = zip(
+        extracted.names, extracted.clips.frames.tolist(), best.indices.tolist(), best.values.tolist(), strict=True
+    )
+    return [
+        {
+            "video": name,
+            "frames": frames,
+            "top": [{"class": classes[label], "score": value} for label, value in zip(labels, values, strict=True)],
+        }
+        for name, frames, labels, values in rows
+    ]
+
+
+def _draw(answers: list[dict[str, Any]], extracted: Extracted, protocol: str, segments: int, png: Path) -> None:
+    """Draw each video's sampled frames with its answer into `png`, or into pictures in that folder."""
+    from PIL import Image
+
+    one = png.suffix == ".png"
+    (png.parent if one else png).mkdir(parents=True, exist_ok=True)
+    used = Counter[str]()
+    for row, answer in enumerate(answers):
+        shard, video = extracted.shards[extracted.clips.shard[row]], int(extracted.clips.video[row])
+        sample = val_indices if protocol == "val" else uniform_indices
+        indices = sample([answer["frames"]], segments)[0].tolist()
+        first = int(shard.tables.first_frame[video])
+        jpegs = [shard.read(first + index).tobytes() for index in indices]
+        pictures = [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
+        height, width = pictures[0].shape[:2]
+        crop = centre_crops([height], [width])[0].tolist() if protocol == "val" else None
+        stem = Path(answer["video"]).stem
+        used[stem] += 1
+        name = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
+        draw_answer(pictures, indices, crop, answer, png if one else png / f"{name}.png")

@@ -15,7 +15,8 @@ from train.launch import count_gpus
 from train.model import channels_last, without_last_layer
 from train.processes import run_processes
 from train.ranks import environment_ranks, joined
-from train.trained import Trained, check_split, load_trained
+from train.trained import Trained, check_split, load_trained, settings_for
+from tsn_shared.console import Progress
 from tsn_shared.errors import SettingsError
 from tsn_shared.settings import DataSettings
 from tsn_shared.splits import Subset
@@ -69,6 +70,33 @@ class Scored:
     names: tuple[str, ...]
 
 
+def pass_over(
+    subset: Subset,
+    trained: Trained,
+    *,
+    protocol: str = "val",
+    num_segments: int | None = None,
+    frames: Path | None = None,
+    splits: Path | None = None,
+    split: str | None = None,
+    other_split: bool = False,
+    features: bool = False,
+) -> Pass:
+    """Return the pass that a checkpoint asks for, less what is stated: its own data, split and segments.
+
+    SettingsError for a protocol that does not exist, and for another split than its own unless `other_split`.
+    """
+    return Pass(
+        checkpoint=trained.path,
+        data=settings_for(trained, frames=frames, splits=splits, split=split, other_split=other_split),
+        subset=subset,
+        protocol=protocol,
+        segments=choose_segments(trained, protocol, num_segments),
+        other_split=other_split,
+        features=features,
+    )
+
+
 def choose_segments(trained: Trained, protocol: str, num_segments: int | None) -> int:
     """Return how many segments a clip is scored by; SettingsError for a protocol that does not exist."""
     if protocol not in PROTOCOLS:
@@ -78,12 +106,14 @@ def choose_segments(trained: Trained, protocol: str, num_segments: int | None) -
 
 def score(wanted: Pass, *, trained: Trained, gpus: str = "auto", num_processes: int = 1) -> Scored:
     """Run a pass, every clip once, on the devices asked for; `trained` is the checkpoint, already loaded."""
+    if environment_ranks() is not None:
+        raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
     on_gpu = count_gpus(gpus)
     processes = on_gpu or num_processes
     split = data.open_split(wanted.data)
     if not len(split.subset(wanted.subset)):
         raise SettingsError(f"{split.path} has no {wanted.subset} clips")
-    if environment_ranks() is not None or processes == 1:
+    if processes == 1:
         values, labels = _score_as_rank(wanted, on_gpu > 0, trained)
     else:
         check_split(trained, split, other_split=wanted.other_split)  # before any process starts
@@ -113,7 +143,7 @@ def _score_as_rank(
             subset=wanted.subset,
             view=protocol.view,
         )
-        with loader:
+        with loader, Progress("scoring", total=loads, unit="batch", visible=ranks.is_first) as progress:
             values, labels = score_clips(
                 channels_last(network).to(ranks.device),
                 loader,
@@ -121,5 +151,6 @@ def _score_as_rank(
                 clips=len(split.subset(wanted.subset)),
                 ranks=ranks,
                 precision=settings.precision or ("bf16" if on_gpu else "fp32"),
+                progress=progress,
             )
     return values.numpy(), labels.numpy()  # not tensors: those travel between processes by a handle that dies with one

@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 from train.checkpoint import find_checkpoint, load_checkpoint
 from train.model import TSN, build_model
 from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.settings import TrainSettings, from_plain
+from tsn_shared.settings import ExtractSettings, TrainSettings, from_plain
 from tsn_shared.splits import Split
 
 FACTS = "tsn"
@@ -42,11 +42,13 @@ class Trained:
     @property
     def frame_size(self) -> tuple[int, int] | None:
         """Height and width of the frames that it learned from; None where they had many sizes, or are not stated."""
-        size = self.frames.get("size", "native")
-        if size == "native":
-            return None
-        width, height = size.split("x")
-        return int(height), int(width)
+        return height_and_width(self.frames.get("size", "native"))
+
+
+def height_and_width(size: str) -> tuple[int, int] | None:
+    """Return the height and width of a size that is written WIDTHxHEIGHT; None for native."""
+    parsed = ExtractSettings(size=size).frame_size
+    return None if parsed is None else (parsed[1], parsed[0])
 
 
 def load_trained(checkpoint: Path) -> Trained:

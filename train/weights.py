@@ -24,7 +24,7 @@ def load_weights(model: TSN, name: str, weights: str) -> str:
     else:
         state, source = _file(Path(weights)), weights
     kept = _load(model, name, state, source)
-    return f"weights: {source}" + (f"; the last layer ({kept}) is new" if kept else "")
+    return f"weights: {source}" + (f"; the last layer {kept}" if kept else "")
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
@@ -55,20 +55,35 @@ def _file(path: Path) -> dict[str, Tensor]:
         state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise DataError(f"--weights {path} holds no state dict of tensors")
-    return {key.removeprefix("backbone."): value for key, value in state.items()}
+    return {key.removeprefix("module.").removeprefix("backbone."): value for key, value in state.items()}
 
 
 def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
-    """Copy a state dict into the backbone; return the prefix of the last layer if it was left out, else ''."""
-    own = model.backbone.state_dict()
-    last = LAST_LAYERS[name]
+    """Copy a state dict into the backbone; return what is said of the last layer if it was left out, else ''.
+
+    It is left out where it is absent or of another number of classes, and where nothing else differs.
+    """
+    own, last = model.backbone.state_dict(), LAST_LAYERS[name] + "."
+    if f"{last}1.weight" in own and f"{last}weight" in state:  # torchvision's, without the dropout before it
+        state = {key.replace(last, f"{last}1.") if key.startswith(last) else key: v for key, v in state.items()}
     fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     wrong = sorted((own.keys() | state.keys()) - fits.keys())
-    foreign = [key for key in wrong if not key.startswith(last + ".")]
+    foreign = [key for key in wrong if not key.startswith(last) or not _same_but_classes(own.get(key), state.get(key))]
     if foreign:
-        key = foreign[0]
-        shape = {"here": own.get(key), "there": state.get(key)}
-        words = ", ".join(f"{k}: {'absent' if t is None else tuple(t.shape)}" for k, t in shape.items())
-        raise DataError(f"{source} does not fit {name}: {len(foreign)} tensors differ, the first is {key} ({words})")
+        first = min(foreign, key=lambda key: key.startswith(last))
+        raise DataError(
+            f"{source} does not fit {name}: {len(foreign)} tensors differ, the first is {first}: "
+            f"{_shapes(own, state, first)}"
+        )
     model.backbone.load_state_dict(own | fits)
-    return last if wrong else ""
+    return f"({last[:-1]}) is new: {wrong[-1]} is {_shapes(own, state, wrong[-1])}" if wrong else ""
+
+
+def _same_but_classes(own: Tensor | None, other: Tensor | None) -> bool:
+    """Whether a tensor of the last layer differs in the number of classes alone, or is absent in the file."""
+    return other is None or (own is not None and own.shape[1:] == other.shape[1:])
+
+
+def _shapes(own: dict[str, Tensor], state: dict[str, Tensor], key: str) -> str:
+    there, here = ("absent" if key not in found else tuple(found[key].shape) for found in (state, own))
+    return f"{there} there, {here} here"

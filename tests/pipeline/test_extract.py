@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.extract import FAILURES, extract_frames
-from pipeline.inspect import verify
 from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
+from pipeline.verify import verify
 from tsn_shared.errors import PartialError, SettingsError, TsnError
 from tsn_shared.files import sha256
 from tsn_shared.settings import ExtractSettings

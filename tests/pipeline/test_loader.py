@@ -1,5 +1,6 @@
 """The clips that arrive, against an independent reference; the stream over ranks, epochs and restarts."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,8 +12,9 @@ import torch
 
 from pipeline.loader import Batch, ClipLoader
 from pipeline.reader import CROPS, View
-from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule
+from pipeline.schedule import EvalSchedule, Load, Schedule, TrainSchedule, first_step
 from tests.pipeline import reference
+from tests.pipeline.conftest import TEST, TRAIN
 from tsn_shared.augment import MEAN, STD
 from tsn_shared.settings import DataSettings
 from tsn_shared.splits import Subset, read_split
@@ -167,6 +169,31 @@ def test_validation_scores_every_clip_once_with_whatever_batch(clips: DataSettin
 def rows_of(batch: Batch) -> list[int]:
     rows: list[int] = batch.plan.rows[batch.plan.valid].tolist()
     return rows
+
+
+def test_the_next_epoch_is_read_before_the_last_one_is_served(clips: DataSettings) -> None:
+    """Nothing starts anew at an epoch's end, nor after a validation in between: what comes next lies ready."""
+    served = TrainSchedule(num_clips=len(TRAIN), batch_size=4, seed=SEED)
+    asked: list[int] = []
+
+    class Recording(TrainSchedule):
+        def load(self, number: int) -> Load:
+            asked.append(number)
+            return super().load(number)
+
+    last = first_step(1, num_clips=len(TRAIN), clips_per_step=4) - 1
+    recording = Recording(num_clips=len(TRAIN), batch_size=4, seed=SEED)
+    validation = EvalSchedule(num_clips=len(TEST), batch_size=4)
+    with opened(clips, recording) as loader, opened(clips, validation, view="val") as val_loader:
+        for number in range(last + 1):
+            assert rows_of(next(loader)) == served.load(number).rows.tolist()
+        end = time.monotonic() + 30
+        while max(asked) < last + 4:  # asked for by threads, a moment later at most
+            assert time.monotonic() < end
+            time.sleep(0.01)
+        for _ in range(validation.loads):
+            next(val_loader)
+        assert rows_of(next(loader)) == served.load(last + 1).rows.tolist()
 
 
 def test_clips_are_channels_last_without_a_copy(clips: DataSettings) -> None:

@@ -13,14 +13,17 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 
 from pipeline.loader import ClipLoader
 from pipeline.schedule import EvalSchedule, TrainSchedule
+from tests.helpers import frames_of, make_shard
 from tests.pipeline.conftest import TEST, TRAIN
 from tsn_shared.errors import DataError
 from tsn_shared.settings import DataSettings
-from tsn_shared.splits import read_split
+from tsn_shared.shards import Shard
+from tsn_shared.splits import Clips, read_split, write_split
 
 ROOT = Path(__file__).parents[2]
 PROMPTLY = 10.0
@@ -129,6 +132,36 @@ def test_a_shard_that_goes_while_it_is_read_is_an_error_and_no_crash(
             assert "frames-00002.h5: damaged data in video" in str(first_error(loader))
 
 
+def test_a_frame_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    """Its CRC32 is right: it was written so. DALI says no more than that something failed."""
+    path = make_shard(tmp_path / "frames-00000.h5", {"Class/v_01": frames_of("v_01", 3)})
+    one = Clips(
+        label=np.zeros(1, dtype=np.int32),
+        shard=np.zeros(1, dtype=np.int32),
+        video=np.zeros(1, dtype=np.int32),
+        frames=np.full(1, 3, dtype=np.int32),
+    )
+    write_split(
+        tmp_path / "split1.h5",
+        source="tests",
+        classes=("Class",),
+        shards={path.name: Shard(path).sha256},
+        clips={"train": one, "test": one},
+        names={"train": ("Class/v_01",), "test": ("Class/v_01",)},
+    )
+    loader = ClipLoader(
+        split=read_split(tmp_path / "split1.h5"),
+        subset="test",
+        frames=tmp_path,
+        schedule=EvalSchedule(num_clips=1, batch_size=1),
+        view="val",
+        segments=1,
+        input_size=32,
+    )
+    with loader:
+        assert f"{path}: video Class/v_01, frame 1: a JPEG that cannot be decoded" in str(first_error(loader))
+
+
 def test_an_error_reaches_the_command_as_one_line_and_exit_code_4(copy: DataSettings, tmp_path: Path) -> None:
     for video in range(len(TRAIN)):
         flip_a_byte(copy, video=video, frame=0)
@@ -160,7 +193,8 @@ import sys, time
 from pathlib import Path
 from pipeline.loader import ClipLoader
 from pipeline.schedule import TrainSchedule
-from tsn_shared.splits import read_split
+from tsn_shared.shards import Shard
+from tsn_shared.splits import Clips, read_split, write_split
 
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")

@@ -2,7 +2,7 @@
 
 import io
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tsn_shared.settings import DataSettings
+from train.checkpoint import load_checkpoint, save_checkpoint
+from train.launch import train
+from tsn_shared.settings import DataSettings, TrainSettings
 from tsn_shared.shards import Shard, ShardTables, write_shard
 from tsn_shared.splits import Clips, write_split
 
@@ -102,3 +104,29 @@ def small_settings(data: DataSettings, run: Path) -> dict[str, object]:
 def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
     """Settings of a training that takes a second or two."""
     return small_settings(data, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def trained_run(data: DataSettings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of two epochs; tests only read it, or copy its checkpoint."""
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    settings = small_settings(data, folder) | {"lr": 0.002, "dropout": 0.0}
+    train(TrainSettings(**settings), frozenset())  # type: ignore[arg-type]
+    return folder
+
+
+@pytest.fixture
+def changed_run(trained_run: Path, tmp_path: Path) -> Callable[..., Path]:
+    """Return a function that makes a run folder like `trained_run`, with other settings, state or weights."""
+
+    def make(name: str, *, noise: float = 0.0, settings: dict[str, object] | None = None, **state: object) -> Path:
+        found = load_checkpoint(trained_run / "checkpoints" / "best.pt")
+        found["settings"] |= settings or {}
+        generator = torch.Generator().manual_seed(len(name))
+        for key in ("backbone.fc.1.weight", "backbone.fc.1.bias"):
+            value = found["model"][key]
+            found["model"][key] = value + noise * torch.randn(value.shape, generator=generator)
+        save_checkpoint(tmp_path / name / "checkpoints", found | state, best=True)
+        return tmp_path / name
+
+    return make

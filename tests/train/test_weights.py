@@ -41,6 +41,27 @@ def test_our_own_safetensors_and_checkpoints_fill_everything(tmp_path: Path) -> 
             assert torch.equal(model.state_dict()[key], value)
 
 
+def test_a_last_layer_of_other_classes_is_named_with_both_shapes(tmp_path: Path) -> None:
+    torch.save(models.vgg16().state_dict(), tmp_path / "vgg16.pth")
+    said = load_weights(build_model("vgg16", num_classes=4, dropout=0), "vgg16", str(tmp_path / "vgg16.pth"))
+    assert "the last layer (classifier.6) is new: classifier.6.weight is (1000, 4096) there, (4, 4096) here" in said
+
+
+def test_a_last_layer_of_torchvisions_own_shape_is_kept(tmp_path: Path) -> None:
+    theirs = models.resnet18(num_classes=4).state_dict()
+    torch.save({f"module.{key}": value for key, value in theirs.items()}, tmp_path / "theirs.pth")  # as DDP names them
+    model = fresh()
+    assert "is new" not in load_weights(model, "resnet18", str(tmp_path / "theirs.pth"))
+    assert torch.equal(model.state_dict()["backbone.fc.1.weight"], theirs["fc.weight"])
+
+
+def test_a_last_layer_of_another_width_names_the_tensor(tmp_path: Path) -> None:
+    theirs = models.resnet18().state_dict() | {"fc.weight": torch.zeros(4, 100)}
+    torch.save(theirs, tmp_path / "theirs.pth")
+    with pytest.raises(DataError, match=r"1 tensors differ, the first is fc\.1\.weight: \(4, 100\) there, \(4, 512\)"):
+        load_weights(fresh(), "resnet18", str(tmp_path / "theirs.pth"))
+
+
 def test_weights_of_another_network_name_the_tensor(tmp_path: Path) -> None:
     torch.save(models.resnet50().state_dict(), tmp_path / "resnet50.pth")
     with pytest.raises(DataError, match=r"does not fit resnet18: \d+ tensors differ, the first is layer1"):

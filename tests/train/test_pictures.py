@@ -1,0 +1,38 @@
+"""Pictures of 101 classes are large enough to read and hold no more than they must."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from train.evaluation import confusion, per_class
+from train.pictures import draw_confusion, draw_per_class
+
+CLASSES = tuple(f"ClassOfALongName{number:03d}" for number in range(101))
+
+
+@pytest.fixture(scope="module")
+def scored() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(101).repeat_interleave(5)
+    logits = torch.randn(len(labels), 101, generator=generator)
+    return logits + 3 * torch.nn.functional.one_hot(labels, 101), labels
+
+
+def test_a_row_of_101_classes_has_room_for_its_name(scored: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
+    draw_confusion(confusion(*scored), CLASSES, tmp_path / "confusion.png", "title, 505 clips: top-1")
+    draw_per_class(per_class(*scored, CLASSES), tmp_path / "per_class.png", "title")
+    with Image.open(tmp_path / "confusion.png") as picture:
+        assert min(picture.size) > 101 * 18  # pixels a class, of letters 8 to 11 pixels high
+        assert max(picture.size) < 4000
+    with Image.open(tmp_path / "per_class.png") as picture:
+        assert picture.height > 101 * 18
+
+
+def test_classes_without_clips_that_were_never_given_are_left_out(tmp_path: Path) -> None:
+    counts = torch.zeros(101, 101, dtype=torch.int64)
+    counts[3, 3], counts[3, 70] = 4, 1
+    draw_confusion(counts, CLASSES, tmp_path / "few.png", "title")
+    with Image.open(tmp_path / "few.png") as picture:
+        assert max(picture.size) < 1200

@@ -1,0 +1,52 @@
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from tsn_shared.options import CommaSeparated, settings_options, stated
+from tsn_shared.settings import Settings, setting
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example(Settings):
+    epochs: tuple[int, ...] = setting((30, 60), "Epochs.", metavar="E,E")
+    model: str = setting("vgg16", "Backbone.", choices=("vgg16", "resnet18"))
+    compile: bool | None = setting(None, "Compile.")
+    quiet: bool = setting(False, "Quiet.")
+    folder: Path | None = setting(None, "Folder.")
+    lr: float = setting(0.5, "Rate.", flags=("--rate",))
+
+
+def parse(*words: str) -> dict[str, object]:
+    got: dict[str, object] = {}
+
+    @click.command()
+    @settings_options(Example)
+    @click.pass_context
+    def command(context: click.Context, /, **options: object) -> None:
+        got.update(options, stated=stated(context))
+
+    done = CliRunner().invoke(command, words)
+    assert done.exit_code == 0, done.output
+    return got
+
+
+def test_options_take_the_defaults_of_the_settings() -> None:
+    got = parse()
+    assert got.pop("stated") == frozenset()
+    assert Example(**got) == Example()  # type: ignore[arg-type]
+
+
+def test_values_come_as_their_fields_declare_them() -> None:
+    got = parse("--epochs", "1,2", "--model", "vgg16_ucf101", "--no-compile", "--quiet", "--folder", "x", "--rate", "2")
+    assert got.pop("stated") == {"epochs", "model", "compile", "quiet", "folder", "lr"}
+    wanted = Example(epochs=(1, 2), model="vgg16", compile=False, quiet=True, folder=Path("x"), lr=2.0)
+    assert Example(**got) == wanted  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", ["a,b", "1,,x", "1.5"])
+def test_a_list_that_is_none_is_refused_with_an_example(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="is not a list like 30,60"):
+        CommaSeparated(int, like="30,60").convert(text, None, None)

@@ -1,0 +1,120 @@
+"""Runs side by side: where their settings differ, how far each came, and their curves in one picture."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from train.pictures import draw_comparison
+from train.run_folder import Row, read_config
+from tsn_shared.console import say
+from tsn_shared.errors import SettingsError
+from tsn_shared.settings import flag_of
+
+NO_DIFFERENCE = frozenset({"run", "resume"})
+"""Settings that differ between any two runs and say nothing."""
+
+
+def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
+    """Return what each run was and reached, and overlay their curves in `out`, a PNG.
+
+    A run is its folder, split, epochs and clips, its best validation epoch, and those settings in which any two differ.
+    """
+    configs = [read_config(run) for run in runs]
+    histories = [read_history(run) for run in runs]
+    names = _names(runs)
+    plain = [config["settings"] for config in configs]
+    keys = dict.fromkeys(key for settings in plain for key in settings if key not in NO_DIFFERENCE)
+    differing = [key for key in keys if any(settings.get(key) != plain[0].get(key) for settings in plain)]
+    columns = []
+    for run, config, history in zip(runs, configs, histories, strict=True):
+        settings = config["settings"]
+        columns.append(
+            {
+                "run": str(run),
+                "split": settings["split"],
+                "protocol": f"val ({settings['num_segments'] if settings['use_tsn'] else 1} segments)",
+                "train_clips": config["split"]["train"],
+                "test_clips": config["split"]["test"],
+                "settings": {key: settings.get(key) for key in differing},
+                **_reached(history),
+            }
+        )
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        draw_comparison(dict(zip(names, histories, strict=True)), out)
+    except OSError as error:
+        raise SettingsError(f"{out} cannot be written: {error.strerror}; set --out") from None
+    say(f"the curves: {out}")
+    return columns
+
+
+def read_history(run: Path) -> list[Row]:
+    """Read a run's metrics.jsonl; SettingsError where it has none yet."""
+    try:
+        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError):
+        rows = []
+    if not rows:
+        raise SettingsError(f"{run} has no finished epoch in metrics.jsonl: nothing to compare yet")
+    return rows
+
+
+def side_by_side(columns: Sequence[dict[str, Any]]) -> str:
+    """Return the runs as the columns of a table for a person."""
+    facts = ("split", "protocol", "train_clips", "test_clips")
+    lines = [
+        ("run", *_names([Path(column["run"]) for column in columns])),
+        *((key.replace("_", " "), *(str(column[key]) for column in columns)) for key in facts),
+        *((flag_of(key), *(_plain(column["settings"][key]) for column in columns)) for key in columns[0]["settings"]),
+    ]
+    for key, text, form in _FIGURES:
+        lines.append((text, *("-" if column.get(key) is None else form.format(column[key]) for column in columns)))
+    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
+    return "\n".join(_row(line, widths) for line in lines)
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first, *others = (f"{cell:{'>' if place else '<'}{widths[place]}}" for place, cell in enumerate(cells))
+    return "  ".join([first, *others]).rstrip()
+
+
+_FIGURES = (
+    ("epochs", "epochs done", "{}"),
+    ("best_epoch", "best epoch", "{}"),
+    ("best_val_top1", "best val top-1", "{:.2%}"),
+    ("best_val_top5", "  its top-5", "{:.2%}"),
+    ("best_val_loss", "  its loss", "{:.4f}"),
+    ("val_top1", "last val top-1", "{:.2%}"),
+    ("train_top1", "last train top-1", "{:.2%}"),
+    ("train_loss", "last train loss", "{:.4f}"),
+    ("clips_per_second", "clips/s", "{:,.1f}"),
+    ("seconds", "seconds trained", "{:,.0f}"),
+)
+
+
+def _reached(history: Sequence[Row]) -> dict[str, Any]:
+    last = history[-1]
+    seconds = sum(row["seconds"] for row in history)
+    reached: dict[str, Any] = {
+        "epochs": len(history),
+        "val_top1": last.get("val_top1"),
+        "train_top1": last["train_top1"],
+        "train_loss": last["train_loss"],
+        "clips_per_second": sum(row["clips_per_second"] * row["seconds"] for row in history) / max(seconds, 1e-9),
+        "seconds": seconds,
+    }
+    if validated := [row for row in history if "val_top1" in row]:
+        best = max(validated, key=lambda row: row["val_top1"])
+        reached |= {f"best_{key}": best[key] for key in ("epoch", "val_top1", "val_top5", "val_loss")}
+    return reached
+
+
+def _names(runs: Sequence[Path]) -> list[str]:
+    """Return the runs' folder names, or their paths where two have the same name."""
+    names = [run.resolve().name for run in runs]
+    return names if len(set(names)) == len(names) else [str(run) for run in runs]
+
+
+def _plain(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list) else str(value)
