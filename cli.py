@@ -360,6 +360,24 @@ def bench_loader(device: Literal["auto", "cpu", "gpu"], seconds: float, as_json:
     click.echo(json.dumps(result) if as_json else bench_text(result))
 
 
+TIMED = frozenset(
+    {"frames", "splits", "split", "gpus", "model", "num_segments", "use_tsn", "batch_size", "input_size"}
+    | {"dropout", "precision", "compile", "seed"}
+)
+"""Settings of training that decide how fast a step is."""
+
+
+@bench.command("train")
+@settings_options(TrainSettings, leave=frozenset(entry.name for entry in fields(TrainSettings)) - TIMED)
+@_measuring
+def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
+    """Train for some seconds beside a bare loop of forward, backward and step on clips that are ready."""
+    from train.bench import bench_text, bench_train
+
+    result = bench_train(TrainSettings(**options), seconds=seconds)
+    click.echo(json.dumps(result) if as_json else bench_text(result))
+
+
 @tsn.command()
 @click.argument("folder", type=FOLDER, default=Path("tsn-demo"))
 def demo(folder: Path) -> None:

@@ -116,11 +116,13 @@ class Memory:
 def single_threads(count: int) -> ThreadPoolExecutor:
     """Return a pool whose threads run each torch operation alone, whatever the other threads of the process do.
 
-    torch.set_num_threads holds for the calling thread and those that start later, so the caller's is set again.
+    torch.set_num_threads holds for the calling thread and those that start later, so the caller's is set again. A
+    thread takes the process's number when it first asks, which would undo what was set before: so it asks first.
     """
     ready = Barrier(count + 1)
 
     def start() -> None:
+        torch.get_num_threads()
         torch.set_num_threads(1)
         ready.wait()
 

@@ -16,7 +16,7 @@ from train.launch import count_gpus
 from train.model import build_model, channels_last
 from train.ranks import Ranks, joined
 from train.recipe import build_optimizer
-from train.trainer import Trainer
+from train.trainer import Trainer, compiles
 from tsn_shared.settings import TrainSettings
 from tsn_shared.splits import Split
 
@@ -71,8 +71,10 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
         loader = stack.enter_context(_open_loader(split, settings, ranks))
         batch = next(loader)
         classes = len(split.classes)
+        network = channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout))
+        network = network.to(ranks.device)
         bare = BareLoop(
-            channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout)).to(ranks.device),
+            torch.compile(network) if compiles(settings, ranks.device) else network,  # type: ignore[arg-type]
             settings,
             clips=batch.clips,
             labels=batch.labels.to(ranks.device),
@@ -111,7 +113,7 @@ def in_turns(
     return rates
 
 
-def describe(result: dict[str, Any]) -> str:
+def bench_text(result: dict[str, Any]) -> str:
     """Return the figures as words for a person."""
     return (
         f"{result['model']}, {result['batch_size']} clips of {result['num_segments']} frames at {result['input_size']} "

@@ -11,10 +11,11 @@ from typing import Any
 
 import torch
 
+from train.data import open_split
 from train.evaluation import TOP, confusion, per_class, scores_of
 from train.pictures import draw_confusion, draw_per_class
 from train.scoring import Scored, pass_over, score
-from train.trained import load_trained
+from train.trained import learned_from, load_trained
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import write_text
@@ -56,6 +57,7 @@ def evaluate_run(checkpoint: Path, *, gpus: str = "auto", num_processes: int = 1
         "num_segments": wanted.segments,
         "split": wanted.data.split,
         "trained_on_split": trained.settings.split,
+        "own_split": learned_from(trained, open_split(wanted.data)),
     }
     return Evaluation(
         figures=stated | _figures(scored, trained.classes),
@@ -89,6 +91,7 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
         "checkpoint": [each.figures["checkpoint"] for each in evaluations],
         "weights": list(weights),
         **{name: first.figures[name] for name in ("protocol", "num_segments", "split", "trained_on_split")},
+        "own_split": all(each.figures["own_split"] for each in evaluations),
     }
     return Evaluation(
         figures=stated | _figures(scored, first.classes),
@@ -177,8 +180,11 @@ def predictions_csv(scored: Scored, classes: Sequence[str]) -> str:
 def headline(evaluation: Evaluation) -> str:
     """Return the figures as a line for a person, with the split, the protocol and the number of clips."""
     figures = evaluation.figures
-    split, own = figures["split"], figures["trained_on_split"]
-    where = f"split {split}" if split == own else f"split {split} (trained on split {own})"
+    where, own = f"split {figures['split']}", figures["trained_on_split"]
+    if figures["split"] != own:
+        where += f" (trained on split {own})"
+    elif not figures["own_split"]:
+        where += f" (another split {own} than it was trained on)"
     return f"{where}, {evaluation.words}, {figures['clips']} clips: {_percent(figures)}"
 
 

@@ -142,7 +142,8 @@ def joined(*, on_gpu: bool) -> Iterator[Ranks]:
         torch.cuda.set_device(device)
     else:
         device = torch.device("cpu")
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // found["local_world_size"]))
+        if "OMP_NUM_THREADS" not in os.environ:
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // found["local_world_size"]))
     ranks = Ranks(
         rank=found["rank"],
         world_size=found["world_size"],

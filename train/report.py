@@ -7,6 +7,9 @@ from typing import Any
 
 from train.run_folder import Row
 
+STAIRS = 6
+"""Learning rates of a run up to which they are steps, each a factor below the one before: drawn on a log scale."""
+
 STARVED = 0.05
 """Share of the time spent waiting for data above which a run is called data-bound."""
 
@@ -27,8 +30,7 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
     top1.set_ylim(bottom=0)
     if "val_top1" in history[0]:
         _mark_best(top1, max(history, key=lambda row: row["val_top1"]))
-    rates = [row["lr"] for row in history if row["lr"] > 0]
-    if rates and max(rates) > 50 * min(rates):
+    if 1 < len({row["lr"] for row in history}) <= STAIRS:
         lr.set_yscale("log")
     else:
         lr.set_ylim(bottom=0)
@@ -65,9 +67,8 @@ def _cut_spikes(axes: Any, losses: list[float]) -> None:
 def _mark_best(axes: Any, best: Row) -> None:
     place = (best["epoch"], best["val_top1"] * 100)
     axes.plot(*place, marker="o", color="#c2410c")
-    axes.annotate(
-        f"best {best['val_top1']:.1%}", place, xytext=(0, -14), textcoords="offset points", ha="center", fontsize=9
-    )
+    words = f"best {best['val_top1']:.2%} in epoch {best['epoch']}"
+    axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize=9, color="#c2410c")
 
 
 def epoch_line(row: Row, *, ends: float) -> str:

@@ -93,6 +93,11 @@ def settings_for(
     return replace(own, frames=frames or own.frames, splits=splits or own.splits, split=split or own.split)
 
 
+def learned_from(trained: Trained, split: Split) -> bool:
+    """Whether a network learned from just the training clips of a split, as far as its checkpoint says."""
+    return trained.train_sha256 in (None, split.train_sha256())
+
+
 def check_split(trained: Trained, split: Split, *, other_split: bool) -> None:
     """Refuse a split of other classes, or one that goes by the right name but trains on other clips."""
     if split.classes != trained.classes[: len(split.classes)]:
@@ -100,7 +105,7 @@ def check_split(trained: Trained, split: Split, *, other_split: bool) -> None:
             f"{split.path} has other classes ({len(split.classes)}) than {trained.path} ({len(trained.classes)}): "
             "evaluate it on its own split"
         )
-    if trained.train_sha256 not in (None, split.train_sha256()) and not other_split:
+    if not learned_from(trained, split) and not other_split:
         raise SettingsError(
             f"{split.path} is not the split that {trained.path} was trained on: it trains on other clips, so its test "
             "clips may be among those learned from; name the right --splits, or say --other-split"

@@ -256,13 +256,18 @@ class Trainer:
 
     def _wrapped(self) -> nn.Module:
         network: nn.Module = self.model
-        on_gpu = self.ranks.device.type == "cuda"
+        device = self.ranks.device
         if self.ranks.world_size > 1:
             network = self._ddp = DistributedDataParallel(
                 network,
-                device_ids=[self.ranks.device.index] if on_gpu else None,
+                device_ids=[device.index] if device.type == "cuda" else None,
                 gradient_as_bucket_view=True,
             )
-        if self.settings.compile if self.settings.compile is not None else on_gpu:
+        if compiles(self.settings, device):
             network = torch.compile(network)  # type: ignore[assignment]
         return network
+
+
+def compiles(settings: TrainSettings, device: torch.device) -> bool:
+    """Return whether the network goes through torch.compile: on a GPU, unless the settings say otherwise."""
+    return device.type == "cuda" if settings.compile is None else settings.compile

@@ -87,7 +87,7 @@ class Progress:
         for name, count in counters.items():
             self._counters[name] = self._counters.get(name, 0) + count
         if self._bar is not None:
-            self._bar.set_postfix_str(self._rates(), refresh=False)
+            self._bar.set_postfix_str(self._rates_and_end(), refresh=False)
             self._bar.update(items)
         elif self._visible and time.monotonic() - self._spoken >= LINE_EVERY:
             self._spoken = time.monotonic()
@@ -101,9 +101,10 @@ class Progress:
         ]
         return ", ".join(filter(None, [self.note, *rates]))
 
+    def _rates_and_end(self) -> str:
+        left = (time.monotonic() - self._start) / max(self._done, 1) * (self._total - self._done)
+        end = f"ends {datetime.now() + timedelta(seconds=left):%H:%M:%S}" if self._done else ""
+        return ", ".join(filter(None, [self._rates(), end]))
+
     def _line(self) -> str:
-        seconds = time.monotonic() - self._start
-        left = seconds / self._done * (self._total - self._done) if self._done else None
-        end = f", ends {datetime.now() + timedelta(seconds=left):%H:%M:%S}" if left is not None else ""
-        rates = f", {self._rates()}" if self._rates() else ""
-        return f"{self._title}: {self._done}/{self._total} {self._unit}s{rates}{end}"
+        return f"{self._title}: {self._done}/{self._total} {self._unit}s, {self._rates_and_end()}"

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.schedule import EvalSchedule, TrainSchedule, check_batch, first_step
@@ -26,14 +26,12 @@ def global_batch(clips: int, batch: int, world: int, step: int, *, start: int = 
 
 
 @pytest.mark.parametrize("world", [2, 3, 4, 8])
-@settings(deadline=None)
 @given(clips=CLIPS, share=st.integers(1, 3), step=st.integers(0, 20))
 def test_ranks_together_serve_the_global_batch_of_one(world: int, clips: int, share: int, step: int) -> None:
     whole = 24 * share
     assert global_batch(clips, whole // world, world, step) == global_batch(clips, whole, 1, step)
 
 
-@settings(deadline=None)
 @given(CLIPS, BATCH, WORLD, st.integers(1, 4))
 def test_every_epoch_serves_each_clip_once_and_the_next_one_follows(
     clips: int, batch: int, world: int, epochs: int
@@ -45,7 +43,6 @@ def test_every_epoch_serves_each_clip_once_and_the_next_one_follows(
         assert sorted(served) == [(epoch, row) for row in range(clips)]
 
 
-@settings(deadline=None)
 @given(CLIPS, BATCH, WORLD, st.integers(0, 10))
 def test_starting_at_a_step_is_skipping_those_before(clips: int, batch: int, world: int, skipped: int) -> None:
     for step in range(3):
@@ -53,7 +50,6 @@ def test_starting_at_a_step_is_skipping_those_before(clips: int, batch: int, wor
         assert late == global_batch(clips, batch, world, skipped + step)
 
 
-@settings(deadline=None)
 @given(CLIPS, BATCH, st.integers(0, 200))
 def test_a_run_goes_on_with_another_number_of_ranks_where_it_stopped(clips: int, batch: int, position: int) -> None:
     whole = [pair for step in range(12) for pair in global_batch(clips, 2 * batch, 1, step, start=position)]
@@ -68,7 +64,6 @@ def test_epochs_have_orders_of_their_own() -> None:
     assert rows[0] != sorted(rows[0])
 
 
-@settings(deadline=None)
 @given(CLIPS, BATCH, WORLD)
 def test_evaluation_scores_every_clip_once_on_any_number_of_ranks(clips: int, batch: int, world: int) -> None:
     for number in (0, 1):  # two passes
@@ -82,7 +77,6 @@ def test_evaluation_scores_every_clip_once_on_any_number_of_ranks(clips: int, ba
         assert sorted(scored) == list(range(clips))
 
 
-@settings(deadline=None)
 @given(CLIPS, BATCH, WORLD, st.integers(0, 5))
 def test_evaluation_can_start_at_any_step_of_a_pass(clips: int, batch: int, world: int, first: int) -> None:
     plain = EvalSchedule(num_clips=clips, batch_size=batch, world_size=world)
@@ -91,7 +85,6 @@ def test_evaluation_can_start_at_any_step_of_a_pass(clips: int, batch: int, worl
         assert late.load(number).rows.tolist() == plain.load(first + number).rows.tolist()
 
 
-@settings(deadline=None)
 @given(st.integers(0, 20), CLIPS, BATCH)
 def test_first_step_is_the_first_that_starts_in_its_epoch(epoch: int, clips: int, per_step: int) -> None:
     step = first_step(epoch, num_clips=clips, clips_per_step=per_step)

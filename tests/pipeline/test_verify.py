@@ -104,7 +104,7 @@ def test_truncated_shard_is_found(frames: Path, capsys: pytest.CaptureFixture[st
 
 
 @given(st.data())
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)
 def test_runs_of_damaged_frames_are_one_finding_a_video(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever frames are damaged and however few fit into a block: the findings name exactly those."""
     sizes = data.draw(st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=5), min_size=1, max_size=4))

@@ -16,7 +16,7 @@ from PIL import Image
 
 from cli import tsn
 from train.checkpoint import load_checkpoint
-from train.evaluate import evaluate, evaluate_run, fuse, mean_over_splits, run_evaluate
+from train.evaluate import evaluate, evaluate_run, fuse, headline, mean_over_splits, run_evaluate
 from train.model import TSN, build_model
 from tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn_shared.settings import DataSettings
@@ -136,6 +136,11 @@ def test_another_split_is_refused_also_under_its_own_splits_name(
         evaluate(trained_run, splits=tmp_path, **CPU)
     found = evaluate_run(trained_run, splits=tmp_path, split="2", other_split=True, **CPU)
     assert (found.figures["split"], found.figures["trained_on_split"], found.figures["clips"]) == ("2", "1", 12)
+    assert headline(found).startswith("split 2 (trained on split 1), val (3 segments, centre crop), 12 clips: top-1 ")
+    found = evaluate_run(trained_run, splits=tmp_path, other_split=True, **CPU)
+    assert headline(found).startswith("split 1 (another split 1 than it was trained on), val ")
+    assert not found.figures["own_split"]
+    assert evaluate(trained_run, **CPU)["own_split"]
 
 
 def test_other_classes_are_refused(changed_run: Make, trained_run: Path) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -12,7 +12,6 @@ from train.evaluation import CHUNK, confusion, consensus, per_class, scores_of
 CLASSES = tuple(f"c{number}" for number in range(7))
 
 
-@settings(deadline=None)
 @given(st.integers(1, 40), st.integers(0, 2**31))
 def test_figures_are_those_of_a_plain_loop(clips: int, seed: int) -> None:
     rng = np.random.default_rng(seed)

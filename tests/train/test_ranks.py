@@ -1,6 +1,7 @@
 """Ranks: the same mathematics on any number of them, and what the environment says of them."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,7 @@ def losses_of(data: DataSettings, tmp_path: Path, *jobs: dict[str, Any]) -> list
     done = subprocess.run(
         [sys.executable, str(SCRIPT), str(folder), *map(json.dumps, jobs)],
         cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -157,7 +157,7 @@ def test_a_resume_on_another_split_is_refused_with_the_difference(small: dict[st
 def test_bf16_and_fp16_train_too(small: dict[str, Any], tmp_path: Path) -> None:
     for precision in ("bf16", "fp16"):
         (row,) = history(run(small, num_epochs=1, precision=precision, run=tmp_path / precision))
-        assert row["train_loss"] == pytest.approx(1.4, abs=0.2)
+        assert row["train_loss"] == pytest.approx(1.4, abs=0.5)
 
 
 @pytest.mark.slow

@@ -55,7 +55,7 @@ def test_on_a_terminal_progress_is_a_bar(capsys: pytest.CaptureFixture[str], mon
     out, err = capsys.readouterr()
     assert out == ""
     assert "2/2" in err
-    assert "frames/s" in err
+    assert "frames/s, ends " in err
     assert "a word in between\n" in err
 
 

@@ -39,7 +39,7 @@ def path(tmp_path: Path) -> Path:
 
 
 @given(videos=CLIPS, failures=st.lists(st.tuples(NAMES, NAMES), max_size=3))
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=50)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
 def test_every_frame_comes_back_under_its_video(
     tmp_path: Path, videos: dict[str, list[bytes]], failures: list[tuple[str, str]]
 ) -> None:
