@@ -148,7 +148,7 @@ def rows_of(figures: dict[int, Figures]) -> list[list[str]]:
         cells = [name]
         for ways in figures.values():
             own, other = ways[OURS], ways[name]
-            if not other:
+            if len(other) < len(own):  # it could not run, or crashed on the way
                 cells += ["-", "-", "-", "-"]
                 continue
             cells.append(f"{statistics.median(figure['rate'] for figure in other):,.0f}")
