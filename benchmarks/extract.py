@@ -204,7 +204,8 @@ from pathlib import Path
 from pipeline.extract import extract_frames
 from tsn_shared.settings import ExtractSettings
 extract_frames(Path({str(video.parent)!r}), ExtractSettings(out=Path({folder!r}) / "frames", jobs=1))
-print(*(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])
+print(own, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
 """
         done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     own, child = done.stdout.split()

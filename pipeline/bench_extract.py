@@ -15,7 +15,7 @@ from typing import Any
 from pipeline.ffmpeg_output import read_log
 from pipeline.make_shard import extract_video
 from pipeline.sources import Source, find_videos
-from pipeline.video import FrameSettings, compiled, encoder, scaled, source
+from pipeline.video import FrameSettings, compiled, encoder, scaling, source
 from tsn_shared.console import table
 from tsn_shared.settings import ExtractSettings
 
@@ -76,12 +76,12 @@ def bench_text(result: dict[str, Any]) -> str:
 
 def _words(stage: str, frames: FrameSettings) -> list[str]:
     """Return the command of a stage and those before it, which writes to nowhere."""
-    picture = source(_STAND_IN)
-    if stage == "decode":
-        return compiled(picture.output("pipe:1", format="null", fps_mode="passthrough"))
-    picture = scaled(picture, frames)
-    how = encoder(frames) if stage == "encode" else {"fps_mode": "passthrough"}
-    return compiled(picture.output("pipe:1", format="null", **how))
+    how: dict[str, Any] = {"fps_mode": "passthrough"}
+    if stage != "decode":
+        how["vf"] = scaling(frames)
+    if stage == "encode":
+        how |= encoder(frames)
+    return compiled(source(_STAND_IN).output("pipe:1", format="null", **how))
 
 
 def _run(video: Source, *, words: list[str]) -> int:

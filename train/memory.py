@@ -79,7 +79,9 @@ def peak(device: torch.device) -> float:
     """Return the most bytes that this process has held: on its GPU, or in memory."""
     if device.type == "cuda":
         return float(torch.cuda.max_memory_allocated(device))
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024.0
+    # getrusage would tell the peak of the process that started this one, where that was higher
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return int(status.partition("VmHWM:")[2].split()[0]) * 1024.0
 
 
 def _left_of_cgroup() -> float:
