@@ -391,7 +391,7 @@ def demo(folder: Path) -> None:
     make_dataset(data)
     frames, splits = ["--frames", f"{data}/frames"], ["--splits", f"{data}/splits"]
     small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "48", "--dropout", "0.5"]
-    recipe = ["--batch-size", "8", "--num-epochs", "16", "--lr", "0.005", "--lr-mode", "cosine", "--warmup-epochs", "1"]
+    recipe = ["--batch-size", "8", "--num-epochs", "24", "--lr", "0.005", "--lr-mode", "cosine", "--warmup-epochs", "1"]
     for words in (
         ["extract-frames", f"{data}/UCF-101", "--out", f"{data}/frames"],
         ["build-splits", f"{data}/ucfTrainTestlist", *frames, "--out", f"{data}/splits"],

@@ -153,7 +153,7 @@ def scaling(settings: FrameSettings) -> str:
 def encoder(settings: FrameSettings) -> dict[str, Any]:
     """Return what ffmpeg encodes frames with, every decoded one once.
 
-    The default Huffman tables take a fifth less time than optimal ones, for 3 % more bytes.
+    With the default Huffman tables a video takes a seventh less time than with optimal ones, for 3 % more bytes.
     """
     return {
         "vcodec": "mjpeg",
