@@ -28,7 +28,7 @@ from pipeline.ffmpeg_output import Log, jpeg_size, read_log, split_jpegs
 SCALER = "bicubic"
 """Of swscale, and its default: frames are those of `ffmpeg -vf scale=340:256`."""
 
-CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo"
+CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,gif"
 """Formats that ffmpeg may open, whatever a file is called: a playlist named x.avi would open other files."""
 
 LEAST_SHARE = 0.75

@@ -91,6 +91,8 @@ def test_native_frames_keep_their_size_and_rotation_is_applied(tmp_path: Path, v
         ("portrait.mov", ["-f", "lavfi", "-i", "testsrc=size=90x300:rate=25:duration=1", "-c:v", "mpeg4"], 25),
         ("sound.mp4", [*TEST_PICTURE, "-f", "lavfi", "-i", "sine=duration=9", "-c:v", "mpeg4"], 25),
         ("uneven.mkv", [*TEST_PICTURE, "-vf", "select=not(mod(n\\,3))+lt(n\\,5)", "-fps_mode", "vfr"], 12),
+        ("flash.flv", [*TEST_PICTURE, "-c:v", "flv1"], 25),
+        ("windows.wmv", [*TEST_PICTURE, "-c:v", "wmv2"], 25),
         ("program.mpg", [*TEST_PICTURE, "-c:v", "mpeg2video"], 25),
         ("film.webm", [*TEST_PICTURE, "-c:v", "libvpx", "-b:v", "200k"], 25),
     ],
