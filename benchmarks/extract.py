@@ -3,12 +3,14 @@
     python -m benchmarks.extract VIDEOS [--clips 60] [--rounds 5] [--memory]
 
 Two jobs each, in turns. `ours` writes verified shards through the command's own function; the others write JPEG files
-as their users do. The encoders below them only decode, scale and encode, through pipes: the curve to choose from.
+as their users do. The encoders below them only decode, scale and encode, a video at a time, through pipes: the curve to
+choose from.
 PSNR is of the decoded RGB frames, against the frame as the way's own scaler gives it and against ffmpeg's bicubic.
 """
 
 import argparse
 import io
+import re
 import shutil
 import subprocess
 import sys
@@ -21,6 +23,7 @@ from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
+from typing import cast
 
 import imageio_ffmpeg
 import numpy as np
@@ -29,7 +32,9 @@ from PIL import Image
 
 from benchmarks.common import interleaved, machine, table, write_result
 from pipeline.extract import extract_frames
-from pipeline.ffmpeg_output import split_jpegs
+from pipeline.ffmpeg_command import FrameSettings, frames_command
+from pipeline.ffmpeg_output import read_frames
+from pipeline.shard_workers import decoder_threads
 from pipeline.sources import find_videos
 from tsn_shared.settings import ExtractSettings
 from tsn_shared.shards import Shard, find_shards, read_tables
@@ -91,32 +96,32 @@ def mjpeg_pipe(videos: list[Path], out: Path, *, flags: str, quality: int, huffm
 
     def one(work: tuple[int, Path]) -> None:
         data = _ffmpeg("-threads", "1", "-i", str(work[1]), "-fps_mode", "passthrough", *words, "-f", "mpjpeg", "-")
-        _write_frames(out / f"{work[0]:04d}", split_jpegs([data]))
+        _write_frames(out / f"{work[0]:04d}", split_jpegs(data))
 
-    with ThreadPoolExecutor(JOBS) as pool:
+    with decoder_threads(JOBS) as pool:
         list(pool.map(one, enumerate(videos)))
 
 
-def turbo_pipe(videos: list[Path], out: Path, *, quality: int) -> None:
+def split_jpegs(data: bytes) -> Iterator[bytes]:
+    """Cut a multipart stream into its JPEGs."""
+    for part in re.finditer(rb"Content-length: (\d+)\r\n\r\n", data):
+        yield data[part.end() : part.end() + int(part[1])]
+
+
+def turbo_pipe(videos: list[Path], out: Path, *, quality: int, flags: str = "bilinear") -> None:
     """Decode and scale with ffmpeg, encode its planes with libjpeg-turbo."""
     import simplejpeg
 
-    rows = HEIGHT * 3 // 2
-
     def one(work: tuple[int, Path]) -> None:
-        words = ["-vf", f"scale={WIDTH}:{HEIGHT}:out_range=pc,format=yuv420p", "-f", "rawvideo", "-"]
-        data = _ffmpeg("-threads", "1", "-i", str(work[1]), "-fps_mode", "passthrough", *words)
-        frames = np.frombuffer(data, dtype=np.uint8).reshape(-1, rows * WIDTH)
-        _write_frames(out / f"{work[0]:04d}", (simplejpeg.encode_jpeg_yuv_planes(*_planes(f), quality) for f in frames))
+        words = frames_command([work[1]], FrameSettings(size=(WIDTH, HEIGHT), quality=2))
+        command = [word.replace("flags=bilinear", f"flags={flags}") for word in words]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
+            frames = read_frames(cast("io.FileIO", process.stdout))
+            jpegs = (simplejpeg.encode_jpeg_yuv_planes(*planes, quality) for planes in frames)
+            _write_frames(out / f"{work[0]:04d}", jpegs)
 
-    with ThreadPoolExecutor(JOBS) as pool:
+    with decoder_threads(JOBS) as pool:
         list(pool.map(one, enumerate(videos)))
-
-
-def _planes(frame: Frames) -> tuple[Frames, Frames, Frames]:
-    luma, half = WIDTH * HEIGHT, (HEIGHT // 2, WIDTH // 2)
-    blue, red = frame[luma:].reshape(2, *half)
-    return frame[:luma].reshape(HEIGHT, WIDTH), blue, red
 
 
 def _write_frames(path: Path, jpegs: Iterator[bytes]) -> None:
@@ -126,7 +131,7 @@ def _write_frames(path: Path, jpegs: Iterator[bytes]) -> None:
     np.save(path.with_suffix(".npy"), np.array([len(frame) for frame in frames]))
 
 
-def read_frames(out: Path, clip: int) -> list[bytes]:
+def jpegs_of(out: Path, clip: int) -> list[bytes]:
     """Return the JPEGs of a clip, whichever way wrote them."""
     if (out / f"{clip:04d}").is_dir():
         return [path.read_bytes() for path in sorted((out / f"{clip:04d}").iterdir())]
@@ -247,17 +252,17 @@ def compare(videos: list[Path], folder: Path, pool: ProcessPoolExecutor, rounds:
     """Measure all ways in turns and return the report."""
     mjpeg = partial(mjpeg_pipe, flags="bicubic", quality=2, huffman="default")
     ways: dict[str, tuple[Way, str]] = {
-        "ours, shards": (ours, "bicubic"),
+        "ours, shards": (ours, "bilinear"),
         "ffmpeg, JPEG files": (ffmpeg_files, "bicubic"),
         "OpenCV, JPEG files": (partial(opencv_files, pool=pool), "opencv"),
         "mjpeg q2": (mjpeg, "bicubic"),
         "mjpeg q2, optimal Huffman": (partial(mjpeg, huffman="optimal"), "bicubic"),
         "mjpeg q2, bilinear": (partial(mjpeg, flags="bilinear"), "bilinear"),
-        "mjpeg q2, fast bilinear": (partial(mjpeg, flags="fast_bilinear"), "fast_bilinear"),
-        "mjpeg q3": (partial(mjpeg, quality=3), "bicubic"),
-        "libjpeg-turbo q85": (partial(turbo_pipe, quality=85), "bicubic"),
-        "libjpeg-turbo q90": (partial(turbo_pipe, quality=90), "bicubic"),
-        "libjpeg-turbo q95": (partial(turbo_pipe, quality=95), "bicubic"),
+        "mjpeg q3, bilinear": (partial(mjpeg, flags="bilinear", quality=3), "bilinear"),
+        "libjpeg-turbo q85, bilinear": (partial(turbo_pipe, quality=85), "bilinear"),
+        "libjpeg-turbo q90, bilinear": (partial(turbo_pipe, quality=90), "bilinear"),
+        "libjpeg-turbo q95, bilinear": (partial(turbo_pipe, quality=95), "bilinear"),
+        "libjpeg-turbo q90, bicubic": (partial(turbo_pipe, quality=90, flags="bicubic"), "bicubic"),
     }
     warm = folder / "warm"
     measured(ways["OpenCV, JPEG files"][0], videos[:2], warm)  # its processes import once
@@ -297,7 +302,7 @@ def quality(out: Path, videos: list[Path], sampled: range, scaler: str) -> float
     for clip in sampled:
         video = videos[clip]
         reference = lossless_opencv(video) if scaler == "opencv" else lossless(video, scaler)
-        values.append(psnr(read_frames(out, clip), reference))
+        values.append(psnr(jpegs_of(out, clip), reference))
     return float(np.mean(values))
 
 

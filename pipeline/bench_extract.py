@@ -4,18 +4,20 @@ import os
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from pipeline.ffmpeg_output import read_log
-from pipeline.make_shard import extract_video
+from pipeline.ffmpeg_command import FrameSettings, stage_command
+from pipeline.ffmpeg_output import read_logs
+from pipeline.make_shard import TOGETHER, batches, extract_videos
+from pipeline.shard_workers import decoder_threads
 from pipeline.sources import Source, find_videos
-from pipeline.video import FrameSettings, compiled, encoder, scaling, source
+from pipeline.video import Decoded, VideoError, decode_videos
 from tsn_shared.console import table
 from tsn_shared.settings import ExtractSettings
 
@@ -23,7 +25,9 @@ STAGES = ("decode", "scale", "encode", "write")
 """Each is measured with all those before it; its cost is what it adds."""
 
 ROUNDS = 2
-_STAND_IN = "VIDEO"
+Way = Callable[[Sequence[Source]], int]
+"""Does a stage and those before it for some videos, and returns how many frames that made."""
+
 ADVICE = {
     "decode": "more cores, or a lighter codec",
     "scale": "--size native, or more cores",
@@ -41,15 +45,18 @@ def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) ->
     found = find_videos(videos).videos
     frames = FrameSettings(size=settings.frame_size, quality=settings.quality)
     jobs = settings.jobs or len(os.sched_getaffinity(0))
+    work = list(batches(found, most=TOGETHER if frames.size else 1))
     with tempfile.TemporaryDirectory(dir=settings.out if settings.out.is_dir() else None) as folder:
-        ways: dict[str, Callable[[Source], int]] = {
-            stage: partial(_run, words=_words(stage, frames)) for stage in STAGES[:-1]
+        ways: dict[str, Way] = {
+            "decode": partial(_run, frames=None),
+            "scale": partial(_run, frames=frames),
+            "encode": partial(_encode, frames=frames),
+            "write": partial(_extract, frames=frames, folder=Path(folder)),
         }
-        ways["write"] = partial(_extract, frames=frames, folder=Path(folder))
         rates = {stage: list[float]() for stage in STAGES}
         for _ in range(ROUNDS):
             for stage, way in ways.items():
-                rates[stage].append(_rate(way, found, jobs, seconds / ROUNDS / len(STAGES)))
+                rates[stage].append(_rate(way, work, jobs, seconds / ROUNDS / len(STAGES)))
     costs = [jobs * 1000 / max(*rates[stage], 1e-9) for stage in STAGES]
     stages = {stage: max(cost - before, 0.0) for stage, cost, before in zip(STAGES, costs, [0, *costs], strict=False)}
     return {
@@ -74,45 +81,40 @@ def bench_text(result: dict[str, Any]) -> str:
     )
 
 
-def _words(stage: str, frames: FrameSettings) -> list[str]:
-    """Return the command of a stage and those before it, which writes to nowhere."""
-    how: dict[str, Any] = {"fps_mode": "passthrough"}
-    if stage != "decode":
-        how["vf"] = scaling(frames)
-    if stage == "encode":
-        how |= encoder(frames)
-    return compiled(source(_STAND_IN).output("pipe:1", format="null", **how))
-
-
-def _run(video: Source, *, words: list[str]) -> int:
-    """Run a stage over a video and return its frames; 0 for one that fails."""
-    command = [f"file:{video.path.absolute()}" if word == _STAND_IN else word for word in words]
+def _run(videos: Sequence[Source], *, frames: FrameSettings | None) -> int:
+    """Decode videos, and scale them where there are settings; return how many frames that made."""
+    command = stage_command([video.path for video in videos], frames)
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return read_log(done.stderr.decode("utf-8", "replace")).decoded or 0
+    return sum(log.decoded or 0 for log in read_logs(done.stderr.decode("utf-8", "replace"), len(videos)))
 
 
-def _extract(video: Source, *, frames: FrameSettings, folder: Path) -> int:
-    outcome = extract_video(video, frames, folder)
-    if outcome.spool is None or outcome.decoded is None:
-        return 0
+def _encode(videos: Sequence[Source], *, frames: FrameSettings) -> int:
+    """Decode, scale and encode videos; the frames go nowhere."""
+    with Path(os.devnull).open("wb") as nowhere, suppress(VideoError):
+        return sum(len(video.sizes) for video in decode_videos([v.path for v in videos], frames, nowhere))
+    return 0
+
+
+def _extract(videos: Sequence[Source], *, frames: FrameSettings, folder: Path) -> int:
+    outcome = extract_videos(videos, frames, folder)
     outcome.spool.close()
-    return len(outcome.decoded.sizes)
+    return sum(len(result.sizes) for _, result in outcome.videos if isinstance(result, Decoded))
 
 
-def _rate(way: Callable[[Source], int], videos: tuple[Source, ...], jobs: int, seconds: float) -> float:
+def _rate(way: Way, work: list[Sequence[Source]], jobs: int, seconds: float) -> float:
     """Return frames a second of a way over the videos, again and again, until the time is up."""
-    ahead, lock = cycle(videos), Lock()
+    ahead, lock = cycle(work), Lock()
     begun = time.perf_counter()
 
-    def work() -> int:
+    def extract() -> int:
         frames = 0
         while True:
             with lock:
-                video = next(ahead)
-            frames += way(video)
+                videos = next(ahead)
+            frames += way(videos)
             if time.perf_counter() - begun >= seconds:
                 return frames
 
-    with ThreadPoolExecutor(jobs) as pool:
-        frames = sum(future.result() for future in [pool.submit(work) for _ in range(jobs)])
+    with decoder_threads(jobs) as pool:
+        frames = sum(future.result() for future in [pool.submit(extract) for _ in range(jobs)])
     return frames / (time.perf_counter() - begun)

@@ -15,12 +15,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import imageio_ffmpeg
-
+from pipeline.ffmpeg_command import FrameSettings
 from pipeline.make_shard import ShardJob
 from pipeline.shard_workers import Workers, cluster_workers, local_workers
 from pipeline.sources import Found, Source, find_videos
-from pipeline.video import SCALER, FrameSettings
+from pipeline.video import made_with
 from tsn_shared.console import Progress, counted, printable, say
 from tsn_shared.errors import DataError, PartialError, SettingsError, TsnError
 from tsn_shared.files import TEMPORARY, locked, write_text
@@ -77,8 +76,7 @@ def plan_shards(videos: tuple[Source, ...], settings: ExtractSettings) -> list[S
         "size": settings.size,
         "quality": settings.quality,
         "videos_per_shard": each,
-        "scaler": SCALER,
-        "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
+        **made_with(),
     }
     frames = FrameSettings(size=settings.frame_size, quality=settings.quality)
     return [
@@ -155,7 +153,7 @@ def make_shards(jobs: list[ShardJob], settings: ExtractSettings) -> None:
     videos = sum(len(job.videos) for job in jobs)
     with Progress("extracting", total=videos, unit="video") as progress:
         workers: Workers = (
-            local_workers(settings.jobs, progress, settings.videos_per_shard)
+            local_workers(jobs, settings.jobs, progress)
             if settings.dask is None
             else cluster_workers(settings.dask, settings.jobs, progress)
         )

@@ -1,13 +1,18 @@
-"""What ffmpeg writes, taken apart: its multipart stream of JPEGs, and its log. Runs nothing, opens nothing."""
+"""What ffmpeg writes, taken apart: its stream of frames, and its log. Runs nothing, opens nothing."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
+from io import RawIOBase
 
-_PART = re.compile(rb"(?:\r\n)?(?:--ffmpeg\r\n)?Content-type: image/jpeg\r\nContent-length: (\d+)\r\n\r\n")
-_ENDS = (b"", b"\r\n--ffmpeg\r\n")
+import numpy as np
 
-_FRAME_HEADERS = (0xC0, 0xC1, 0xC2)  # SOF0 to SOF2
+from pipeline.jpeg import Planes
+
+_HEADER = re.compile(rb"YUV4MPEG2 W(\d+) H(\d+) .*\bC420.*\n")
+_LONGEST_HEADER = 256
+_FRAME = b"FRAME\n"
+_READ_BYTES = 1 << 20
 
 _LINE = re.compile(r"^(?:\[[^\]]*\] )*\[(?:error|fatal)\] (.*)$", re.MULTILINE)
 _PLAIN = (
@@ -24,65 +29,78 @@ _PLAIN = (
 
 @dataclass(frozen=True, kw_only=True)
 class Log:
-    """What a log tells: fps (0: unknown), frames decoded, frames that the header counts, errors and the first of them.
-
-    The header's count is the duration times the rate, known only where no other stream has a say in the duration.
-    """
+    """What a log tells of a video, fps (0: unknown) and frames decoded, and of its run, the errors and the first."""
 
     fps: float
     decoded: int | None
-    expected: int | None
     errors: int
     error: str
 
 
-def split_jpegs(chunks: Iterable[bytes]) -> Iterator[bytes]:
-    """Cut ffmpeg's multipart stream into its JPEGs; ValueError where it ends within one."""
-    data = b""
-    for chunk in chunks:
-        data += chunk
-        at = 0
-        while (part := _PART.match(data, at)) is not None:
-            end = part.end() + int(part[1])
-            if end > len(data):
-                break
-            yield data[part.end() : end]
-            at = end
-        data = data[at:]
-    if data not in _ENDS:
+def read_frames(stream: RawIOBase) -> Iterator[Planes]:
+    """Yield the frames of a YUV4MPEG2 stream of 4:2:0 planes, each valid until the next is asked for.
+
+    Nothing comes of an empty stream; ValueError where it ends within a frame or is something else.
+    """
+    begun = b""
+    while not begun.endswith(b"\n") and len(begun) < _LONGEST_HEADER and (byte := stream.read(1)):
+        begun += byte
+    if not begun:
+        return
+    header = _HEADER.match(begun)
+    if header is None:
+        raise ValueError("ffmpeg's output is no YUV4MPEG2 stream")
+    yield from _frames(stream, int(header[1]), int(header[2]))
+
+
+def _frames(stream: RawIOBase, width: int, height: int) -> Iterator[Planes]:
+    """Yield the frames that follow a header; as many are read at once as are there and fit."""
+    size = len(_FRAME) + width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+    data = memoryview(bytearray(size * max(1, _READ_BYTES // size)))
+    slots = [_planes(data[start + len(_FRAME) : start + size], width, height) for start in range(0, len(data), size)]
+    taken = filled = 0
+    while True:
+        while taken + size <= filled:
+            if data[taken : taken + len(_FRAME)] != _FRAME:
+                raise ValueError("ffmpeg's output is out of step")
+            yield slots[taken // size]
+            taken += size
+        if taken == len(data):
+            taken = filled = 0
+        if not (got := stream.readinto(data[filled:])):
+            break
+        filled += got
+    if taken < filled:
         raise ValueError("ffmpeg's output ends within a frame")
 
 
-def jpeg_size(jpeg: bytes) -> tuple[int, int]:
-    """Return width and height of a JPEG; ValueError where it has no frame header."""
-    at = 2
-    while at + 9 <= len(jpeg) and jpeg[at] == 0xFF:
-        if jpeg[at + 1] in _FRAME_HEADERS:
-            return int.from_bytes(jpeg[at + 7 : at + 9], "big"), int.from_bytes(jpeg[at + 5 : at + 7], "big")
-        at += 2 + int.from_bytes(jpeg[at + 2 : at + 4], "big")
-    raise ValueError("ffmpeg's output holds what is no JPEG")
+def _planes(data: memoryview, width: int, height: int) -> Planes:
+    """Return the Y, Cb and Cr planes that lie in a frame's bytes."""
+    luma, chroma = np.split(np.frombuffer(data, dtype=np.uint8), [width * height])
+    blue, red = chroma.reshape(2, (height + 1) // 2, (width + 1) // 2)
+    return luma.reshape(height, width), blue, red
 
 
-def read_log(text: str) -> Log:
-    """Read the log of a run at `-loglevel level+verbose`."""
+def read_logs(text: str, videos: int) -> list[Log]:
+    """Read the log of a run over some videos at `-loglevel level+verbose`: what it tells of each."""
     head, _, _ = text.partition("Output #0")
-    rate = re.search(r"Stream #0:.*: Video: .*?(\d+(?:\.\d+)?)(k?) fps", head)
-    fps = float(rate[1]) * (1000 if rate[2] else 1) if rate else 0.0
-    duration = re.search(r"Duration: (\d+):(\d+):(\d+\.\d+)", head)
-    expected = None
-    if duration and fps and len(re.findall(r"^\[info\]   Stream #0:", head, re.MULTILINE)) == 1:
-        seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
-        # durations are told to 0.01 s and rates to four digits: what they leave open is no frame missing
-        expected = int(seconds * fps * 0.9995 - 0.01 * fps)
-    decoded = re.search(r"Input stream #0:\d+ \(video\): .*?(\d+) frames decoded", text)
+    _, *inputs = re.split(r"^\[info\] Input #\d+, ", head, flags=re.MULTILINE)
+    inputs += [""] * (videos - len(inputs))
+    decoded = dict[int, int]()
+    for number, frames in re.findall(r"Input stream #(\d+):\d+ \(video\): .*?(\d+) frames decoded", text):
+        decoded.setdefault(int(number), int(frames))
     errors = _LINE.findall(text)
-    return Log(
-        fps=fps,
-        decoded=int(decoded[1]) if decoded else None,
-        expected=expected,
-        errors=len(errors),
-        error=_in_words(errors),
-    )
+    rates = [_rate(described) for described in inputs]
+    return [
+        Log(fps=rate, decoded=decoded.get(number), errors=len(errors), error=_in_words(errors))
+        for number, rate in enumerate(rates[:videos])
+    ]
+
+
+def _rate(described: str) -> float:
+    """Return an input's fps; 0 if unknown."""
+    rate = re.search(r"Stream #\d+:.*: Video: .*?(\d+(?:\.\d+)?)(k?) fps", described)
+    return float(rate[1]) * (1000 if rate[2] else 1) if rate else 0.0
 
 
 def _in_words(errors: list[str]) -> str:

@@ -2,17 +2,28 @@
 
 import tempfile
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from pipeline.ffmpeg_command import FrameSettings
 from pipeline.sources import Source
-from pipeline.video import Decoded, FrameSettings, VideoError, decode_video, never
+from pipeline.video import Decoded, VideoError, decode_videos, never
 from tsn_shared.files import TEMPORARY
 from tsn_shared.shards import Shard, ShardTables, write_shard
+
+TOGETHER = 8
+"""Videos that one ffmpeg decodes, at most: its start then costs a video little."""
+
+TOGETHER_BYTES = 16 << 20
+"""Bytes of the files that one ffmpeg decodes, if they are several."""
+
+MOST_SPOOLS = 64
+"""Files of frames that a shard in the making keeps open."""
 
 _BLOCK = 1 << 20
 
@@ -33,63 +44,135 @@ class ShardJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a video: its frames, `spool` holding their JPEGs from the start, or the reason of its failure."""
+    """What became of some videos: of each its frames, or why it failed; `spool` holds all JPEGs, from its start."""
 
-    name: str
-    decoded: Decoded | None = None
-    spool: BinaryIO | None = None
-    reason: str = ""
+    videos: tuple[tuple[str, Decoded | str], ...]
+    spool: BinaryIO
 
 
-Extract = Callable[[Source], Outcome]
-Map = Callable[[Extract, Iterable[Source]], Iterator[Outcome]]
+Extract = Callable[[Sequence[Source]], Outcome]
+Map = Callable[[Extract, Sequence[Source]], Iterator[Outcome]]
 
 
-def make_shard(job: ShardJob, run: Map = map, stop: Callable[[], bool] = never) -> Path:
-    """Make a shard, its videos extracted by `run`, which keeps their order (one after the other by default).
+def one_by_one(extract: Extract, videos: Sequence[Source]) -> Iterator[Outcome]:
+    """Extract a video after the other, here."""
+    return (extract([video]) for video in videos)
+
+
+def make_shard(job: ShardJob, run: Map = one_by_one, stop: Callable[[], bool] = never) -> Path:
+    """Make a shard, its videos extracted by `run`, some at a time, which keeps their order.
 
     Returns its path. VideoStoppedError when `stop()` says so, OSError when the disk is full: no shard is left then.
     """
-    folder = job.path.parent
-    kept = _kept(job)
+    kept = Shard(job.path) if job.keep and job.path.exists() else None
 
-    def extract(video: Source) -> Outcome:
-        return _copied(kept, video.name, folder) or extract_video(video, job.frames, folder, stop)
+    def extract(videos: Sequence[Source]) -> Outcome:
+        return extract_videos(videos, job.frames, job.path.parent, stop, kept)
 
-    decoded, failures = [], []
-    with _spool(folder) as jpeg:
+    results: list[tuple[str, Decoded | str]] = []
+    with ExitStack() as stack:
+        spools: list[BinaryIO] = []
         for outcome in run(extract, job.videos):
-            if outcome.decoded is None or outcome.spool is None:
-                failures.append((outcome.name, outcome.reason))
-                continue
-            with outcome.spool as spool:
-                while block := spool.read(_BLOCK):
-                    jpeg.write(block)
-            decoded.append((outcome.name, outcome.decoded))
-        jpeg.seek(0)
+            results += outcome.videos
+            spools.append(stack.enter_context(outcome.spool))
+            if len(spools) == MOST_SPOOLS:
+                spools = [_joined(spools, into=stack.enter_context(_spool(job.path.parent)))]
         # a name of its own: where a cluster runs a job twice, the later file replaces an equal one
         part = job.path.with_name(f"{job.path.name}.{uuid.uuid4().hex}{TEMPORARY}")
         try:
-            write_shard(part, _tables(job.settings, decoded, failures), jpeg)
+            write_shard(part, _tables(job.settings, results), _blocks(spools))
             part.replace(job.path)
         finally:
             part.unlink(missing_ok=True)
     return job.path
 
 
-def extract_video(video: Source, frames: FrameSettings, folder: Path, stop: Callable[[], bool] = never) -> Outcome:
-    """Decode a video into a spool that lives in `folder` without a name."""
+def _blocks(spools: Iterable[BinaryIO]) -> Iterator[bytes]:
+    """Yield what spools hold, one after the other."""
+    for spool in spools:
+        while block := spool.read(_BLOCK):
+            yield block
+
+
+def _joined(spools: list[BinaryIO], *, into: BinaryIO) -> BinaryIO:
+    """Move what spools hold into one, so that a shard of many videos keeps few files open."""
+    for block in _blocks(spools):
+        into.write(block)
+    for spool in spools:
+        spool.close()
+    into.seek(0)
+    return into
+
+
+def batches(videos: Sequence[Source], *, most: int) -> Iterator[Sequence[Source]]:
+    """Cut videos into runs for one ffmpeg each: at most so many, of files that are small and of plain names."""
+    batch, size = list[Source](), 0
+    for video in videos:
+        own = _file_size(video.path)
+        if batch and (len(batch) == most or size + own > TOGETHER_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(video)
+        size += own
+    if batch:
+        yield batch
+
+
+def extract_videos(
+    videos: Sequence[Source],
+    frames: FrameSettings,
+    folder: Path,
+    stop: Callable[[], bool] = never,
+    kept: Shard | None = None,
+) -> Outcome:
+    """Decode videos into a spool that lives in `folder` without a name; those that a shard keeps are copied from it."""
     spool = _spool(folder)
     try:
-        decoded = decode_video(video.path, frames, spool, stop=stop)
+        results = _together(videos, frames, spool, stop, kept) or [
+            _alone(video, frames, spool, stop, kept) for video in videos
+        ]
         spool.seek(0)
-    except VideoError as error:
-        spool.close()
-        return Outcome(name=video.name, reason=str(error))
     except BaseException:
         spool.close()
         raise
-    return Outcome(name=video.name, decoded=decoded, spool=spool)
+    return Outcome(videos=tuple(zip((video.name for video in videos), results, strict=True)), spool=spool)
+
+
+def _together(
+    videos: Sequence[Source], frames: FrameSettings, spool: BinaryIO, stop: Callable[[], bool], kept: Shard | None
+) -> Sequence[Decoded | str] | None:
+    """Decode videos by one ffmpeg; None, and nothing is written, where they have to be taken one by one."""
+    if len(videos) == 1 or frames.size is None or kept is not None:
+        return None
+    try:
+        return decode_videos([video.path for video in videos], frames, spool, stop=stop)
+    except VideoError:
+        spool.seek(0)
+        spool.truncate()
+        return None
+
+
+def _alone(
+    video: Source, frames: FrameSettings, spool: BinaryIO, stop: Callable[[], bool], kept: Shard | None
+) -> Decoded | str:
+    """Append a video's frames to a spool; where it fails, return why."""
+    if kept is not None and video.name in kept.tables.names:
+        return _copy(kept, video.name, spool)
+    begin = spool.tell()
+    try:
+        return decode_videos([video.path], frames, spool, stop=stop)[0]
+    except VideoError as error:
+        spool.seek(begin)
+        spool.truncate()
+        return str(error)
+
+
+def _file_size(path: Path) -> int:
+    """Return a file's size, more than any batch takes where it should be alone in one."""
+    try:
+        return path.stat().st_size if str(path).isprintable() else TOGETHER_BYTES  # a log's lines hold the name
+    except OSError:
+        return TOGETHER_BYTES
 
 
 def _spool(folder: Path) -> BinaryIO:
@@ -97,21 +180,13 @@ def _spool(folder: Path) -> BinaryIO:
     return cast("BinaryIO", tempfile.TemporaryFile(dir=folder, suffix=TEMPORARY, buffering=_BLOCK))
 
 
-def _kept(job: ShardJob) -> Shard | None:
-    return Shard(job.path) if job.keep and job.path.exists() else None
-
-
-def _copied(shard: Shard | None, name: str, folder: Path) -> Outcome | None:
-    """Return a video's frames out of a shard, each checked against its CRC32; None when it is not in there."""
-    if shard is None or name not in shard.tables.names:
-        return None
+def _copy(shard: Shard, name: str, spool: BinaryIO) -> Decoded:
+    """Append a video's frames out of a shard, each checked against its CRC32."""
     tables, row = shard.tables, shard.tables.names.index(name)
     frames = range(int(tables.first_frame[row]), int(tables.first_frame[row + 1]))
-    spool = _spool(folder)
     for frame in frames:
         spool.write(shard.read(frame).data)
-    spool.seek(0)
-    decoded = Decoded(
+    return Decoded(
         sizes=np.diff(tables.offset[frames.start : frames.stop + 1]).tolist(),
         crc32=tables.crc32[frames.start : frames.stop].tolist(),
         width=int(tables.width[row]),
@@ -119,17 +194,15 @@ def _copied(shard: Shard | None, name: str, folder: Path) -> Outcome | None:
         fps=float(tables.fps[row]),
         note=tables.notes[row],
     )
-    return Outcome(name=name, decoded=decoded, spool=spool)
 
 
-def _tables(
-    settings: dict[str, Any], decoded: list[tuple[str, Decoded]], failures: list[tuple[str, str]]
-) -> ShardTables:
-    videos = [video for _, video in decoded]
+def _tables(settings: dict[str, Any], results: list[tuple[str, Decoded | str]]) -> ShardTables:
+    done = [(name, result) for name, result in results if isinstance(result, Decoded)]
+    videos = [video for _, video in done]
     sizes = [size for video in videos for size in video.sizes]
     return ShardTables(
         settings=settings,
-        names=tuple(name for name, _ in decoded),
+        names=tuple(name for name, _ in done),
         first_frame=np.cumsum([0, *(len(video.sizes) for video in videos)], dtype=np.int64),
         width=np.array([video.width for video in videos], dtype=np.int32),
         height=np.array([video.height for video in videos], dtype=np.int32),
@@ -137,5 +210,5 @@ def _tables(
         notes=tuple(video.note for video in videos),
         offset=np.cumsum([0, *sizes], dtype=np.int64),
         crc32=np.array([crc32 for video in videos for crc32 in video.crc32], dtype=np.uint32),
-        failures=tuple(failures),
+        failures=tuple((name, result) for name, result in results if isinstance(result, str)),
     )

@@ -1,7 +1,6 @@
 """What tests of several rooms make for themselves: small shards, lists, and a reading of what was said."""
 
 import hashlib
-import io
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -46,7 +45,7 @@ def make_shard(
 ) -> Path:
     """Write a shard of these videos and return its path."""
     tables, payload = tables_of(videos, failures=failures, settings=settings)
-    write_shard(path, tables, io.BytesIO(payload))
+    write_shard(path, tables, [payload])
     return path
 
 

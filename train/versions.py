@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of tsn, torch, DALI, HDF5 and ffmpeg."""
+    """Return the versions of tsn, torch, DALI, HDF5, ffmpeg and the JPEG encoder."""
     import h5py
     import imageio_ffmpeg
     import torch
@@ -15,6 +15,7 @@ def versions() -> dict[str, str]:
         "dali": version("nvidia-dali-cuda120"),
         "hdf5": h5py.version.hdf5_version,
         "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
+        "simplejpeg": version("simplejpeg"),
     }
 
 

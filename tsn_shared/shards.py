@@ -21,7 +21,7 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import h5py
 import numpy as np
@@ -70,17 +70,17 @@ class ShardTables:
         return int(np.searchsorted(self.first_frame, frame, side="right")) - 1
 
 
-def write_shard(path: Path, tables: ShardTables, jpeg: BinaryIO) -> None:
-    """Write a shard whole. `jpeg` stands at the first of `tables.offset[-1]` bytes; they are copied, not held."""
+def write_shard(path: Path, tables: ShardTables, jpeg: Iterable[bytes]) -> None:
+    """Write a shard whole. `jpeg` gives its `tables.offset[-1]` bytes in blocks, which are not held."""
 
     def fill(file: h5py.File) -> None:
-        total = int(tables.offset[-1])
+        total, end = int(tables.offset[-1]), 0
         data = file.create_dataset("jpeg", shape=(total,), dtype=np.uint8)
-        for start in range(0, total, 1 << 22):
-            block = jpeg.read(min(1 << 22, total - start))
-            if len(block) < min(1 << 22, total - start):
-                raise ValueError(f"{path}: {start + len(block)} of the {total} bytes of frames are there")
-            data[start : start + len(block)] = np.frombuffer(block, dtype=np.uint8)
+        for block in jpeg:
+            begin, end = end, end + len(block)
+            data[begin:end] = np.frombuffer(block, dtype=np.uint8)
+        if end != total:
+            raise ValueError(f"{path}: {end} of the {total} bytes of frames are there")
         for name, array in _columns(tables).items():
             file.create_dataset(name, data=array)
         file.attrs["settings"] = json.dumps(tables.settings, sort_keys=True)

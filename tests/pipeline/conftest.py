@@ -1,7 +1,5 @@
 """Frames to load: 340x256 JPEGs of drawn pictures in three shards, with videos as short and as long as UCF101's."""
 
-import io
-
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +55,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
         }
         tables, payload = tables_of(videos)
         path = folder / shard_name(number)
-        write_shard(path, tables, io.BytesIO(payload))
+        write_shard(path, tables, [payload])
         shards[path.name] = Shard(path).sha256
     subsets: dict[Subset, Clips] = {"train": columns(TRAIN, 0), "test": columns(TEST, len(TRAIN))}
     write_split(

@@ -9,13 +9,15 @@ import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import imageio_ffmpeg
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.video import Decoded, FrameSettings, Limits, VideoError, VideoStoppedError, decode_video
+from pipeline.ffmpeg_command import FrameSettings
+from pipeline.video import Decoded, Limits, VideoError, VideoStoppedError, decode_videos
 
 SETTINGS = FrameSettings(size=(340, 256), quality=2)
 NATIVE = FrameSettings(size=None, quality=2)
@@ -26,6 +28,11 @@ def ffmpeg(*words: str) -> bytes:
     return subprocess.run(
         [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-y", *words], check=True, capture_output=True
     ).stdout
+
+
+def decode_video(path: Path, settings: FrameSettings, out: BinaryIO, **how: Any) -> Decoded:
+    (decoded,) = decode_videos([path], settings, out, **how)
+    return decoded
 
 
 def decode(path: Path, settings: FrameSettings = SETTINGS) -> tuple[Decoded, list[np.ndarray]]:
@@ -54,7 +61,7 @@ def test_frames_are_those_of_the_video_at_the_size_asked_for(video: Path) -> Non
     assert (decoded.width, decoded.height, decoded.fps, decoded.note) == (340, 256, 25.0, "")
     assert len(frames) == 25
     raw = ffmpeg(
-        "-i", str(video), "-vf", "scale=340:256:flags=accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24",
+        "-i", str(video), "-vf", "scale=340:256:flags=bilinear+accurate_rnd+full_chroma_int", "-pix_fmt", "rgb24",
         "-f", "rawvideo", "-",
     )  # fmt: skip
     lossless = np.frombuffer(raw, dtype=np.uint8).reshape(25, 256, 340, 3)
@@ -224,7 +231,7 @@ def decode_meanwhile(path: Path, act: Callable[[int], None], **how: object) -> B
 
     def work() -> None:
         try:
-            decode_video(path, SETTINGS, io.BytesIO(), **how)  # type: ignore[arg-type]
+            decode_video(path, SETTINGS, io.BytesIO(), **how)
         except (VideoError, VideoStoppedError) as error:
             raised.append(error)
 
@@ -270,3 +277,61 @@ def test_a_full_disk_is_no_fault_of_the_video(video: Path) -> None:
     with Path("/dev/full").open("wb", buffering=0) as full, pytest.raises(OSError, match="No space left"):
         decode_video(video, SETTINGS, full)
     assert ffmpegs() == []
+
+
+KINDS: dict[str, list[str]] = {
+    "portrait.mov": ["-f", "lavfi", "-i", "testsrc=size=90x300:rate=25:duration=1", "-c:v", "mpeg4"],
+    "one_frame.avi": ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=0.04", "-c:v", "mpeg4"],
+    "grey.avi": [*TEST_PICTURE, "-pix_fmt", "gray", "-c:v", "ffv1"],
+    "full_range.mkv": [*TEST_PICTURE, "-pix_fmt", "yuvj444p", "-c:v", "mjpeg"],
+    "wide_pixels.mkv": [*TEST_PICTURE, "-vf", "setsar=16/11", "-c:v", "mpeg4"],
+    "slow.mp4": ["-f", "lavfi", "-i", "testsrc=size=320x240:rate=7:duration=2", "-bf", "2", "-c:v", "mpeg4"],
+    "uneven.mkv": [*TEST_PICTURE, "-vf", "select=not(mod(n\\,3))+lt(n\\,5)", "-fps_mode", "vfr"],
+    "late.mkv": [*TEST_PICTURE, "-output_ts_offset", "3600", "-c:v", "mpeg4"],
+}
+
+
+def test_videos_decoded_together_are_each_as_alone(tmp_path: Path) -> None:
+    for name, words in KINDS.items():
+        ffmpeg(*words, str(tmp_path / name))
+    paths = [tmp_path / name for name in KINDS]
+    alone = [io.BytesIO() for _ in paths]
+    expected = [decode_video(path, SETTINGS, out) for path, out in zip(paths, alone, strict=True)]
+    together = io.BytesIO()
+    assert decode_videos(paths, SETTINGS, together) == expected
+    assert together.getvalue() == b"".join(out.getvalue() for out in alone)
+    assert len({decoded.fps for decoded in expected}) > 1
+
+
+def growing(path: Path) -> None:
+    """Make a video whose pictures change their size half-way."""
+    parts = []
+    for size in ("320x240", "160x120"):
+        part = path.with_name(f"{size}.ts")
+        ffmpeg("-f", "lavfi", "-i", f"testsrc=size={size}:rate=25:duration=1", "-c:v", "mpeg2video", str(part))
+        parts.append(part.read_bytes())
+    path.write_bytes(b"".join(parts))
+
+
+def test_pictures_that_change_their_size_become_frames_of_one(tmp_path: Path) -> None:
+    growing(tmp_path / "x.mpg")
+    _, frames = decode(tmp_path / "x.mpg")
+    assert len(frames) in (49, 50)  # the decoder may give up the picture at the seam
+    native, as_they_are = decode(tmp_path / "x.mpg", NATIVE)
+    assert (native.width, native.height, len(as_they_are)) == (320, 240, len(frames))
+
+
+@pytest.mark.parametrize("make", [cut, empty, text, sound_only, short_of_its_header])
+def test_together_with_what_is_no_whole_video_none_is_decoded(
+    tmp_path: Path, video: Path, make: Callable[[Path, Path], None]
+) -> None:
+    make(tmp_path / "x.avi", video)
+    with pytest.raises(VideoError):
+        decode_videos([video, tmp_path / "x.avi", video], SETTINGS, io.BytesIO())
+
+
+def test_frames_too_large_to_hold_are_refused(tmp_path: Path) -> None:
+    ffmpeg("-f", "lavfi", "-i", "color=size=16400x16:rate=1:duration=1", "-c:v", "ffv1", str(tmp_path / "x.mkv"))
+    assert len(decode(tmp_path / "x.mkv")[1]) == 1
+    with pytest.raises(VideoError, match="its frames are 16400x16, too large: extract it with a --size"):
+        decode(tmp_path / "x.mkv", NATIVE)

@@ -72,7 +72,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
         failures=(),
     )
     shard = folder / "frames-00000.h5"
-    write_shard(shard, tables, io.BytesIO(b"".join(jpegs)))
+    write_shard(shard, tables, jpegs)
     write_split(
         folder / "split1.h5",
         source="tests",

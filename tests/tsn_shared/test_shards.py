@@ -1,4 +1,3 @@
-import io
 import json
 import time
 import zlib
@@ -103,7 +102,7 @@ def test_frames_larger_than_a_block_are_copied_whole(tmp_path: Path) -> None:
 def test_short_payload_leaves_no_shard(tmp_path: Path) -> None:
     tables, payload = tables_of(VIDEOS)
     with pytest.raises(ValueError, match="54 of the 55 bytes"):
-        write_shard(tmp_path / "frames-00000.h5", tables, io.BytesIO(payload[:-1]))
+        write_shard(tmp_path / "frames-00000.h5", tables, [payload[:-1]])
     assert list(tmp_path.iterdir()) == []
 
 

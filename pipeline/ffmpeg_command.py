@@ -1,0 +1,75 @@
+"""The ffmpeg command that turns videos into one stream of frames."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import ffmpeg
+import imageio_ffmpeg
+
+SCALER = "bilinear"
+"""Of swscale: what the published runs scaled their frames with."""
+
+CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,gif"
+"""Formats that ffmpeg may open, whatever a file is called: a playlist named x.avi would open other files."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameSettings:
+    """What decides the bytes of a frame: size (width, height), None for the video's own; quality, 2 (best) to 31."""
+
+    size: tuple[int, int] | None
+    quality: int
+
+
+def frames_command(videos: Sequence[Path], settings: FrameSettings) -> list[str]:
+    """Return the command that writes the frames of videos, one video after the other, to its standard output.
+
+    Every decoded picture becomes a frame once. Several videos need a size that they share.
+    """
+    names = {_stand_in(number): f"file:{video.absolute()}" for number, video in enumerate(videos)}
+    return [names.get(word, word) for word in _command(len(videos), settings)]  # `file:` takes any name literally
+
+
+def stage_command(videos: Sequence[Path], settings: FrameSettings | None) -> list[str]:
+    """Return the command that decodes videos, and scales them where there are settings, to nowhere."""
+    names = {_stand_in(number): f"file:{video.absolute()}" for number, video in enumerate(videos)}
+    streams = [_source(number) for number in range(len(videos))]
+    scaled = streams if settings is None else [_scaled(stream, settings) for stream in streams]
+    outputs = [stream.output("pipe:1", format="null", fps_mode="passthrough") for stream in scaled]
+    return [names.get(word, word) for word in _compiled(ffmpeg.merge_outputs(*outputs))]
+
+
+@cache
+def _command(videos: int, settings: FrameSettings) -> tuple[str, ...]:
+    """Return the command with stand-ins for the videos, since ffmpeg-python takes no name that is not UTF-8."""
+    scaled = [_scaled(_source(number), settings) for number in range(videos)]
+    stream = scaled[0] if videos == 1 else ffmpeg.concat(*scaled)
+    # YUV4MPEG2 states the frames' size; flush_packets=0 writes fewer, larger pieces
+    output = stream.output("pipe:1", format="yuv4mpegpipe", fps_mode="passthrough", flush_packets=0)
+    return tuple(_compiled(output))
+
+
+def _stand_in(number: int) -> str:
+    return f"VIDEO{number}"
+
+
+def _source(number: int) -> Any:
+    """Return ffmpeg's view of a video: its first video stream that is no cover picture."""
+    return ffmpeg.input(_stand_in(number), protocol_whitelist="file", format_whitelist=CONTAINERS, threads=1)["V:0"]
+
+
+def _scaled(stream: Any, settings: FrameSettings) -> Any:
+    """Return the pictures of a stream as frames: of their size, in the colours that JPEG files have, square pixels."""
+    size = () if settings.size is None else settings.size
+    scaled = stream.filter("scale", *size, flags=SCALER, out_color_matrix="bt601", out_range="pc")
+    return scaled.filter("format", "yuv420p").filter("setsar", 1)
+
+
+def _compiled(output: Any) -> list[str]:
+    """Return the words of a command whose log `read_logs` understands."""
+    logged = output.global_args("-hide_banner", "-nostats", "-loglevel", "level+verbose")
+    words: list[str] = logged.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    return words
