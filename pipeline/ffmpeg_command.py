@@ -1,5 +1,6 @@
 """The ffmpeg command that turns videos into one stream of frames."""
 
+import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -14,6 +15,10 @@ SCALER = "bilinear"
 
 CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,gif"
 """Formats that ffmpeg may open, whatever a file is called: a playlist named x.avi would open other files."""
+
+_LOGGED = ("-hide_banner", "-nostats", "-loglevel", "level+verbose")
+_GATHER = ("-cpuflags", "+slowgather") if platform.machine() == "x86_64" else ()
+"""swscale's way without AVX2's gather gives the same bytes; where a gather is slow, on AMD, it is a tenth faster."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +75,5 @@ def _scaled(stream: Any, settings: FrameSettings) -> Any:
 
 def _compiled(output: Any) -> list[str]:
     """Return the words of a command whose log `read_logs` understands."""
-    logged = output.global_args("-hide_banner", "-nostats", "-loglevel", "level+verbose")
-    words: list[str] = logged.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    words: list[str] = output.global_args(*_LOGGED, *_GATHER).compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
     return words

@@ -16,7 +16,7 @@ from pipeline.video import Decoded, VideoError, decode_videos, never
 from tsn_shared.files import TEMPORARY
 from tsn_shared.shards import Shard, ShardTables, write_shard
 
-TOGETHER = 8
+TOGETHER = 16
 """Videos that one ffmpeg decodes, at most: its start then costs a video little."""
 
 TOGETHER_BYTES = 16 << 20

@@ -113,7 +113,8 @@ def in_order(
     At most `ahead` are begun and not yet taken.
     """
     begun: deque[Future[Outcome]] = deque()
-    for batch in batches(videos, most=together):
+    runs = -(-len(videos) // together)
+    for batch in batches(videos, most=-(-len(videos) // runs)):  # as even as can be
         begun.append(pool.submit(extract, batch))
         if len(begun) >= ahead:
             yield begun.popleft().result()

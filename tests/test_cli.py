@@ -44,7 +44,14 @@ print(time.process_time(), file=sys.stderr)
 
 def test_version_names_what_decides_the_results() -> None:
     done = call("--version")
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["tsn", "torch", "dali", "hdf5", "ffmpeg", "simplejpeg"]
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [
+        "tsn",
+        "torch",
+        "dali",
+        "hdf5",
+        "ffmpeg",
+        "simplejpeg",
+    ]
 
 
 def test_more_gpus_than_there_are_is_one_line_and_exit_code_2() -> None:
