@@ -1,10 +1,14 @@
 """The loader against the ways of others, on one core and on two: clips a second, interleaved, as ratios.
 
     python -m benchmarks.loader --frames data/frames --splits data/splits --videos data/UCF-101
+    ... --peers-python peers/bin/python
+
+The ways of others are written anew, lean, for the very same clips. With an interpreter that has GluonCV and MMAction2
+(benchmarks/own_code.py says how to make it) their own code runs besides, on the same files with draws of its own.
 
 Each way runs in a process of its own, bound to its cores; the processes take turns, and a round measures each for a few
-seconds after a run-up. Read the ratios: they hold where single figures swing with the machine. A second table
-shows how long the loader makes its user wait after the end of an epoch.
+seconds after a run-up. Read the ratios: they hold where single figures swing with the machine. A last line shows how
+long the loader makes its user wait after the end of an epoch.
 """
 
 import json
@@ -28,6 +32,7 @@ BATCH, SEGMENTS = 25, 3
 RUN_UP = 8
 """Batches before a measurement: more than any way has ready from its turn before."""
 OURS, GLUONCV, MMACTION2, DALI = "tsn", "gluoncv's way", "mmaction2's way", "DALI decoding alone"
+OWN_CODE = {"GluonCV 0.11 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2"}
 
 
 def ours(job: Any) -> Iterator[Any]:
@@ -91,6 +96,14 @@ def serve(job_values: dict[str, Any], way: str) -> None:
         sys.stdout.flush()
 
 
+def child_command(name: str, job: dict[str, Any], peers: str | None) -> list[str]:
+    """Return the command that serves a way."""
+    if name in OWN_CODE and peers is not None:
+        script = Path(__file__).with_name("own_code.py")
+        return [peers, "-W", "ignore", str(script), OWN_CODE[name], json.dumps(job)]
+    return [sys.executable, "-W", "ignore", "-m", "benchmarks.loader", "--child", name, "--job", json.dumps(job)]
+
+
 def cpu_seconds() -> float:
     """Return what this process and its children have computed so far; it swings less than time on a busy machine."""
     ticks = 0
@@ -106,13 +119,17 @@ Figures = dict[str, list[dict[str, float]]]
 """Of each way and round: `rate` in clips a second, `cpu` in CPU ms a clip."""
 
 
-def measure(job: dict[str, Any], names: list[str], *, rounds: int, seconds: float) -> Figures:
+def measure(job: dict[str, Any], names: list[str], *, peers: str | None, rounds: int, seconds: float) -> Figures:
     """Let the ways take turns."""
     children = {}
     for name in names:
-        words = [sys.executable, "-W", "ignore", "-m", "benchmarks.loader", "--child", name, "--job", json.dumps(job)]
         children[name] = subprocess.Popen(
-            words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+            child_command(name, job, peers),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
         )
         os.killpg(children[name].pid, signal.SIGSTOP)  # who has no turn does not work ahead either
     figures: Figures = {name: [] for name in names}
@@ -212,6 +229,7 @@ def _cores(count: int) -> str:
 @click.option("--seconds", default=3.0, help="Seconds a way and round.")
 @click.option("--cores", default="1,2", help="Numbers of cores.")
 @click.option("--only", multiple=True, help="Only these ways.")
+@click.option("--peers-python", help="An interpreter that has GluonCV and MMAction2.")
 @click.option("--write", is_flag=True, help="Write the result to benchmarks/results/loader.md.")
 @click.option("--child", hidden=True)
 @click.option("--job", hidden=True)
@@ -223,6 +241,7 @@ def main(
     seconds: float,
     cores: str,
     only: tuple[str, ...],
+    peers_python: str | None,
     write: bool,
     child: str | None,
     job: str | None,
@@ -238,8 +257,10 @@ def main(
         base |= {"batch_size": BATCH, "segments": SEGMENTS}
         paths = {name: Path(base[name]) for name in ("frames", "split", "files", "videos")}
         write_files(Job(**(base | paths), cores=1))
+        own_code = OWN_CODE if peers_python is not None else {}
+        names = list(only) or [OURS, *own_code, *(name for name in ways() if name != OURS)]
         figures = {
-            count: measure(base | {"cores": count}, list(only or ways()), rounds=rounds, seconds=seconds)
+            count: measure(base | {"cores": count}, names, peers=peers_python, rounds=rounds, seconds=seconds)
             for count in map(int, cores.split(","))
         }
         crc = crc_milliseconds(Job(**(base | paths), cores=1))

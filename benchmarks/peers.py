@@ -263,25 +263,24 @@ def dali_alone(job: Job) -> Iterator[Any]:
 
 
 def file_of(job: Job, clip: Clip, index: int, *, native: bool = False) -> Path:
-    """Return the file of a frame: as in the shards, or of the video's own size."""
-    return job.files / ("native" if native else "stored") / clip.name / f"{index:06d}.jpg"
+    """Return the file of a frame: as in the shards, or of the video's own size; named as GluonCV and MMAction2 do."""
+    return job.files / ("native" if native else "stored") / clip.name / f"img_{index + 1:05d}.jpg"
 
 
 def write_files(job: Job) -> None:
-    """Write the planned frames as JPEG files, as those who keep no shards have them."""
+    """Write the frames of all training clips as JPEG files, and the list of the clips, as those without shards do."""
     split = read_split(job.split)
-    reader = FrameReader(split, "train", job.frames)
-    rows = {name: row for row, name in enumerate(split.names("train", slice(None)))}
-    wanted: dict[str, set[int]] = {}
-    for clip in planned(job):
-        wanted.setdefault(clip.name, set()).update(clip.indices)
-    for name, indices in wanted.items():
-        clip = Clip(name=name, indices=sorted(indices), crop=(0, 0, 0, 0), flip=False)
+    reader, clips = FrameReader(split, "train", job.frames), split.train
+    lines = []
+    for row, name in enumerate(split.names("train", slice(None))):
+        clip = Clip(name=name, indices=[], crop=(0, 0, 0, 0), flip=False)
         for native in (False, True):
             file_of(job, clip, 0, native=native).parent.mkdir(parents=True)
-        video = cv.VideoCapture(f"{job.videos}/{name}.avi")
-        for index in range(max(indices) + 1):
+        video, count = cv.VideoCapture(f"{job.videos}/{name}.avi"), int(clips.frames[row])
+        for index in range(count):
             there, picture = video.read()
-            if index in indices:
-                file_of(job, clip, index).write_bytes(reader.jpeg(rows[name], index).tobytes())
-                cv.imwrite(str(file_of(job, clip, index, native=True)), picture if there else np.zeros((240, 320, 3)))
+            file_of(job, clip, index).write_bytes(reader.jpeg(row, index).tobytes())
+            native_picture = picture if there else np.zeros((240, 320, 3), dtype=np.uint8)
+            cv.imwrite(str(file_of(job, clip, index, native=True)), native_picture)
+        lines.append(f"{name} {count} {int(clips.label[row])}\n")
+    (job.files / "list.txt").write_text("".join(lines))

@@ -7,8 +7,9 @@ hold tensors and plain Python, so they load with `weights_only=True`.
 import os
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
@@ -40,6 +41,48 @@ def save_checkpoint(folder: Path, state: dict[str, Any], *, best: bool) -> None:
         with replacing(folder / BEST) as temporary:
             os.link(last, temporary)  # checkpoints are never changed in place, so two names may share one file
             _write_digest(folder / BEST, digest)
+
+
+class CheckpointWriter:
+    """Saves checkpoints from a thread of its own, one at a time, while training goes on; leaving it waits for the last.
+
+    What is written is a copy of the state as it was handed in, in memory. An error is raised by whichever call comes
+    next.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tsn-checkpoint")
+        self._writing: Future[None] | None = None
+
+    def save(self, state: dict[str, Any], *, best: bool) -> None:
+        """Save a state as `save_checkpoint` does, once the one before is on the disk."""
+        self.wait()
+        self._writing = self._pool.submit(save_checkpoint, self._folder, copied(state), best=best)
+
+    def wait(self) -> None:
+        """Wait until all that was handed in is on the disk."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            writing.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._pool:
+            self.wait()
+
+
+def copied(state: Any) -> Any:
+    """Return a state whose tensors are copies on the CPU."""
+    if isinstance(state, torch.Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: copied(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return type(state)(copied(value) for value in state)
+    return state
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -27,10 +27,11 @@ class Estimate:
         return self.fixed + self.clip * batch_size
 
 
-def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool) -> Estimate:
+def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, saves: bool = False) -> Estimate:
     """Estimate what training takes, from the tensors that a forward pass of one clip saves for its backward pass.
 
-    The pass runs on torch's meta device: it knows shapes and computes nothing. With `half` activations take 2 bytes.
+    The pass runs on torch's meta device: it knows shapes and computes nothing. With `half` activations take 2 bytes;
+    with `saves` a checkpoint on its way to the disk, a copy of weights and momentum, is in the same memory.
     """
     shapes = copy.deepcopy(model).to("meta").train()
     weights = sum(parameter.numel() * parameter.element_size() for parameter in shapes.parameters())
@@ -49,7 +50,8 @@ def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool) ->
     sizes = [tensor.numel() * tensor.element_size() / len(clips) / (2 if half else 1) for tensor in saved]
     passing = 2 * max(sizes)  # gradients of activations on their way
     served = 4 * clips.numel() * clips.element_size() / len(clips)  # the loader holds a few batches
-    return Estimate(fixed=weights * (3.5 if half else 3) + WORKSPACE, clip=sum(sizes) + passing + served)
+    copies = (3.5 if half else 3) + (2 if saves else 0)
+    return Estimate(fixed=weights * copies + WORKSPACE, clip=sum(sizes) + passing + served)
 
 
 def available(device: torch.device, *, processes: int) -> float:

@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 import train.data as data
 from pipeline.loader import ClipLoader
 from pipeline.schedule import check_batch
-from train.checkpoint import BEST, load_checkpoint, load_newest, save_checkpoint
+from train.checkpoint import BEST, CheckpointWriter, load_checkpoint, load_newest
 from train.memory import GIB, available, check_memory, estimate, peak
 from train.model import TSN, build_model, channels_last, count_parameters
 from train.ranks import Ranks
@@ -78,15 +78,16 @@ class Run:
     def _train_epochs(self, stack: ExitStack) -> None:
         loader, val_loader, loads = self._open_loaders(stack)
         writer = self._open_tensorboard(stack)
+        saver = stack.enter_context(CheckpointWriter(self.folder.checkpoints))
         drawn, begun, first = -math.inf, time.monotonic(), self.trainer.epoch
         while not self.trainer.finished:
-            row = self.trainer.train_epoch(loader, lambda: self._save(best=False))
+            row = self.trainer.train_epoch(loader, lambda: self._save(saver, best=False))
             if val_loader is not None:
                 scores = self.trainer.validate(val_loader, loads=loads, clips=len(self.split.test))
                 row |= {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
             best = "val_top1" in row and row["val_top1"] > max((r["val_top1"] for r in self.history), default=-1.0)
             self.history.append(row)
-            self._save(best=best)
+            self._save(saver, best=best)
             an_epoch = (time.monotonic() - begun) / (self.trainer.epoch - first)
             left = an_epoch * (self.settings.num_epochs - self.trainer.epoch)
             if writer is not None:
@@ -105,7 +106,11 @@ class Run:
             split=str(self.split.path),
         )
         needs = estimate(
-            model, segments=settings.segments, input_size=settings.input_size, half=self.precision != "fp32"
+            model,
+            segments=settings.segments,
+            input_size=settings.input_size,
+            half=self.precision != "fp32",
+            saves=ranks.is_first and ranks.device.type == "cpu",
         )
         free = available(ranks.device, processes=ranks.local_world_size)
         return check_memory(needs, batch_size=settings.batch_size, free=free, where=str(ranks.device))
@@ -127,7 +132,13 @@ class Run:
             "input_size": settings.input_size,
         }
         loader = data.open_train_loader(
-            self.split, settings, self.ranks, seed=settings.seed, position=self.trainer.position, **shape
+            self.split,
+            settings,
+            self.ranks,
+            seed=settings.seed,
+            position=self.trainer.position,
+            half=self.ranks.device.type == "cuda" and self.precision != "fp32",
+            **shape,
         )
         stack.enter_context(loader)
         if not len(self.split.test):
@@ -164,10 +175,10 @@ class Run:
         if self.trainer.finished:
             self.folder.say(f"{self.folder.path} is finished: {self.settings.num_epochs} epochs are done")
 
-    def _save(self, *, best: bool) -> None:
+    def _save(self, saver: CheckpointWriter, *, best: bool) -> None:
         if not self.ranks.is_first:
             return
-        save_checkpoint(self.folder.checkpoints, self._state(), best=best)
+        saver.save(self._state(), best=best)
         self.folder.write_history(self.history)
 
     def _state(self) -> dict[str, Any]:

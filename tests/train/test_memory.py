@@ -51,6 +51,8 @@ def test_a_clip_costs_by_its_pixels_and_half_precision_halves_it() -> None:
     assert large.clip == pytest.approx(4 * small.clip, rel=0.1)
     assert 0.4 < half.clip / large.clip < 0.7
     assert half.fixed > large.fixed
+    saving = estimate(model, segments=3, input_size=64, half=False, saves=True)
+    assert saving.fixed - large.fixed == pytest.approx(2 * 4 * sum(p.numel() for p in model.parameters()))
 
 
 def test_a_batch_that_cannot_fit_is_refused_with_one_that_can() -> None:

@@ -1,0 +1,146 @@
+"""GluonCV's and MMAction2's own data sets and transforms, served for `benchmarks.loader --peers-python`.
+
+They want libraries of their own, so they run in an interpreter of theirs:
+
+    python3 -m venv peers
+    peers/bin/pip install --no-deps mxnet==1.9.1 gluoncv mmengine mmcv-lite==2.1.0 mmaction2==1.2.0
+    peers/bin/pip install 'numpy<1.24' 'opencv-python-headless<4.9' 'PyTurboJPEG<2' torch torchvision
+    peers/bin/pip install scipy einops decord Pillow pyyaml addict yapf termcolor rich requests tqdm portalocker
+    peers/bin/pip install matplotlib pandas autocfg importlib_metadata
+
+PyTurboJPEG wants the system's libturbojpeg. Nothing of this project is imported here. Frames are JPEG files as either
+project's guide for UCF101 makes them, all frames of the training clips, one folder a video.
+"""
+
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+RUN_UP = 8
+
+
+def gluoncv(job: dict[str, Any]) -> Iterator[Any]:
+    """Serve UCF101 with VideoGroupTrainTransform through Gluon's DataLoader, as its tutorial trains TSN."""
+    sys.modules["torch"] = None  # type: ignore[assignment]  # GluonCV refuses a newer one, and needs none here
+    from gluoncv.data import UCF101
+    from gluoncv.data.transforms import video
+    from mxnet import gluon
+
+    transform = video.VideoGroupTrainTransform(
+        size=(224, 224), scale_ratios=[1.0, 0.875, 0.75, 0.66], mean=MEAN, std=STD
+    )
+    dataset = UCF101(
+        root=f"{job['files']}/native",
+        setting=f"{job['files']}/list.txt",
+        train=True,
+        new_width=340,
+        new_height=256,
+        num_segments=job["segments"],
+        transform=transform,
+    )
+    workers = job["cores"] if job["cores"] > 1 else 0
+    loader = gluon.data.DataLoader(
+        dataset, batch_size=job["batch_size"], shuffle=True, num_workers=workers, last_batch="rollover"
+    )
+    for _ in itertools.count():
+        for clips, labels in loader:
+            clips.wait_to_read()
+            yield clips, labels
+
+
+def mmaction2(job: dict[str, Any]) -> Iterator[Any]:
+    """Serve RawframeDataset with its TSN's transforms, TurboJPEG and the fused crop; normalised as a batch."""
+    # its wheel lacks a module that is of no use here
+    sys.modules["mmaction.models.localizers.drn.drn"] = cast("ModuleType", SimpleNamespace(DRN=None))
+    sys.modules["mmaction.models.localizers.drn"] = ModuleType("drn")
+    import torch
+    from mmaction.datasets import RawframeDataset
+    from mmaction.models.data_preprocessors import ActionDataPreprocessor
+    from mmengine.dataset import pseudo_collate
+    from mmengine.registry import init_default_scope
+
+    init_default_scope("mmaction")
+    pipeline = [
+        {"type": "SampleFrames", "clip_len": 1, "frame_interval": 1, "num_clips": job["segments"]},
+        {"type": "RawFrameDecode", "io_backend": "disk", "decoding_backend": "turbojpeg"},
+        {"type": "Resize", "scale": (-1, 256), "lazy": True},
+        {
+            "type": "MultiScaleCrop",
+            "input_size": 224,
+            "scales": (1, 0.875, 0.75, 0.66),
+            "random_crop": False,
+            "max_wh_scale_gap": 1,
+            "lazy": True,
+        },
+        {"type": "Resize", "scale": (224, 224), "keep_ratio": False, "lazy": True},
+        {"type": "Flip", "flip_ratio": 0.5, "lazy": True},
+        {"type": "Fuse"},
+        {"type": "FormatShape", "input_format": "NCHW"},
+        {"type": "PackActionInputs"},
+    ]
+    dataset = RawframeDataset(
+        ann_file=f"{job['files']}/list.txt", data_prefix={"img": f"{job['files']}/stored"}, pipeline=pipeline
+    )
+    workers = job["cores"] if job["cores"] > 1 else 0
+    loader = torch.utils.data.DataLoader(
+        dataset,
+        batch_size=job["batch_size"],
+        shuffle=True,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        collate_fn=pseudo_collate,
+        drop_last=True,
+    )
+    mean, std = ([255 * value for value in values] for values in (MEAN, STD))
+    normalise = ActionDataPreprocessor(mean=mean, std=std, format_shape="NCHW")
+    for _ in itertools.count():
+        for batch in loader:
+            yield normalise(batch, training=True)
+
+
+def cpu_seconds() -> float:
+    """Return what this process and its children have computed so far."""
+    ticks = 0
+    processes = [os.getpid()]
+    for process in processes:
+        for task in Path(f"/proc/{process}/task").iterdir():
+            processes += [int(child) for child in (task / "children").read_text().split()]
+        ticks += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> None:
+    """For each line of seconds on standard input, print the clips a second of that time."""
+    way, job = sys.argv[1], json.loads(sys.argv[2])
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job["cores"]])
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # these libraries talk
+    import cv2
+
+    cv2.setNumThreads(0)
+    if way == "mmaction2":
+        import torch
+
+        torch.set_num_threads(1)
+    batches = {"gluoncv": gluoncv, "mmaction2": mmaction2}[way](job)
+    for line in sys.stdin:
+        for _ in range(RUN_UP):
+            next(batches)
+        count, start, cpu = 0, time.perf_counter(), cpu_seconds()
+        while time.perf_counter() - start < float(line):
+            next(batches)
+            count += job["batch_size"]
+        figures = {"rate": count / (time.perf_counter() - start), "cpu": 1000 * (cpu_seconds() - cpu) / count}
+        answers.write(json.dumps(figures) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()
