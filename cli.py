@@ -338,7 +338,7 @@ def _measuring(command: Any) -> Any:
 def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -> None:
     """Extract some of VIDEOS (data/UCF-101) to nowhere: frames a second, and what each stage costs.
 
-    Stages: decode, scale, encode, write (the pipe, the CRC32s and a file without a name in --out).
+    Stages: decode, scale, encode (with the pipe and the CRC32s), write (a file without a name in --out).
     """
     from pipeline.bench_extract import bench_extract, bench_text
 

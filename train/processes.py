@@ -115,4 +115,6 @@ def _failure(error: ChildFailedError, story: Path) -> TsnError:
     rank, first = error.get_first_failure()
     if isinstance(first.message, dict):
         return TsnError(f"rank {rank} failed:\n{first.message['extraInfo']['py_callstack'].rstrip()}")
-    return TsnError(f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}); go on with --resume")
+    return TsnError(
+        f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}): run it again, a training with --resume"
+    )

@@ -11,6 +11,8 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch._C._distributed_c10d import PrefixStore
+from torch.distributed.rendezvous import rendezvous
 
 from tsn_shared.errors import SettingsError, TsnError
 
@@ -153,7 +155,12 @@ def joined(*, on_gpu: bool) -> Iterator[Ranks]:
     if ranks.world_size == 1:
         yield ranks
         return
-    dist.init_process_group("nccl" if on_gpu else "gloo", timeout=COLLECTIVE_TIMEOUT)
+    store, rank, world_size = next(rendezvous("env://", timeout=COLLECTIVE_TIMEOUT))
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    # the store outlives a restart, and in it the addresses of the ranks before: who read those would wait for the dead
+    store = PrefixStore(f"attempt {attempt}", store)
+    backend = "nccl" if on_gpu else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)
     try:
         yield ranks
     finally:

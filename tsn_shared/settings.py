@@ -118,9 +118,9 @@ class ExtractSettings(Settings):
 
     out: Path = setting(Path("data/frames"), "Folder for the shards.")
     size: str = setting("340x256", "Frame size in pixels, or native.", metavar="WxH|native")
-    quality: int = setting(2, "JPEG quality, ffmpeg's 2 (best) to 31.", low=2, high=31)
+    quality: int = setting(2, "JPEG quality on ffmpeg's scale, 2 (best) to 31.", low=2, high=31)
     videos_per_shard: int = setting(64, "Videos a shard.", low=1, high=100_000)
-    jobs: int | None = setting(None, "Videos decoded at once; by default one a core.", low=1)
+    jobs: int | None = setting(None, "Decoders at once; by default one a core.", low=1)
     dask: str | None = setting(None, "Scheduler of a Dask cluster that does the work.", metavar="ADDRESS")
     retry_failed: bool = setting(False, "Try the videos that failed again.")
     overwrite: bool = setting(False, "Delete the shards that are there and start again.")

@@ -193,7 +193,10 @@ def test_without_restarts_a_dead_rank_ends_the_run_within_a_minute_with_one_line
         process.kill()
     assert time.monotonic() - died < 60
     assert process.wait() == 1
-    assert said.rstrip().splitlines()[-1] == "tsn: rank 1 died (SIGKILL, exit code -9); go on with --resume"
+    assert (
+        said.rstrip().splitlines()[-1]
+        == "tsn: rank 1 died (SIGKILL, exit code -9): run it again, a training with --resume"
+    )
     assert "Traceback" not in said
 
 

@@ -1,15 +1,22 @@
+import http.server
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import save_file
+from torch import nn
 from torchvision import models
+from torchvision.models import Weights, WeightsEnum
 
-from train.model import TSN, build_model
+from train.model import IMAGENET, TSN, build_model
 from train.weights import load_weights
 from tsn_shared.errors import DataError, SettingsError
+from tsn_shared.files import sha256
 
 
 def fresh(num_classes: int = 4) -> TSN:
@@ -90,3 +97,70 @@ load_weights(build_model("resnet18", num_classes=4, dropout=0), "resnet18", "ima
     assert "SettingsError: --weights imagenet: the download failed" in last
     assert f"{tmp_path}/hub/checkpoints/resnet18" in last
     assert "--weights FILE" in last
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+@pytest.fixture
+def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Path, str]]:
+    """A folder that a web server on this machine serves, and its address."""
+    monkeypatch.setenv("no_proxy", "*")
+    monkeypatch.setattr(torch.hub, "_hub_dir", str(tmp_path / "hub"))
+    folder = tmp_path / "web"
+    folder.mkdir()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def offer(name: str, folder: Path, address: str, monkeypatch: pytest.MonkeyPatch, *, digest: str = "") -> Path:
+    """Put torchvision's own network of that name on the server, in place of its ImageNet weights."""
+    torch.manual_seed(4)
+    plain = folder / "plain.pth"
+    torch.save(getattr(models, name)().state_dict(), plain)
+    file = plain.rename(folder / f"{name}-{digest or sha256(plain)[:8]}.pth")
+
+    class Offered(WeightsEnum):  # type: ignore[misc]
+        V1 = Weights(url=f"{address}/{file.name}", transforms=nn.Identity, meta={})
+
+    monkeypatch.setitem(IMAGENET, name, lambda: Offered.V1)
+    return file
+
+
+def test_imagenet_weights_are_downloaded_once_and_fill_the_network(
+    served: tuple[Path, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = offer("resnet18", *served, monkeypatch)
+    theirs = torch.load(file, weights_only=True)
+    for _ in range(2):
+        model = fresh()
+        said = load_weights(model, "resnet18", "imagenet")
+        assert said.startswith("weights: torchvision's ImageNet weights of resnet18; the last layer (fc) is new")
+        assert torch.equal(model.backbone.state_dict()["layer4.1.conv2.weight"], theirs["layer4.1.conv2.weight"])
+        file.unlink(missing_ok=True)  # the second time there is no server to ask
+    assert (tmp_path / "hub" / "checkpoints" / file.name).exists()
+
+
+def test_imagenet_weights_that_were_changed_on_the_way_are_refused(
+    served: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer("resnet18", *served, monkeypatch, digest="0123abcd")
+    with pytest.raises(SettingsError, match="invalid hash value"):
+        load_weights(fresh(), "resnet18", "imagenet")
+
+
+@pytest.mark.parametrize("name", sorted(IMAGENET))
+def test_imagenet_weights_are_of_the_architecture(name: str) -> None:
+    """What torchvision says of its weights fits the network that is built for them."""
+    meta = IMAGENET[name]().meta
+    assert len(meta["categories"]) == 1000
+    theirs = getattr(models, name)
+    with torch.device("meta"):
+        assert sum(p.numel() for p in theirs().parameters()) == meta["num_params"]
