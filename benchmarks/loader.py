@@ -26,11 +26,10 @@ from typing import Any
 
 import click
 
+from benchmarks import turns
 from benchmarks.common import machine, table, write_result
 
 BATCH, SEGMENTS = 25, 3
-RUN_UP = 8
-"""Batches before a measurement: more than any way has ready from its turn before."""
 OURS, GLUONCV, MMACTION2, DALI = "tsn", "gluoncv's way", "mmaction2's way", "DALI decoding alone"
 OWN_CODE = {"GluonCV 0.11 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2"}
 
@@ -83,36 +82,14 @@ def serve(job_values: dict[str, Any], way: str) -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     paths = {name: Path(job_values[name]) for name in ("frames", "split", "files", "videos")}
-    batches = ways()[way](Job(**(job_values | paths)))
-    for line in sys.stdin:
-        for _ in range(RUN_UP):
-            next(batches)
-        count, start, cpu = 0, time.perf_counter(), cpu_seconds()
-        while time.perf_counter() - start < float(line):
-            next(batches)
-            count += job_values["batch_size"]
-        figures = {"rate": count / (time.perf_counter() - start), "cpu": 1000 * (cpu_seconds() - cpu) / count}
-        sys.stdout.write(json.dumps(figures) + "\n")
-        sys.stdout.flush()
+    turns.serve(ways()[way](Job(**(job_values | paths))), job_values["batch_size"], sys.stdout)
 
 
 def child_command(name: str, job: dict[str, Any], peers: str | None) -> list[str]:
     """Return the command that serves a way."""
     if name in OWN_CODE and peers is not None:
-        script = Path(__file__).with_name("own_code.py")
-        return [peers, "-W", "ignore", str(script), OWN_CODE[name], json.dumps(job)]
+        return [peers, "-W", "ignore", "-m", "benchmarks.own_code", OWN_CODE[name], json.dumps(job)]
     return [sys.executable, "-W", "ignore", "-m", "benchmarks.loader", "--child", name, "--job", json.dumps(job)]
-
-
-def cpu_seconds() -> float:
-    """Return what this process and its children have computed so far; it swings less than time on a busy machine."""
-    ticks = 0
-    processes = [os.getpid()]
-    for process in processes:
-        for task in Path(f"/proc/{process}/task").iterdir():
-            processes += [int(child) for child in (task / "children").read_text().split()]
-        ticks += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
-    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 Figures = dict[str, list[dict[str, float]]]
@@ -127,7 +104,6 @@ def measure(job: dict[str, Any], names: list[str], *, peers: str | None, rounds:
             child_command(name, job, peers),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
             text=True,
             start_new_session=True,
         )

@@ -8,22 +8,21 @@ They want libraries of their own, so they run in an interpreter of theirs:
     peers/bin/pip install scipy einops decord Pillow pyyaml addict yapf termcolor rich requests tqdm portalocker
     peers/bin/pip install matplotlib pandas autocfg importlib_metadata
 
-PyTurboJPEG wants the system's libturbojpeg. Nothing of this project is imported here. Frames are JPEG files as either
-project's guide for UCF101 makes them, all frames of the training clips, one folder a video.
+PyTurboJPEG wants the system's libturbojpeg. Of this project only `benchmarks.turns` is imported here. Frames are JPEG
+files as either project's guide for UCF101 makes them, all frames of the training clips, one folder a video.
 """
 
 import itertools
 import json
 import os
 import sys
-import time
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
+from benchmarks.turns import serve
+
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-RUN_UP = 8
 
 
 def gluoncv(job: dict[str, Any]) -> Iterator[Any]:
@@ -105,19 +104,8 @@ def mmaction2(job: dict[str, Any]) -> Iterator[Any]:
             yield normalise(batch, training=True)
 
 
-def cpu_seconds() -> float:
-    """Return what this process and its children have computed so far."""
-    ticks = 0
-    processes = [os.getpid()]
-    for process in processes:
-        for task in Path(f"/proc/{process}/task").iterdir():
-            processes += [int(child) for child in (task / "children").read_text().split()]
-        ticks += sum(map(int, Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[11:13]))
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def main() -> None:
-    """For each line of seconds on standard input, print the clips a second of that time."""
+    """Serve a way."""
     way, job = sys.argv[1], json.loads(sys.argv[2])
     os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job["cores"]])
     answers = os.fdopen(os.dup(1), "w")
@@ -129,17 +117,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
-    batches = {"gluoncv": gluoncv, "mmaction2": mmaction2}[way](job)
-    for line in sys.stdin:
-        for _ in range(RUN_UP):
-            next(batches)
-        count, start, cpu = 0, time.perf_counter(), cpu_seconds()
-        while time.perf_counter() - start < float(line):
-            next(batches)
-            count += job["batch_size"]
-        figures = {"rate": count / (time.perf_counter() - start), "cpu": 1000 * (cpu_seconds() - cpu) / count}
-        answers.write(json.dumps(figures) + "\n")
-        answers.flush()
+    serve({"gluoncv": gluoncv, "mmaction2": mmaction2}[way](job), job["batch_size"], answers)
 
 
 if __name__ == "__main__":

@@ -34,27 +34,34 @@ def frames_command(videos: Sequence[Path], settings: FrameSettings) -> list[str]
 
     Every decoded picture becomes a frame once. Several videos need a size that they share.
     """
-    names = {_stand_in(number): f"file:{video.absolute()}" for number, video in enumerate(videos)}
-    return [names.get(word, word) for word in _command(len(videos), settings)]  # `file:` takes any name literally
+    # YUV4MPEG2 states the frames' size; flush_packets=0 writes fewer, larger pieces
+    return _command(videos, settings, format="yuv4mpegpipe", flush_packets=0)
 
 
 def stage_command(videos: Sequence[Path], settings: FrameSettings | None) -> list[str]:
     """Return the command that decodes videos, and scales them where there are settings, to nowhere."""
+    return _command(videos, settings, format="null")
+
+
+def _command(videos: Sequence[Path], settings: FrameSettings | None, **to: Any) -> list[str]:
+    # `file:` takes any name literally
     names = {_stand_in(number): f"file:{video.absolute()}" for number, video in enumerate(videos)}
-    streams = [_source(number) for number in range(len(videos))]
-    scaled = streams if settings is None else [_scaled(stream, settings) for stream in streams]
-    outputs = [stream.output("pipe:1", format="null", fps_mode="passthrough") for stream in scaled]
-    return [names.get(word, word) for word in _compiled(ffmpeg.merge_outputs(*outputs))]
+    return [names.get(word, word) for word in _words(len(videos), settings, **to)]
 
 
 @cache
-def _command(videos: int, settings: FrameSettings) -> tuple[str, ...]:
-    """Return the command with stand-ins for the videos, since ffmpeg-python takes no name that is not UTF-8."""
-    scaled = [_scaled(_source(number), settings) for number in range(videos)]
-    stream = scaled[0] if videos == 1 else ffmpeg.concat(*scaled)
-    # YUV4MPEG2 states the frames' size; flush_packets=0 writes fewer, larger pieces
-    output = stream.output("pipe:1", format="yuv4mpegpipe", fps_mode="passthrough", flush_packets=0)
-    return tuple(_compiled(output))
+def _words(videos: int, settings: FrameSettings | None, **to: Any) -> tuple[str, ...]:
+    """Return a command with stand-ins for the videos, since ffmpeg-python takes no name that is not UTF-8.
+
+    Its log is what `read_logs` understands.
+    """
+    streams = [_source(number) for number in range(videos)]
+    if settings is not None:
+        streams = [_scaled(stream, settings) for stream in streams]
+    # of sizes that differ only what goes nowhere may be joined
+    joined = streams[0] if videos == 1 else ffmpeg.concat(*streams, unsafe=int(settings is None))
+    output = joined.output("pipe:1", fps_mode="passthrough", **to).global_args(*_LOGGED, *_GATHER)
+    return tuple(output.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
 
 
 def _stand_in(number: int) -> str:
@@ -71,9 +78,3 @@ def _scaled(stream: Any, settings: FrameSettings) -> Any:
     size = () if settings.size is None else settings.size
     scaled = stream.filter("scale", *size, flags=SCALER, out_color_matrix="bt601", out_range="pc")
     return scaled.filter("format", "yuv420p").filter("setsar", 1)
-
-
-def _compiled(output: Any) -> list[str]:
-    """Return the words of a command whose log `read_logs` understands."""
-    words: list[str] = output.global_args(*_LOGGED, *_GATHER).compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
-    return words

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -52,6 +53,7 @@ class Outcome:
 
 Extract = Callable[[Sequence[Source]], Outcome]
 Map = Callable[[Extract, Sequence[Source]], Iterator[Outcome]]
+Decode = Callable[[Sequence[Path]], list[Decoded]]
 
 
 def one_by_one(extract: Extract, videos: Sequence[Source]) -> Iterator[Outcome]:
@@ -127,10 +129,13 @@ def extract_videos(
 ) -> Outcome:
     """Decode videos into a spool that lives in `folder` without a name; those that a shard keeps are copied from it."""
     spool = _spool(folder)
+    decode = partial(decode_videos, settings=frames, out=spool, stop=stop)
+    results: Sequence[Decoded | str] | None = None
     try:
-        results = _together(videos, frames, spool, stop, kept) or [
-            _alone(video, frames, spool, stop, kept) for video in videos
-        ]
+        if len(videos) > 1 and frames.size is not None and kept is None:
+            results = _together(videos, decode, spool)
+        if results is None:
+            results = [_alone(video, decode, spool, kept) for video in videos]
         spool.seek(0)
     except BaseException:
         spool.close()
@@ -138,29 +143,23 @@ def extract_videos(
     return Outcome(videos=tuple(zip((video.name for video in videos), results, strict=True)), spool=spool)
 
 
-def _together(
-    videos: Sequence[Source], frames: FrameSettings, spool: BinaryIO, stop: Callable[[], bool], kept: Shard | None
-) -> Sequence[Decoded | str] | None:
+def _together(videos: Sequence[Source], decode: Decode, spool: BinaryIO) -> list[Decoded] | None:
     """Decode videos by one ffmpeg; None, and nothing is written, where they have to be taken one by one."""
-    if len(videos) == 1 or frames.size is None or kept is not None:
-        return None
     try:
-        return decode_videos([video.path for video in videos], frames, spool, stop=stop)
+        return decode([video.path for video in videos])
     except VideoError:
         spool.seek(0)
         spool.truncate()
         return None
 
 
-def _alone(
-    video: Source, frames: FrameSettings, spool: BinaryIO, stop: Callable[[], bool], kept: Shard | None
-) -> Decoded | str:
+def _alone(video: Source, decode: Decode, spool: BinaryIO, kept: Shard | None) -> Decoded | str:
     """Append a video's frames to a spool; where it fails, return why."""
     if kept is not None and video.name in kept.tables.names:
         return _copy(kept, video.name, spool)
     begin = spool.tell()
     try:
-        return decode_videos([video.path], frames, spool, stop=stop)[0]
+        return decode([video.path])[0]
     except VideoError as error:
         spool.seek(begin)
         spool.truncate()

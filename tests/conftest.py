@@ -1,6 +1,7 @@
 """Fixtures and marks for all tests."""
 
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,9 @@ from hypothesis import settings
 # no test is timed, and the same tree gives the same answer
 settings.register_profile("tsn", deadline=None, derandomize=True)
 settings.load_profile("tsn")
+
+# a shell's background jobs ignore Ctrl-C and hand that on to the commands that tests interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @dataclass(frozen=True, kw_only=True)
