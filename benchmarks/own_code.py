@@ -1,12 +1,12 @@
-"""GluonCV's and MMAction2's own data sets and transforms, served for `benchmarks.loader --peers-python`.
+r"""GluonCV's and MMAction2's own data sets and transforms, served for `benchmarks.loader --peers-python`.
 
 They want libraries of their own, so they run in an interpreter of theirs:
 
     python3 -m venv peers
     peers/bin/pip install --no-deps mxnet==1.9.1 gluoncv mmengine mmcv-lite==2.1.0 mmaction2==1.2.0
-    peers/bin/pip install 'numpy<1.24' 'opencv-python-headless<4.9' 'PyTurboJPEG<2' torch torchvision
-    peers/bin/pip install scipy einops decord Pillow pyyaml addict yapf termcolor rich requests tqdm portalocker
-    peers/bin/pip install matplotlib pandas autocfg importlib_metadata
+    peers/bin/pip install 'numpy<1.24' 'opencv-python-headless<4.9' 'PyTurboJPEG<2' torch torchvision scipy einops \
+        decord Pillow pyyaml addict yapf termcolor rich requests tqdm portalocker matplotlib pandas autocfg \
+        importlib_metadata
 
 PyTurboJPEG wants the system's libturbojpeg. Of this project only `benchmarks.turns` is imported here. Frames are JPEG
 files as either project's guide for UCF101 makes them, all frames of the training clips, one folder a video.
