@@ -29,18 +29,26 @@ def save_checkpoint(folder: Path, state: dict[str, Any], *, best: bool) -> None:
     Killed at any instant, this leaves at least one whole checkpoint with its SHA-256.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    last, previous = folder / LAST, folder / PREVIOUS
+    last = folder / LAST
     with replacing(last) as temporary:
         torch.save({"format": FORMAT, "version": VERSION} | state, temporary)
         digest = sha256(temporary)
-        if last.exists() and _digest_file(last).exists():
-            write_text(_digest_file(previous), _digest_file(last).read_text().replace(LAST, PREVIOUS))
-            last.replace(previous)
+        if last.exists() and _digest_file(last).exists() and _whole(last):  # else the one before is all there is
+            _name_as_well(last, folder / PREVIOUS, _digest_file(last).read_text().split()[0])
         _write_digest(last, digest)
     if best:
-        with replacing(folder / BEST) as temporary:
-            os.link(last, temporary)  # checkpoints are never changed in place, so two names may share one file
-            _write_digest(folder / BEST, digest)
+        _name_as_well(last, folder / BEST, digest)
+
+
+def _name_as_well(last: Path, name: Path, digest: str) -> None:
+    """Give `last` a second name: checkpoints are never changed in place, so both may share one file.
+
+    It keeps its own, which a reader may ask for at any time.
+    """
+    with replacing(name) as temporary:
+        temporary.unlink(missing_ok=True)  # of a process that was killed here
+        os.link(last, temporary)
+        _write_digest(name, digest)
 
 
 class CheckpointWriter:
@@ -90,9 +98,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     if not _whole(path):
-        time.sleep(RENAME_SECONDS)  # or a training has just renamed one of the two files
-        if not _whole(path):
-            raise DataError(f"{path} is damaged: its SHA-256 is not that of {_digest_file(path).name}")
+        raise DataError(f"{path} is damaged: its SHA-256 is not that of {_digest_file(path).name}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -132,9 +138,20 @@ def find_checkpoint(path: Path) -> Path:
 
 
 def _whole(path: Path) -> bool:
-    """Return whether a file has the SHA-256 that lies beside it, if one does."""
+    """Return whether a file has the SHA-256 that lies beside it, if one does.
+
+    A training replaces the two one after the other: only a pair that stays as it is can be told damaged.
+    """
     beside = _digest_file(path)
-    return not beside.exists() or sha256(path) == beside.read_text().split()[0]
+    if not beside.exists():
+        return True
+    while True:
+        seen = path.stat().st_ino, beside.read_text()
+        if sha256(path) == beside.read_text().split()[0]:
+            return True
+        time.sleep(RENAME_SECONDS)
+        if (path.stat().st_ino, beside.read_text()) == seen:
+            return False
 
 
 def _digest_file(path: Path) -> Path:

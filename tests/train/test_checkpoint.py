@@ -3,6 +3,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -127,6 +128,44 @@ def test_what_goes_wrong_is_told_by_the_next_call_or_by_leaving(tmp_path: Path) 
         writer.save(state(1), best=False)
     with pytest.raises(FileExistsError), CheckpointWriter(folder) as writer:
         writer.save(state(0), best=False)
+
+
+def test_the_last_is_there_and_whole_at_every_moment(tmp_path: Path) -> None:
+    save_checkpoint(tmp_path, state(0), best=False)
+    ended = threading.Event()
+
+    def save() -> None:
+        for step in range(1, 150):
+            save_checkpoint(tmp_path, state(step), best=step % 3 == 0)
+        ended.set()
+
+    saver = threading.Thread(target=save)
+    saver.start()
+    there, steps = [], []
+    while not ended.is_set():
+        there += [(tmp_path / LAST).exists() for _ in range(100)]
+        steps.append(load_checkpoint(tmp_path / LAST)["step"])
+    saver.join()
+    assert all(there)
+    assert steps == sorted(steps)
+
+
+def test_what_a_killed_save_left_does_not_stand_in_the_way(tmp_path: Path) -> None:
+    for name in (LAST, PREVIOUS, BEST):
+        (tmp_path / f"{name}.tmp").write_bytes(b"half")
+    for step in range(3):
+        save_checkpoint(tmp_path, state(step), best=True)
+    assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, PREVIOUS, BEST)] == [2, 1, 2]
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_killed_twice_between_a_checkpoint_and_its_digest_leaves_the_one_before(tmp_path: Path) -> None:
+    for step in range(2):
+        save_checkpoint(tmp_path, state(step), best=False)
+    digest = tmp_path / f"{LAST}.sha256"
+    digest.write_text(digest.read_text().translate(str.maketrans("01", "10")))  # the digest of what never arrived
+    save_checkpoint(tmp_path, state(2), best=False)
+    assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, PREVIOUS)] == [2, 0]
 
 
 SAVER = """
