@@ -20,6 +20,8 @@ def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
 
     A run is its folder, split, epochs and clips, its best validation epoch, and those settings in which any two differ.
     """
+    if out.suffix != ".png":
+        raise SettingsError(f"--out {out}: it must end in .png")
     configs = [read_config(run) for run in runs]
     histories = [read_history(run) for run in runs]
     names = _names(runs)

@@ -1,7 +1,8 @@
-"""Pictures of an evaluation, a prediction and a comparison, as PNG files that a person can read."""
+"""Pictures of a run, an evaluation, a prediction and a comparison, as PNG files that a person can read."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,14 @@ from torch import Tensor
 from train.evaluation import ClassScore
 from train.run_folder import Row
 from tsn_shared.console import printable
+from tsn_shared.files import replacing
 
 DPI = 110
 CELL = 0.19
 """Inches a class in the tables: 101 classes make a picture of about 2,600 pixels whose names can be read."""
+
+STAIRS = 6
+"""Learning rates of a run up to which they are steps, each a factor below the one before: drawn on a log scale."""
 
 
 def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str) -> None:
@@ -27,7 +32,7 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str
     table = counts.numpy()
     kept = np.flatnonzero(table.sum(axis=0) + table.sum(axis=1))
     table = table[np.ix_(kept, kept)]
-    names, total = [classes[label] for label in kept.tolist()], table.sum(axis=1, keepdims=True)
+    names, total = [_drawn(classes[label]) for label in kept.tolist()], table.sum(axis=1, keepdims=True)
     share = table / np.maximum(total, 1)
     edge = CELL * len(kept)
     figure = _figure(max(edge + 2.6, 9), max(edge + 2.6, 4))
@@ -48,7 +53,7 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str
     axes.set_xlabel("taken for")
     axes.set_ylabel("class (clips)")
     figure.suptitle(_folded(title), fontsize=10)
-    figure.savefig(out, dpi=DPI)
+    _save(figure, out)
 
 
 def draw_per_class(rows: Sequence[ClassScore], out: Path, title: str) -> None:
@@ -64,9 +69,9 @@ def draw_per_class(rows: Sequence[ClassScore], out: Path, title: str) -> None:
     )
     axes.axvline(mean, color="#b2182b", linewidth=1, label=f"mean class accuracy {mean:.1f} %")
     for place, row in zip(places, ordered, strict=True):
-        text = f"{row.top1:.0%}" + (f"  taken for {row.taken_for} ({row.times})" if row.taken_for else "")
+        text = f"{row.top1:.0%}" + (f"  taken for {_drawn(row.taken_for)} ({row.times})" if row.taken_for else "")
         axes.text(101.5, place, text, va="center", fontsize=7, color="#333333")
-    axes.set_yticks(places, [f"{row.name} ({row.clips})" for row in ordered], fontsize=7)
+    axes.set_yticks(places, [f"{_drawn(row.name)} ({row.clips})" for row in ordered], fontsize=7)
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the class's clips")
@@ -74,20 +79,7 @@ def draw_per_class(rows: Sequence[ClassScore], out: Path, title: str) -> None:
     axes.tick_params(axis="y", length=0)
     figure.suptitle(_folded(title), fontsize=10)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    figure.savefig(out, dpi=DPI)
-
-
-def _figure(width: float, height: float) -> Any:
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _folded(title: str) -> str:
-    return title.replace("clips: ", "clips:\n", 1)
+    _save(figure, out)
 
 
 def draw_answer(
@@ -121,13 +113,13 @@ def draw_answer(
     axes.barh(places, [guess["score"] for guess in top], color="#4393c3", height=0.7)
     for place, guess in zip(places, top, strict=True):
         axes.text(guess["score"] + 0.01, place, f"{guess['score']:.1%}", va="center", fontsize=8)
-    axes.set_yticks(places, [guess["class"] for guess in top], fontsize=9)
+    axes.set_yticks(places, [_drawn(guess["class"]) for guess in top], fontsize=9)
     axes.set_xlim(0, 1.12)
     axes.invert_yaxis()
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.suptitle(printable(Path(answer["video"]).name), fontsize=10)
-    figure.savefig(out, dpi=DPI)
+    figure.suptitle(_drawn(Path(answer["video"]).name), fontsize=10)
+    _save(figure, out)
 
 
 def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
@@ -144,7 +136,7 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
                 points = [(row["epoch"], factor * row[column]) for row in history if column in row]
                 if points:
                     marker = "o" if len(points) < 12 else None
-                    text = name if style == "-" else "_"
+                    text = _drawn(name) if style == "-" else "_"
                     axes.plot(*zip(*points, strict=True), style, color=colour, label=text, marker=marker, markersize=3)
         axes.set_title(label, loc="left", fontsize=10)
         axes.set_xlabel("epoch")
@@ -153,4 +145,80 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
     figure.suptitle("solid: validation; dashed: training", fontsize=9)
     lines, names = panels[2].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    figure.savefig(out, dpi=DPI)
+    _save(figure, out)
+
+
+def draw_curves(history: list[Row], out: Path, title: str) -> None:
+    """Draw loss, top-1 and learning rate over epochs into a PNG."""
+    figure = _figure(12, 4)
+    figure.suptitle(_drawn(title), fontsize=11)
+    loss, top1, lr = figure.subplots(1, 3)
+    _draw_panel(loss, history, "loss (nats)", {"train_loss": "train", "val_loss": "validation"})
+    _draw_panel(top1, history, "top-1 (%)", {"train_top1": "train", "val_top1": "validation"}, factor=100)
+    _draw_panel(lr, history, "learning rate", {"lr": ""})
+    _cut_spikes(loss, [row[name] for row in history for name in ("train_loss", "val_loss") if name in row])
+    top1.set_ylim(bottom=0)
+    if "val_top1" in history[0]:
+        _mark_best(top1, max(history, key=lambda row: row["val_top1"]))
+    if 1 < len({row["lr"] for row in history}) <= STAIRS:
+        lr.set_yscale("log")
+    else:
+        lr.set_ylim(bottom=0)
+    _save(figure, out)
+
+
+def _draw_panel(axes: Any, history: list[Row], title: str, lines: dict[str, str], factor: float = 1) -> None:
+    from matplotlib.ticker import MaxNLocator
+
+    epochs = [row["epoch"] for row in history]
+    for (name, label), colour in zip(lines.items(), ("#7a8794", "#c2410c"), strict=False):
+        if name in history[0]:
+            marker = "o" if len(epochs) < 12 else None
+            values = [row[name] * factor for row in history]
+            axes.plot(epochs, values, label=label, color=colour, linewidth=1.8, marker=marker, markersize=4)
+    axes.set_xlabel("epoch")
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(alpha=0.25)
+    axes.spines[["top", "right"]].set_visible(False)
+    if len(lines) > 1:
+        axes.legend(frameon=False, loc="best")
+
+
+def _cut_spikes(axes: Any, losses: list[float]) -> None:
+    """Keep a few wild losses (untrained batch statistics give them) from flattening all the others, and say so."""
+    most, usual = max(losses), 3 * median(losses)
+    axes.set_ylim(bottom=0)
+    if most > usual > 0:
+        axes.set_ylim(top=usual)
+        axes.text(0.02, 0.02, f"cut off: up to {most:,.3g}", transform=axes.transAxes, fontsize=8, color="#7a8794")
+
+
+def _mark_best(axes: Any, best: Row) -> None:
+    place = (best["epoch"], best["val_top1"] * 100)
+    axes.plot(*place, marker="o", color="#c2410c")
+    words = f"best {best['val_top1']:.2%} in epoch {best['epoch']}"
+    axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize=9, color="#c2410c")
+
+
+def _figure(width: float, height: float) -> Any:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _save(figure: Any, out: Path) -> None:
+    with replacing(out) as temporary:
+        figure.savefig(temporary, dpi=DPI, format="png")
+
+
+def _drawn(text: str) -> str:
+    """Return a text as matplotlib draws it: on one line, and with `$` as itself, never as the begin of a formula."""
+    return printable(text).replace("$", r"\$")
+
+
+def _folded(title: str) -> str:
+    return _drawn(title).replace("clips: ", "clips:\n", 1)

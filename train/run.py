@@ -14,8 +14,9 @@ from pipeline.schedule import check_batch
 from train.checkpoint import BEST, CheckpointWriter, load_checkpoint, load_newest
 from train.memory import GIB, available, check_memory, estimate, peak
 from train.model import TSN, build_model, channels_last, count_parameters
+from train.pictures import draw_curves
 from train.ranks import Ranks
-from train.report import draw_curves, epoch_line, verdict, write_scalars
+from train.report import epoch_line, verdict, write_scalars
 from train.run_folder import Row, RunFolder
 from train.stop import StopRequest, stop_requests
 from train.trained import facts

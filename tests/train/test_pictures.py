@@ -7,9 +7,13 @@ import torch
 from PIL import Image
 
 from train.evaluation import confusion, per_class
-from train.pictures import draw_confusion, draw_per_class
+from train.pictures import draw_comparison, draw_confusion, draw_curves, draw_per_class
+from train.run_folder import Row
 
 CLASSES = tuple(f"ClassOfALongName{number:03d}" for number in range(101))
+
+
+ROW: Row = {"epoch": 0, "lr": 0.1, "train_loss": 1.0, "train_top1": 0.5}
 
 
 @pytest.fixture(scope="module")
@@ -36,3 +40,19 @@ def test_classes_without_clips_that_were_never_given_are_left_out(tmp_path: Path
     draw_confusion(counts, CLASSES, tmp_path / "few.png", "title")
     with Image.open(tmp_path / "few.png") as picture:
         assert max(picture.size) < 1200
+
+
+@pytest.mark.parametrize("name", [r"$\nothing$", "US$_$", "two\nlines"])
+def test_names_are_drawn_as_they_are_and_never_as_formulas(name: str, tmp_path: Path) -> None:
+    labels = torch.tensor([0, 0])
+    logits = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    draw_confusion(confusion(logits, labels), (name, name), tmp_path / "confusion.png", name)
+    draw_per_class(per_class(logits, labels, (name, name)), tmp_path / "per_class.png", name)
+    draw_comparison({name: [ROW]}, tmp_path / "compare.png")
+    draw_curves([ROW], tmp_path / "curves.png", name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "compare.png",
+        "confusion.png",
+        "curves.png",
+        "per_class.png",
+    ]

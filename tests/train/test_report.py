@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from train.report import draw_curves, epoch_line, verdict
+from train.pictures import draw_curves
+from train.report import epoch_line, verdict
 from train.run_folder import Row
 
 
