@@ -14,6 +14,7 @@ from typing import Any, Literal
 import click
 
 from tsn_shared.errors import TsnError
+from tsn_shared.files import writing
 from tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
 from tsn_shared.settings import DataSettings, ExtractSettings, LoaderSettings, SplitsSettings, TrainSettings
 
@@ -190,9 +191,9 @@ def evaluate(
         raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")
     if fuse_weights and not fuse:
         raise click.UsageError("--fuse-weights goes with --fuse")
-    from train.evaluate import run_evaluate
+    from train.evaluate import evaluate_runs
 
-    figures, text = run_evaluate(fuse or checkpoints, fused=bool(fuse), fuse_weights=fuse_weights, **options)
+    figures, text = evaluate_runs(fuse or checkpoints, fused=bool(fuse), fuse_weights=fuse_weights, **options)
     click.echo(json.dumps(figures) if as_json else text)
 
 
@@ -388,7 +389,8 @@ def demo(folder: Path) -> None:
     from pipeline.synthetic import make_dataset
 
     data, run = folder / "data", folder / "run"
-    make_dataset(data)
+    with writing(folder, "name another folder"):
+        make_dataset(data)
     frames, splits = ["--frames", f"{data}/frames"], ["--splits", f"{data}/splits"]
     small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "48", "--dropout", "0.5"]
     recipe = ["--batch-size", "8", "--num-epochs", "24", "--lr", "0.005", "--lr-mode", "cosine", "--warmup-epochs", "1"]

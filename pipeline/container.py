@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import BinaryIO
 
 _UNKNOWN_32 = (0, 0xFFFFFFFF)
-"""Sizes that a writer leaves who could not come back to fill them in."""
+"""Sizes in a header whose writer could not seek back to fill them in."""
 
 _MOST_PARTS = 10_000
-"""Chunks or boxes that are walked before a file is taken for one that means no good."""
+"""Chunks or boxes that are walked before a file is taken for a malicious one."""
 
 _EBML, _SEGMENT = 0x1A45DFA3, 0x18538067
 
@@ -57,7 +57,7 @@ def _riff_end(file: BinaryIO, size: int) -> int | None:
 
 def _avi_frames(head: bytes) -> int | None:
     """Return dwTotalFrames of the main header, which stands first in every AVI."""
-    if head[8:12] != b"AVI " or head[24:28] != b"avih":
+    if len(head) < 52 or head[8:12] != b"AVI " or head[24:28] != b"avih":
         return None
     frames: int = struct.unpack_from("<I", head, 48)[0]
     return frames if frames not in _UNKNOWN_32 else None

@@ -4,9 +4,7 @@ A shard depends on nothing but its slice of the sorted list of videos and the se
 whatever order and by whomever the shards are made, the files are the same, and a rerun makes those that are missing.
 """
 
-import errno
 import json
-import os
 import signal
 from collections.abc import Iterator
 from concurrent.futures import as_completed
@@ -21,8 +19,8 @@ from pipeline.shard_workers import Workers, cluster_workers, local_workers
 from pipeline.sources import Found, Source, find_videos
 from pipeline.video import made_with
 from tsn_shared.console import Progress, counted, printable, say
-from tsn_shared.errors import DataError, PartialError, SettingsError, TsnError
-from tsn_shared.files import TEMPORARY, locked, write_text
+from tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn_shared.files import TEMPORARY, locked, write_text, writing
 from tsn_shared.settings import ExtractSettings, flag_of
 from tsn_shared.shards import ShardTables, find_shards, read_tables, shard_name
 
@@ -40,18 +38,13 @@ def extract_frames(videos: Path, settings: ExtractSettings) -> None:
     TsnError when the disk is full.
     """
     found = find_videos(videos)
-    try:
-        with (
-            locked(settings.out, f"{settings.out} is in use by another extraction: wait for it, or set another --out"),
-            _terminable(),
-        ):
-            _extract(found, settings)
-    except OSError as error:
-        hint = "free some space" if error.errno == errno.ENOSPC or "No space left" in str(error) else "mend that"
-        reason = os.strerror(error.errno) if error.errno else str(error).splitlines()[0]
-        raise TsnError(
-            f"{settings.out} cannot be written: {reason}: {hint} and run again; finished shards are kept"
-        ) from None
+    busy = f"{settings.out} is in use by another extraction: wait for it, or set another --out"
+    with (
+        writing(settings.out, "mend that", " and run again; finished shards are kept"),
+        locked(settings.out, busy),
+        _terminable(),
+    ):
+        _extract(found, settings)
 
 
 def _extract(found: Found, settings: ExtractSettings) -> None:

@@ -20,6 +20,7 @@ from tsn_shared import augment, sampling
 from tsn_shared.console import printable
 from tsn_shared.draws import Int64, clip_draws
 from tsn_shared.errors import DataError
+from tsn_shared.files import allow_open_files
 from tsn_shared.shards import Shard
 from tsn_shared.splits import Split, Subset
 
@@ -32,7 +33,7 @@ CROPS: dict[View, int] = {"train": 1, "val": 1, "3crop": 3, "10crop": 10}
 T = TypeVar("T")
 
 OPEN_SHARDS = 512
-"""Shards a rank keeps open; UCF101 has about 209."""
+"""Shards that a reader keeps open at most; UCF101 has about 209."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -65,6 +66,7 @@ class FrameReader:
         self.split, self.subset, self._folder = split, subset, frames
         self.clips = split.subset(subset)
         self._open: OrderedDict[int, Shard] = OrderedDict()
+        self._most_open = min(OPEN_SHARDS, allow_open_files() // 4)  # a training reads with two
         self._lock = Lock()
         _refuse_missing(split, frames)
 
@@ -115,8 +117,8 @@ class FrameReader:
             shard = self._open.get(number)
             if shard is None:
                 shard = self._open[number] = self._open_shard(number)
-                if len(self._open) > OPEN_SHARDS:
-                    self._open.popitem(last=False)  # its map closes with the last view of it
+                if len(self._open) > self._most_open:
+                    self._open.popitem(last=False)  # it closes with the last load that reads from it
             self._open.move_to_end(number)
             return shard
 

@@ -1,7 +1,7 @@
 """Who makes the shards: threads of this process, or the workers of a Dask cluster. Both do the same jobs."""
 
+import math
 import os
-import resource
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -17,6 +17,7 @@ from pipeline.sources import Source
 from pipeline.video import Decoded, made_with
 from tsn_shared.console import Progress
 from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.files import allow_open_files
 from tsn_shared.shards import read_tables
 
 Submit = Callable[[ShardJob], "Future[Path]"]
@@ -38,9 +39,9 @@ def local_workers(shards: Sequence[ShardJob], jobs: int | None, progress: Progre
     """
     jobs = jobs or len(os.sched_getaffinity(0))
     videos = [len(shard.videos) for shard in shards]
-    together = max(1, min(TOGETHER, sum(videos) // (4 * jobs)))  # of a few videos every job has its share
-    under_way = 1 - -jobs // -(-max(videos) // together)
-    _allow_open_files()
+    together = max(1, min(TOGETHER, sum(videos) // (4 * jobs)))  # of a few videos every job gets some
+    under_way = 1 + math.ceil(jobs / math.ceil(max(videos) / together))
+    allow_open_files()  # a decoded video is an open file until its shard takes it
     stop = Event()
     with (
         decoder_threads(jobs) as decoders,
@@ -137,9 +138,3 @@ def decoder_threads(jobs: int) -> ThreadPoolExecutor:
                 os.sched_setaffinity(0, {cores[next(numbers)]})
 
     return ThreadPoolExecutor(jobs, thread_name_prefix="tsn-decode", initializer=settle)
-
-
-def _allow_open_files() -> None:
-    """Raise the limit of open files as far as we may: a decoded video is an open file until its shard takes it."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

@@ -14,7 +14,7 @@ from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch
 from tsn_shared.augment import MEAN, STD
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
-from tsn_shared.files import replacing
+from tsn_shared.files import replacing, writing
 from tsn_shared.settings import DataSettings, LoaderSettings
 from tsn_shared.splits import Split, Subset, read_split, split_name
 
@@ -62,13 +62,17 @@ def show_batch(
     ) as stream:
         batch = next(stream)
         names = split.names(subset, batch.plan.rows)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if out.suffix == ".npz":
-            _write_arrays(out, batch, names)
-        else:
-            when = f"epoch {epoch}, " if subset == "train" else ""
-            title = f"{split.path.stem}, {subset}, {when}step {step}, rank {rank} of {world_size}, seed {loader.seed}"
-            _write_picture(out, title, batch, names, stream, split.classes)
+        if not batch.plan.valid.any():
+            raise SettingsError(f"--rank {rank}: step {step} has no clip left for it, only padding")
+        with writing(out, "set another --out"):
+            out.parent.mkdir(parents=True, exist_ok=True)
+            if out.suffix == ".npz":
+                _write_arrays(out, batch, names)
+            else:
+                when = f"epoch {epoch}, " if subset == "train" else ""
+                where = f"{split.path.stem}, {subset}, {when}step {step}"
+                title = f"{where}, rank {rank} of {world_size}, seed {loader.seed}"
+                _write_picture(out, title, batch, names, stream, split.classes)
     say(f"{int(batch.plan.valid.sum())} clips of {loader.num_segments} frames: {out}")
 
 

@@ -14,7 +14,7 @@ from typing import Any, Self
 import torch
 
 from tsn_shared.errors import DataError
-from tsn_shared.files import replacing, sha256, write_text
+from tsn_shared.files import replacing, sha256, write_text, writing
 
 FORMAT, VERSION = "tsn-checkpoint", 1
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -28,13 +28,21 @@ def save_checkpoint(folder: Path, state: dict[str, Any], *, best: bool) -> None:
 
     Killed at any instant, this leaves at least one whole checkpoint with its SHA-256.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writing(folder, "mend that", " and go on with --resume"):
+        folder.mkdir(parents=True, exist_ok=True)
+        _save(folder, {"format": FORMAT, "version": VERSION} | state, best)
+
+
+def _save(folder: Path, state: dict[str, Any], best: bool) -> None:
     last = folder / LAST
     with replacing(last) as temporary:
-        torch.save({"format": FORMAT, "version": VERSION} | state, temporary)
+        try:
+            torch.save(state, temporary)
+        except RuntimeError:  # it does not say why
+            raise OSError("not all of a file was written, is the disk full?") from None
         digest = sha256(temporary)
-        if last.exists() and _digest_file(last).exists() and _whole(last):  # else the one before is all there is
-            _name_as_well(last, folder / PREVIOUS, _digest_file(last).read_text().split()[0])
+        if last.exists() and _read_digest(last) and _whole(last):  # else the one before is all there is
+            _name_as_well(last, folder / PREVIOUS, _read_digest(last))
         _write_digest(last, digest)
     if best:
         _name_as_well(last, folder / BEST, digest)
@@ -142,16 +150,21 @@ def _whole(path: Path) -> bool:
 
     A training replaces the two one after the other: only a pair that stays as it is can be told damaged.
     """
-    beside = _digest_file(path)
-    if not beside.exists():
+    if not _digest_file(path).exists():
         return True
     while True:
-        seen = path.stat().st_ino, beside.read_text()
-        if sha256(path) == beside.read_text().split()[0]:
+        seen = path.stat().st_ino, _read_digest(path)
+        if sha256(path) == _read_digest(path):
             return True
         time.sleep(RENAME_SECONDS)
-        if (path.stat().st_ino, beside.read_text()) == seen:
+        if (path.stat().st_ino, _read_digest(path)) == seen:
             return False
+
+
+def _read_digest(path: Path) -> str:
+    """Return the SHA-256 that lies beside a file; nothing where there is none."""
+    beside = _digest_file(path)
+    return beside.read_text(encoding="utf-8", errors="replace").partition(" ")[0] if beside.exists() else ""
 
 
 def _digest_file(path: Path) -> Path:

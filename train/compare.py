@@ -9,6 +9,7 @@ from train.pictures import draw_comparison
 from train.run_folder import Row, read_config
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
+from tsn_shared.files import writing
 from tsn_shared.settings import flag_of
 
 NO_DIFFERENCE = frozenset({"run", "resume"})
@@ -42,11 +43,9 @@ def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
                 **_reached(history),
             }
         )
-    try:
+    with writing(out, "set another --out"):
         out.parent.mkdir(parents=True, exist_ok=True)
         draw_comparison(dict(zip(names, histories, strict=True)), out)
-    except OSError as error:
-        raise SettingsError(f"{out} cannot be written: {error.strerror}; set --out") from None
     say(f"the curves: {out}")
     return columns
 

@@ -13,12 +13,13 @@ import torch
 
 from train.data import open_split
 from train.evaluation import TOP, confusion, per_class, scores_of
+from train.launch import count_gpus
 from train.pictures import draw_confusion, draw_per_class
 from train.scoring import Scored, pass_over, score
 from train.trained import learned_from, load_trained
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
-from tsn_shared.files import write_text
+from tsn_shared.files import write_text, writing
 
 FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
 
@@ -34,15 +35,7 @@ class Evaluation:
     words: str
 
 
-def evaluate(checkpoint: Path, **options: Any) -> dict[str, Any]:
-    """Score a checkpoint, or the best of a run, on every test clip once; return the figures as fractions from 0 to 1.
-
-    Options and errors are those of `evaluate_run`.
-    """
-    return evaluate_run(checkpoint, **options).figures
-
-
-def evaluate_run(checkpoint: Path, *, gpus: str = "auto", num_processes: int = 1, **choices: Any) -> Evaluation:
+def evaluate(checkpoint: Path, *, gpus: str = "auto", num_processes: int = 1, **choices: Any) -> Evaluation:
     """Score a checkpoint, or the best of a run, on every test clip once.
 
     `choices` and their errors are those of `pass_over`: protocol, num_segments, frames, splits, split, other_split.
@@ -75,8 +68,6 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
     """
     first = evaluations[0]
     weights = weights or [1.0] * len(evaluations)
-    if len(weights) != len(evaluations) or not all(0 < weight < math.inf for weight in weights):
-        raise SettingsError(f"--fuse-weights: {len(evaluations)} numbers above 0 are needed, one a run")
     for other in evaluations[1:]:
         if (other.scored.names, other.classes) != (first.scored.names, first.classes):
             raise SettingsError(
@@ -105,34 +96,36 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
 def mean_over_splits(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
     """Return the mean of the figures over runs on different splits, as papers report it, and the runs' own."""
     splits = [each.figures["split"] for each in evaluations]
-    if len(set(splits)) < len(splits):
-        raise SettingsError(
-            f"these runs are of splits {', '.join(splits)}: a mean over splits takes one run of each; "
-            "tsn compare shows runs of one split side by side"
-        )
     stated = {name: evaluations[0].figures[name] for name in ("protocol", "num_segments")}
     mean = {name: sum(each.figures[name] for each in evaluations) / len(evaluations) for name in FIGURES}
     clips = sum(each.figures["clips"] for each in evaluations)
     return stated | {"splits": splits, "clips": clips, "mean": mean, "runs": [each.figures for each in evaluations]}
 
 
-def run_evaluate(
+def evaluate_runs(
     checkpoints: Sequence[Path],
     *,
     fuse_weights: Sequence[float] | None,
     fused: bool,
     split: str | None,
     out: Path | None,
+    gpus: str = "auto",
     **options: Any,
 ) -> tuple[dict[str, Any], str]:
     """Evaluate the runs as the command line asks; write their files; return the figures and a text of them."""
+    if fused:
+        _check_weights(fuse_weights, len(checkpoints))
     names = split.split(",") if split is not None else [None] * len(checkpoints)
     if fused and len(names) == 1:
         names *= len(checkpoints)
     if len(names) != len(checkpoints):
         raise SettingsError(f"--split {split}: {len(checkpoints)} runs need as many names of splits, or none")
+    if not fused and len(checkpoints) > 1:
+        _check_splits(checkpoints, names)
+    devices = str(count_gpus(gpus))
     each = [
-        evaluate_run(checkpoint, split=name, **options) for checkpoint, name in zip(checkpoints, names, strict=True)
+        evaluate(checkpoint, split=name, gpus=devices, **options)
+        for checkpoint, name in zip(checkpoints, names, strict=True)
     ]
     if fused:
         each = [fuse(each, fuse_weights)]
@@ -147,18 +140,30 @@ def run_evaluate(
     return result, "\n".join([*lines, f"{mean}: {_percent(result['mean'])}"])
 
 
+def _check_weights(weights: Sequence[float] | None, runs: int) -> None:
+    if weights and (len(weights) != runs or not all(0 < weight < math.inf for weight in weights)):
+        raise SettingsError(f"--fuse-weights: {runs} numbers above 0 are needed, one a run")
+
+
+def _check_splits(checkpoints: Sequence[Path], names: Sequence[str | None]) -> None:
+    splits = [name or load_trained(path).settings.split for path, name in zip(checkpoints, names, strict=True)]
+    if len(set(splits)) < len(splits):
+        raise SettingsError(
+            f"these runs are of splits {', '.join(splits)}: a mean over splits takes one run of each; "
+            "tsn compare shows runs of one split side by side"
+        )
+
+
 def write_files(evaluation: Evaluation, folder: Path) -> None:
     """Write scores.json, predictions.csv, confusion.png and per_class.png into a folder."""
     figures, scored = evaluation.figures, evaluation.scored
     title = headline(evaluation)
-    try:
+    with writing(folder, "name another folder with --out"):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "scores.json", json.dumps(figures, indent=2) + "\n")
         write_text(folder / "predictions.csv", predictions_csv(scored, evaluation.classes))
         draw_confusion(confusion(scored.values, scored.labels), evaluation.classes, folder / "confusion.png", title)
         draw_per_class(per_class(scored.values, scored.labels, evaluation.classes), folder / "per_class.png", title)
-    except OSError as error:
-        raise SettingsError(f"{folder} cannot be written: {error.strerror}; name another folder with --out") from None
     say(f"scores.json, predictions.csv, confusion.png, per_class.png: {folder}")
 
 

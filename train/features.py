@@ -16,7 +16,7 @@ import numpy as np
 from train.scoring import pass_over, score
 from train.trained import load_trained
 from tsn_shared import hdf5
-from tsn_shared.errors import SettingsError
+from tsn_shared.files import writing
 from tsn_shared.splits import Subset
 
 KIND = hdf5.Kind(name="tsn-features", version=1)
@@ -54,10 +54,8 @@ def write_features(
         file.create_dataset("class/name", data=hdf5.encode_names(trained.classes))
         file.attrs.update(stated)
 
-    try:
+    with writing(out, "name another file"):
         out.parent.mkdir(parents=True, exist_ok=True)
         hdf5.create(out, KIND, fill)
-    except OSError as error:
-        raise SettingsError(f"{out} cannot be written: {error.strerror}") from None
     clips, width = scored.values.shape
     return f"{out}: {width} features of {clips} {subset} clips, split {wanted.data.split}, {wanted.words}"

@@ -21,7 +21,7 @@ FREE_ON_RESUME = frozenset(
     {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
     | {"run", "resume", "frames", "splits", "save_every", "num_epochs", "weights"}
 )
-"""Settings that may change when a run goes on: they do not change what is learned from which clips."""
+"""Settings that may change when a run goes on: its place in the stream of clips still means the same."""
 
 
 def train(settings: TrainSettings, given: frozenset[str]) -> None:
@@ -58,11 +58,11 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
 
 
 def count_gpus(asked: str) -> int:
-    """Return on how many GPUs to train, 0 for the CPU."""
+    """Return how many GPUs to use, 0 for the CPU."""
     visible = torch.cuda.device_count()
     if asked == "auto":
         if visible == 0:
-            say("0 GPUs are visible: training on the CPU")
+            say("0 GPUs are visible: using the CPU")
         return visible
     if not asked.isdecimal():
         raise SettingsError(f"--gpus {asked}: it takes a number of GPUs, or auto")
@@ -82,6 +82,9 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
     folder = settings.run
     if settings.resume not in (None, "auto"):
         folder = Path(str(settings.resume))
+        if settings.run not in (None, folder):
+            raise SettingsError(f"--resume {folder}: a run goes on in its own folder: leave out --run {settings.run}")
+
         read_config(folder)
     if folder is None:
         folder = _new_folder(settings)

@@ -24,6 +24,7 @@ from train.trained import Trained, load_trained
 from tsn_shared.augment import centre_crops
 from tsn_shared.console import printable, say
 from tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn_shared.files import writing
 from tsn_shared.sampling import uniform_indices, val_indices
 from tsn_shared.settings import DataSettings, ExtractSettings
 from tsn_shared.shards import Shard
@@ -108,7 +109,8 @@ def predict_videos(
             scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
             answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
         if png is not None:
-            _draw(answers, extracted, protocol, segments, png)
+            with writing(png, "set another --png"):
+                _draw(answers, extracted, protocol, segments, png)
     failed = [{"video": name, "reason": reason} for name, reason in extracted.failures]
     return stated | {"words": wanted.words, "clips": len(answers), "videos": answers, "failed": failed}
 

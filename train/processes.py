@@ -15,6 +15,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from train.stop import signal_children, stop_requests
 from tsn_shared.errors import SettingsError, StoppedError, TsnError
+from tsn_shared.files import write_text
 
 SHUTDOWN_SECONDS = 20
 """How long the other ranks have to end after one has died, before they are killed."""
@@ -102,19 +103,21 @@ def _end_with_parent() -> None:
 
 
 def _tell(story: Path, error: TsnError) -> None:
-    story.write_text(f"{error.exit_code} {error}", encoding="utf-8")
+    write_text(story, f"{error.exit_code} {error}")
 
 
 def _failure(error: ChildFailedError, story: Path) -> TsnError:
     """Return the first failure as the user's error: its own words, or the rank's traceback."""
+    rank, first = error.get_first_failure()
+    crash = first.message["extraInfo"]["py_callstack"].rstrip() if isinstance(first.message, dict) else None
     if story.exists():
-        code, _, text = story.read_text(encoding="utf-8").partition(" ")
+        code, _, text = story.read_text(encoding="utf-8", errors="surrogateescape").partition(" ")
         told = TsnError(text)
         told.exit_code = int(code)
-        return told
-    rank, first = error.get_first_failure()
-    if isinstance(first.message, dict):
-        return TsnError(f"rank {rank} failed:\n{first.message['extraInfo']['py_callstack'].rstrip()}")
+        if not (crash and told.exit_code == StoppedError.exit_code):  # a crash on the way to the stop is the news
+            return told
+    if crash:
+        return TsnError(f"rank {rank} failed:\n{crash}")
     return TsnError(
         f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}): run it again, a training with --resume"
     )

@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import train.data as data
@@ -24,7 +25,7 @@ from train.trainer import Trainer
 from train.versions import versions
 from train.weights import load_weights
 from tsn_shared.errors import DataError, SettingsError, StoppedError
-from tsn_shared.files import locked, replacing
+from tsn_shared.files import locked, replacing, writing
 from tsn_shared.settings import TrainSettings
 from tsn_shared.splits import Split
 
@@ -92,7 +93,8 @@ class Run:
             an_epoch = (time.monotonic() - begun) / (self.trainer.epoch - first)
             left = an_epoch * (self.settings.num_epochs - self.trainer.epoch)
             if writer is not None:
-                write_scalars(writer, row)
+                with self.folder.writing():
+                    write_scalars(writer, row)
                 self.folder.say(epoch_line(row, ends=time.time() + left))
             if self.ranks.is_first and (time.monotonic() - drawn > DRAW_EVERY or self.trainer.finished):
                 self._draw()
@@ -153,7 +155,8 @@ class Run:
             return None
         from torch.utils.tensorboard import SummaryWriter
 
-        writer = SummaryWriter(str(self.folder.path), purge_step=len(self.history))
+        with self.folder.writing():
+            writer = SummaryWriter(str(self.folder.path), purge_step=len(self.history))
         stack.callback(writer.close)
         return writer
 
@@ -195,7 +198,8 @@ class Run:
     def _draw(self) -> None:
         settings = self.settings
         title = f"{settings.model}, {settings.segments} segments, split {settings.split} ({self.folder.path.name})"
-        draw_curves(self.history, self.folder.path / "curves.png", title)
+        with self.folder.writing():
+            draw_curves(self.history, self.folder.path / "curves.png", title)
 
     def _close(self) -> None:
         device = self.ranks.device
@@ -204,7 +208,8 @@ class Run:
             return
         best = self.folder.checkpoints / BEST
         state = load_checkpoint(best) if best.exists() else self._state()
-        with replacing(self.folder.path / "model.safetensors") as temporary:
+        weights_file = self.folder.path / "model.safetensors"
+        with self.folder.writing(also=SafetensorError), replacing(weights_file) as temporary:
             weights = {name: value.contiguous() for name, value in state["model"].items()}
             save_file(weights, temporary, metadata=facts(state))
             temporary.chmod(0o644)  # safetensors makes it for its owner alone
@@ -225,7 +230,8 @@ def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
         stop = stack.enter_context(stop_requests())
         if ranks.is_first:
             busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
-            stack.enter_context(locked(settings.run, busy))
+            with writing(settings.run, "set another --run"):
+                stack.enter_context(locked(settings.run, busy))
         Run(settings, ranks, resume=resume, stop=stop).train()
 
 

@@ -11,13 +11,14 @@ model.safetensors  the best weights
 import csv
 import io
 import json
+from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
-from tsn_shared.files import write_text
+from tsn_shared.files import write_text, writing
 
 Row = dict[str, float | int]
 
@@ -33,6 +34,10 @@ class RunFolder:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
+    def writing(self, also: type[Exception] = OSError) -> AbstractContextManager[None]:
+        """Turn a failure to write in the folder into a line for the user."""
+        return writing(self.path, "mend that, or set another --run", also=also)
+
     def say(self, text: str) -> None:
         """Say a line and log it."""
         if self.writes:
@@ -43,32 +48,37 @@ class RunFolder:
         """Write a line to the log, with the time."""
         if not self.writes:
             return
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / "log.txt").open("a", encoding="utf-8") as log:
-            log.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')} {text}\n")
+        with self.writing():
+            self.path.mkdir(parents=True, exist_ok=True)
+            with (self.path / "log.txt").open("a", encoding="utf-8") as log:
+                log.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')} {text}\n")
 
     def write_config(self, config: dict[str, Any]) -> None:
         """Write config.json."""
         if self.writes:
-            self.path.mkdir(parents=True, exist_ok=True)
-            write_text(self.path / "config.json", json.dumps(config, indent=2) + "\n")
+            with self.writing():
+                self.path.mkdir(parents=True, exist_ok=True)
+                write_text(self.path / "config.json", json.dumps(config, indent=2) + "\n")
 
     def write_history(self, history: list[Row]) -> None:
         """Write metrics.jsonl and summary.csv whole: after a resume they hold no epoch twice."""
         if not self.writes:
             return
-        write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
         table = io.StringIO()
         writer = csv.DictWriter(table, fieldnames=list(history[0]) if history else [], lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
-        write_text(self.path / "summary.csv", table.getvalue())
+        with self.writing():
+            write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+            write_text(self.path / "summary.csv", table.getvalue())
 
 
 def read_config(path: Path) -> dict[str, Any]:
     """Read a run's config.json; SettingsError where it is no run folder."""
     try:
-        config: dict[str, Any] = json.loads((path / "config.json").read_text(encoding="utf-8"))
+        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise SettingsError(f"{path} is not a run folder: it has no readable config.json") from None
+    if not isinstance(config, dict) or not all(isinstance(config.get(name), dict) for name in ("settings", "split")):
+        raise SettingsError(f"{path / 'config.json'} is not that of a run: settings or split are missing")
     return config

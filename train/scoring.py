@@ -108,16 +108,16 @@ def score(wanted: Pass, *, trained: Trained, gpus: str = "auto", num_processes: 
     """Run a pass, every clip once, on the devices asked for; `trained` is the checkpoint, already loaded."""
     if environment_ranks() is not None:
         raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
-    on_gpu = count_gpus(gpus)
-    processes = on_gpu or num_processes
+    count = count_gpus(gpus)
+    on_gpu, processes = count > 0, count or num_processes
     split = data.open_split(wanted.data)
     if not len(split.subset(wanted.subset)):
         raise SettingsError(f"{split.path} has no {wanted.subset} clips")
     if processes == 1:
-        values, labels = _score_as_rank(wanted, on_gpu > 0, trained)
+        values, labels = _score_as_rank(wanted, on_gpu, trained)
     else:
         check_split(trained, split, other_split=wanted.other_split)  # before any process starts
-        values, labels = run_processes(_score_as_rank, wanted, on_gpu > 0, processes=processes)
+        values, labels = run_processes(_score_as_rank, wanted, on_gpu, processes=processes)
     names = split.names(wanted.subset, slice(None))
     return Scored(values=torch.from_numpy(values), labels=torch.from_numpy(labels), names=names)
 

@@ -176,9 +176,6 @@ class Trainer:
             torch.add(self._own, self.position + part * settings.batch_size * ranks.world_size, out=self._places)
             losses = self._backward(batch, last=part == settings.accumulate - 1)
             bad.append(torch.where(torch.isfinite(losses), 0, self._places + 1))
-        if settings.clip_grad is not None:
-            self._scaler.unscale_(self.optimizer)
-            nn.utils.clip_grad_norm_(self.model.parameters(), settings.clip_grad)
         self._note_bad(torch.cat(bad))
         self._optimizer_step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -210,14 +207,16 @@ class Trainer:
     def _optimizer_step(self) -> None:
         """Step, unless a loss was not finite: the fused kernel then leaves the weights, without asking the host."""
         spoilt = self._bad.any().float()
-        if self._scaler.is_enabled():  # it looks for what is not finite in the gradients
+        if self._scaler.is_enabled():  # it looks for what is not finite in the gradients, as it unscales them
             gradient = next(p.grad for p in self.model.parameters() if p.grad is not None)
             gradient += torch.where(spoilt > 0, torch.nan, 0.0)
-            self._scaler.step(self.optimizer)
-            self._scaler.update()
-            return
-        self.optimizer.found_inf = spoilt  # type: ignore[attr-defined]
-        self.optimizer.step()
+        else:
+            self.optimizer.found_inf = spoilt  # type: ignore[attr-defined]
+        if self.settings.clip_grad is not None:
+            self._scaler.unscale_(self.optimizer)
+            nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
+        self._scaler.step(self.optimizer)
+        self._scaler.update()
 
     def _pace(self) -> int:
         """Return how many steps take about READ_SECONDS, as the last ones went."""

@@ -1,16 +1,45 @@
 """Files that are never seen half-written: a temporary name, fsync, rename; their SHA-256; folders held by a lock."""
 
+import errno
 import fcntl
 import hashlib
 import os
+import re
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import SettingsError, TsnError
 
 TEMPORARY = ".tmp"
 """Suffix of a file that is being written; whoever holds the folder may delete one that he finds."""
+
+MOST_OPEN_FILES = 65_536
+"""Files that a process asks to have open at once, at most; many systems give 1,024 unasked."""
+
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+WRONG_PATH = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+    | {errno.ENAMETOOLONG, errno.ELOOP}
+)
+
+
+@contextmanager
+def writing(path: Path, way_out: str, then: str = "", also: type[Exception] = OSError) -> Iterator[None]:
+    """Turn an OSError of writing to `path`, or what a library raises for one, into a line that says the way out.
+
+    SettingsError where the path cannot be written to, TsnError where the disk is full or fails.
+    """
+    try:
+        yield
+    except (OSError, also) as error:
+        stated = re.search(r"(?:errno = |os error )(\d+)", str(error))  # as HDF5 and Rust put it
+        number = getattr(error, "errno", None) or (int(stated[1]) if stated else 0)
+        reason = os.strerror(number) if number else str(error).partition("\n")[0]
+        kind = SettingsError if number in WRONG_PATH else TsnError
+        mend = "free some space" if number in FULL else way_out
+        raise kind(f"{path} cannot be written: {reason}: {mend}{then}") from None
 
 
 @contextmanager
@@ -55,6 +84,15 @@ def locked(folder: Path, busy: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def allow_open_files() -> int:
+    """Raise this process's limit of open files as far as it may, to MOST_OPEN_FILES at most; return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if resource.RLIM_INFINITY not in (soft, hard) and soft < MOST_OPEN_FILES:
+        soft = max(soft, min(hard, MOST_OPEN_FILES))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return MOST_OPEN_FILES if soft == resource.RLIM_INFINITY else soft
 
 
 def _sync_folder(folder: Path) -> None:

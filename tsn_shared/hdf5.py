@@ -13,6 +13,7 @@ do on purpose (external links, virtual data sets, absurd sizes) is refused colum
 """
 
 import hashlib
+import io
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -57,14 +58,50 @@ class Seal:
 def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None]) -> None:
     """Write an HDF5 file whole: `fill` gets the open file; `complete` is set after it, then the seal, then the name."""
     with replacing(path) as temporary:
-        with h5py.File(temporary, "w", userblock_size=USER_BLOCK, libver=_LIBVER) as file:
+        with _disk(temporary) as disk, h5py.File(disk, "w", userblock_size=USER_BLOCK, libver=_LIBVER) as file:
             file.attrs.update({"format": kind.name, "version": kind.version})
             fill(file)
-            span = _payload_span(file, kind)
             file.attrs["complete"] = True
+        with h5py.File(temporary, "r") as file:
+            span = _payload_span(file, kind)
         seal = Seal(payload=span, sha256=_digest(temporary, span))
         with temporary.open("r+b") as raw:
             raw.write(seal.encode(kind))
+
+
+class _Disk(io.FileIO):
+    """A file whose writes never fail as HDF5 sees it, which crashes where it cannot close a file; `error` is kept."""
+
+    error: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Write all of the data, or nothing more after a write has failed."""
+        left = memoryview(data)
+        try:
+            while left and self.error is None:
+                left = left[super().write(left) :]
+        except OSError as error:
+            self.error = error
+        return len(data)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Set the file's size, unless a write has failed."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.error = self.error or error
+            return size or 0
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[_Disk]:
+    """Open a file for HDF5 to write to; what went wrong on the disk is raised at the end, in place of what followed."""
+    with _Disk(path, "w+") as disk:
+        try:
+            yield disk
+        finally:
+            if disk.error is not None:
+                raise disk.error
 
 
 def read_seal(path: Path, kind: Kind) -> Seal:

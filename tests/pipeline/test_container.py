@@ -40,6 +40,16 @@ def test_a_file_cut_anywhere_in_its_body_ends_early(videos: dict[str, Path], kin
         assert at_a_box or (promise.end is not None and promise.end > length)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_in_its_first_header_is_read_and_promises_what_it_can(
+    videos: dict[str, Path], kind: str, tmp_path: Path
+) -> None:
+    whole = videos[kind].read_bytes()
+    for length in range(65):
+        (tmp_path / "cut").write_bytes(whole[:length])
+        assert read_promise(tmp_path / "cut").frames == (25 if kind == "avi" and length >= 52 else None)
+
+
 def test_an_avi_counts_its_frames(videos: dict[str, Path]) -> None:
     assert read_promise(videos["avi"]).frames == 25
     assert read_promise(videos["mkv"]).frames is None

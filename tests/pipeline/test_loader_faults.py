@@ -18,11 +18,11 @@ import pytest
 
 from pipeline.loader import ClipLoader
 from pipeline.schedule import EvalSchedule, TrainSchedule
-from tests.helpers import frames_of, make_shard
+from tests.helpers import frames_of, make_shard, make_shards
 from tests.pipeline.conftest import TEST, TRAIN
 from tsn_shared.errors import DataError
 from tsn_shared.settings import DataSettings
-from tsn_shared.shards import Shard
+from tsn_shared.shards import Shard, find_shards
 from tsn_shared.splits import Clips, read_split, write_split
 
 ROOT = Path(__file__).parents[2]
@@ -160,6 +160,39 @@ def test_a_frame_that_is_no_picture_is_named(tmp_path: Path) -> None:
     )
     with loader:
         assert f"{path}: video Class/v_01, frame 1: a JPEG that cannot be decoded" in str(first_error(loader))
+
+
+MANY_SHARDS = """
+import resource, sys
+from pathlib import Path
+resource.setrlimit(resource.RLIMIT_NOFILE, (48, 64))
+from pipeline.reader import FrameReader
+from tsn_shared.splits import read_split
+folder = Path(sys.argv[1])
+split = read_split(folder / "split1.h5")
+readers = [FrameReader(split, subset, folder) for subset in ("train", "test")]
+for row in range(60):
+    for reader in readers:
+        reader.jpeg(row, 0)
+"""
+
+
+def test_a_split_of_more_shards_than_may_be_open_is_read(tmp_path: Path) -> None:
+    names = [f"Class/v_{number:02}" for number in range(60)]
+    make_shards(tmp_path, names, a_shard=1)
+    numbers = np.arange(60, dtype=np.int32)
+    each = Clips(label=0 * numbers, shard=numbers, video=0 * numbers, frames=0 * numbers + 3)
+    write_split(
+        tmp_path / "split1.h5",
+        source="tests",
+        classes=("Class",),
+        shards={path.name: Shard(path).sha256 for path in find_shards(tmp_path)},
+        clips={"train": each, "test": each},
+        names={"train": tuple(names), "test": tuple(names)},
+    )
+    words = [sys.executable, "-c", MANY_SHARDS, str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_an_error_reaches_the_command_as_one_line_and_exit_code_4(copy: DataSettings, tmp_path: Path) -> None:

@@ -92,12 +92,15 @@ def test_the_picture_holds_the_frames_as_the_network_sees_them(clips: DataSettin
         ({"rank": 2, "world_size": 2}, "the last rank is 1"),
         ({"batch_size": 12}, "a step of 12 clips is more than the 11"),
         ({"subset": "test", "step": 2}, "make 2 steps"),
+        ({"subset": "test", "batch_size": len(TEST), "rank": 1, "world_size": 2}, "no clip left for it, only padding"),
+        ({"out": "file/batch.png"}, "cannot be written: File exists: set another --out"),
     ],
 )
 def test_what_does_not_exist_is_refused(
     clips: DataSettings, tmp_path: Path, changed: dict[str, Any], message: str
 ) -> None:
     out = tmp_path / changed.pop("out", "batch.npz")
+    (tmp_path / "file").touch()
     with pytest.raises(SettingsError, match=message):
         shown(clips, out, **changed)
     assert not out.exists()

@@ -22,7 +22,7 @@ from train.checkpoint import (
     load_newest,
     save_checkpoint,
 )
-from tsn_shared.errors import DataError
+from tsn_shared.errors import DataError, SettingsError
 
 
 def state(step: int) -> dict[str, Any]:
@@ -50,6 +50,17 @@ def test_sha256_files_are_what_sha256sum_reads(tmp_path: Path) -> None:
         save_checkpoint(tmp_path, state(step), best=True)
     for name in (LAST, PREVIOUS, BEST):
         subprocess.run(["sha256sum", "--check", "--status", f"{name}.sha256"], cwd=tmp_path, check=True)
+
+
+@pytest.mark.parametrize("content", ["", "\n", "\udcff"])
+def test_a_checkpoint_beside_a_damaged_digest_is_damaged_and_saved_over(content: str, tmp_path: Path) -> None:
+    for step in range(2):
+        save_checkpoint(tmp_path, state(step), best=False)
+    (tmp_path / f"{LAST}.sha256").write_text(content, errors="surrogateescape")
+    with pytest.raises(DataError, match="is damaged"):
+        load_checkpoint(tmp_path / LAST)
+    save_checkpoint(tmp_path, state(2), best=False)
+    assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, PREVIOUS)] == [2, 0]
 
 
 def test_a_damaged_last_falls_back_to_the_one_before_with_a_warning(tmp_path: Path) -> None:
@@ -124,9 +135,9 @@ def test_what_goes_wrong_is_told_by_the_next_call_or_by_leaving(tmp_path: Path) 
     folder.write_text("a file where a folder should be")
     writer = CheckpointWriter(folder)
     writer.save(state(0), best=False)
-    with pytest.raises(FileExistsError):
+    with pytest.raises(SettingsError, match="File exists"):
         writer.save(state(1), best=False)
-    with pytest.raises(FileExistsError), CheckpointWriter(folder) as writer:
+    with pytest.raises(SettingsError, match="File exists"), CheckpointWriter(folder) as writer:
         writer.save(state(0), best=False)
 
 
@@ -175,6 +186,27 @@ from train.checkpoint import save_checkpoint
 for step in range(1_000_000):
     save_checkpoint(Path(sys.argv[1]), {"step": step, "model": torch.full((100_000,), float(step))}, best=step % 2 == 0)
 """
+
+
+FULL = """
+import resource, sys, torch
+from pathlib import Path
+from train.checkpoint import save_checkpoint
+save_checkpoint(Path(sys.argv[1]), {"step": 0}, best=True)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
+save_checkpoint(Path(sys.argv[1]), {"step": 1, "model": torch.zeros(100_000)}, best=True)
+"""
+
+
+@pytest.mark.parametrize("size", [10, 1_000, 200_000])
+def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(size: int, tmp_path: Path) -> None:
+    words = [sys.executable, "-c", FULL, str(tmp_path), str(size)]
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(f"tsn_shared.errors.TsnError: {tmp_path} cannot be written: ")
+    assert last.endswith("and go on with --resume")
+    assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, BEST)] == [0, 0]
+    assert not list(tmp_path.glob("*.tmp"))
 
 
 def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None:

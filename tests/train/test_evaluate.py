@@ -16,7 +16,7 @@ from PIL import Image
 
 from cli import tsn
 from train.checkpoint import load_checkpoint
-from train.evaluate import evaluate, evaluate_run, fuse, headline, mean_over_splits, run_evaluate
+from train.evaluate import evaluate, evaluate_runs, fuse, headline
 from train.model import TSN, build_model
 from tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn_shared.settings import DataSettings
@@ -71,7 +71,7 @@ def reference(run: Path, data: DataSettings, protocol: str, segments: int, size:
 def test_logits_are_those_of_an_independent_reference(
     trained_run: Path, data: DataSettings, protocol: str, segments: int
 ) -> None:
-    found = evaluate_run(trained_run, protocol=protocol, num_segments=segments, **CPU)
+    found = evaluate(trained_run, protocol=protocol, num_segments=segments, **CPU)
     wanted = reference(trained_run, data, protocol, segments)
     assert found.scored.values.shape == (OF_CLIPS, 4)
     assert np.abs(found.scored.values.numpy() - wanted).max() < 1e-4
@@ -79,8 +79,8 @@ def test_logits_are_those_of_an_independent_reference(
 
 
 def test_the_test_protocols_take_25_segments_and_val_the_runs_own(trained_run: Path) -> None:
-    assert evaluate(trained_run, protocol="val", **CPU)["num_segments"] == 3
-    assert evaluate(trained_run, protocol="3crop", **CPU)["num_segments"] == 25
+    assert evaluate(trained_run, protocol="val", **CPU).figures["num_segments"] == 3
+    assert evaluate(trained_run, protocol="3crop", **CPU).figures["num_segments"] == 25
 
 
 @pytest.mark.needs_cuda
@@ -88,14 +88,14 @@ def test_the_test_protocols_take_25_segments_and_val_the_runs_own(trained_run: P
 def test_a_gpu_gives_the_logits_of_the_cpu(changed_run: Make, protocol: str, segments: int) -> None:
     run = changed_run("run", settings={"precision": "fp32"})
     asked: dict[str, Any] = {"protocol": protocol, "num_segments": segments}
-    on_cpu, on_gpu = (evaluate_run(run, gpus=gpus, **asked).scored.values.numpy() for gpus in ("0", "1"))
+    on_cpu, on_gpu = (evaluate(run, gpus=gpus, **asked).scored.values.numpy() for gpus in ("0", "1"))
     assert np.abs(on_gpu - on_cpu).max() < 0.03 * np.ptp(on_cpu)  # its decoder differs by 2 of 255 at most
 
 
 @pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_any_number_of_ranks_scores_every_clip_once(trained_run: Path, ranks: int) -> None:
-    alone = evaluate_run(trained_run, **CPU)
-    together = evaluate_run(trained_run, num_processes=ranks, **CPU)
+    alone = evaluate(trained_run, **CPU)
+    together = evaluate(trained_run, num_processes=ranks, **CPU)
     assert together.figures["clips"] == OF_CLIPS
     assert together.scored.names == alone.scored.names
     assert torch.equal(together.scored.labels, alone.scored.labels)
@@ -134,13 +134,13 @@ def test_another_split_is_refused_also_under_its_own_splits_name(
         evaluate(trained_run, splits=tmp_path, split="2", **CPU)
     with pytest.raises(SettingsError, match="it trains on other clips"):
         evaluate(trained_run, splits=tmp_path, **CPU)
-    found = evaluate_run(trained_run, splits=tmp_path, split="2", other_split=True, **CPU)
+    found = evaluate(trained_run, splits=tmp_path, split="2", other_split=True, **CPU)
     assert (found.figures["split"], found.figures["trained_on_split"], found.figures["clips"]) == ("2", "1", 12)
     assert headline(found).startswith("split 2 (trained on split 1), val (3 segments, centre crop), 12 clips: top-1 ")
-    found = evaluate_run(trained_run, splits=tmp_path, other_split=True, **CPU)
+    found = evaluate(trained_run, splits=tmp_path, other_split=True, **CPU)
     assert headline(found).startswith("split 1 (another split 1 than it was trained on), val ")
     assert not found.figures["own_split"]
-    assert evaluate(trained_run, **CPU)["own_split"]
+    assert evaluate(trained_run, **CPU).figures["own_split"]
 
 
 def test_other_classes_are_refused(changed_run: Make, trained_run: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_checkpoint_that_does_not_hold_its_network_names_the_tensor(changed_ru
 
 
 def test_the_safetensors_of_a_run_answer_as_its_best_checkpoint(trained_run: Path) -> None:
-    best, alone = (evaluate(path, **CPU) for path in (trained_run, trained_run / "model.safetensors"))
+    best, alone = (evaluate(path, **CPU).figures for path in (trained_run, trained_run / "model.safetensors"))
     assert best | {"checkpoint": ""} == alone | {"checkpoint": ""}
 
 
@@ -207,14 +207,14 @@ def test_every_printed_result_names_split_protocol_and_clips(trained_run: Path, 
 
 def test_the_files_lie_in_the_runs_folder_unless_told_otherwise(changed_run: Make) -> None:
     run = changed_run("run")
-    run_evaluate([run], fused=False, fuse_weights=None, split=None, out=None, protocol="val", **CPU)
+    evaluate_runs([run], fused=False, fuse_weights=None, split=None, out=None, protocol="val", **CPU)
     assert (run / "evaluation" / "split1-val-3" / "confusion.png").stat().st_size > 5000
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot be written"):
-        run_evaluate([trained_run], fused=False, fuse_weights=None, split=None, out=tmp_path / "file", **CPU)
+        evaluate_runs([trained_run], fused=False, fuse_weights=None, split=None, out=tmp_path / "file", **CPU)
 
 
 def of_split(changed_run: Make, data: DataSettings, tmp_path: Path, name: str) -> Path:
@@ -235,7 +235,7 @@ def test_several_runs_give_the_mean_over_their_splits(
     done = CliRunner().invoke(tsn, [*words, "--split", "1,2,3", "--json"])
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
-    each = [evaluate(run, **CPU) for run in runs]
+    each = [evaluate(run, **CPU).figures for run in runs]
     assert result["splits"] == ["1", "2", "3"]
     assert result["clips"] == 7 + 12 + 12
     for name in ("top1", "top5", "mean_class_accuracy", "loss"):
@@ -246,10 +246,21 @@ def test_several_runs_give_the_mean_over_their_splits(
     assert CliRunner().invoke(tsn, [*words, "--split", "1,3,2"], catch_exceptions=True).exception is not None
 
 
-def test_a_mean_over_splits_takes_one_run_of_each(trained_run: Path) -> None:
-    once = evaluate_run(trained_run, **CPU)
-    with pytest.raises(SettingsError, match="these runs are of splits 1, 1"):
-        mean_over_splits([once, once])
+@pytest.mark.parametrize(
+    ("asked", "words"),
+    [
+        ({"fused": False}, "these runs are of splits 1, 1"),
+        ({"fused": True, "fuse_weights": [1, -1]}, "--fuse-weights: 2 numbers above 0"),
+        ({"fused": True, "fuse_weights": [1]}, "--fuse-weights: 2 numbers above 0"),
+        ({"fused": True, "split": "1,2,3"}, "2 runs need as many names of splits"),
+    ],
+)
+def test_what_cannot_be_put_together_is_refused_before_anything_is_scored(
+    trained_run: Path, tmp_path: Path, asked: dict[str, Any], words: str
+) -> None:
+    usual = {"fuse_weights": None, "split": None, "out": None, "frames": tmp_path / "none"}
+    with pytest.raises(SettingsError, match=words):
+        evaluate_runs([trained_run, trained_run], **(usual | asked), **CPU)
 
 
 def test_fusion_averages_the_probabilities_with_weights(trained_run: Path, changed_run: Make, tmp_path: Path) -> None:
@@ -258,7 +269,7 @@ def test_fusion_averages_the_probabilities_with_weights(trained_run: Path, chang
     done = CliRunner().invoke(tsn, [*words, "--fuse-weights", "1,3", "--json"])
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
-    logits = [evaluate_run(run, **CPU).scored for run in (trained_run, other)]
+    logits = [evaluate(run, **CPU).scored for run in (trained_run, other)]
     first, second = (np.exp(s.values.numpy()) / np.exp(s.values.numpy()).sum(1, keepdims=True) for s in logits)
     mixed = 0.25 * first + 0.75 * second
     labels = logits[0].labels.numpy()
@@ -273,11 +284,9 @@ def test_runs_on_other_clips_are_not_fused(
     trained_run: Path, changed_run: Make, data: DataSettings, tmp_path: Path
 ) -> None:
     other = of_split(changed_run, data, tmp_path, "2")
-    evaluations = [evaluate_run(run, **CPU) for run in (trained_run, other)]
+    evaluations = [evaluate(run, **CPU) for run in (trained_run, other)]
     with pytest.raises(SettingsError, match="was scored on other clips or classes"):
         fuse(evaluations, None)
-    with pytest.raises(SettingsError, match="--fuse-weights: 2 numbers above 0"):
-        fuse([evaluations[0], evaluations[0]], [1, -1])
 
 
 def test_wrong_usage_is_said(trained_run: Path) -> None:

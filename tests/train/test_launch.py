@@ -17,6 +17,7 @@ from tests.train.conftest import small_settings
 from tests.train.runs import ROOT, command, flags, history
 from train.checkpoint import LAST, load_checkpoint
 from train.launch import train
+from train.stop import stop_requests
 from tsn_shared.errors import SettingsError
 from tsn_shared.settings import DataSettings, TrainSettings
 
@@ -214,16 +215,44 @@ def _read_terminal(shown: int, process: subprocess.Popen[Any]) -> str:
     return said.decode()
 
 
-@pytest.mark.slow
-def test_a_failing_ranks_traceback_is_shown_once(two: Small) -> None:
-    folder = Path(two["run"])
-    folder.mkdir()
-    (folder / "checkpoints").write_text("a file where the folder should be")
-    process = start(command(two))
+CRASHING = """
+import sys
+from tests.train.test_launch import crash
+from train.processes import run_processes
+if __name__ == "__main__":
+    try:
+        run_processes(crash, sys.argv[1] == "stopped", processes=2)
+    except Exception as error:
+        sys.exit(f"{type(error).__name__} {error.exit_code}: {error}")
+"""
+
+
+def crash(when_stopped: bool) -> None:
+    """Fail as the second rank does that meets a defect, at once or on being asked to stop."""
+    if when_stopped:
+        with stop_requests() as stop:
+            print("ready", flush=True)
+            wait_for(lambda: stop.asked)
+    if os.environ["RANK"] == "1":
+        raise RuntimeError("a defect")
+    if not when_stopped:
+        time.sleep(LIMIT)
+
+
+@pytest.mark.parametrize("when", [pytest.param("at once", marks=pytest.mark.slow), "stopped"])
+def test_a_failing_ranks_traceback_is_shown_once_also_where_it_was_asked_to_stop(when: str, tmp_path: Path) -> None:
+    script = tmp_path / "crashing.py"
+    script.write_text(CRASHING)
+    process = start([sys.executable, str(script), when], PYTHONPATH=str(ROOT))
+    assert process.stdout is not None
+    for _ in range(2 if when == "stopped" else 0):
+        assert process.stdout.readline() == "ready\n"
+    if when == "stopped":
+        process.terminate()
     said = finish(process, code=1)
     assert said.count("Traceback (most recent call last)") == 1
-    assert said.count("FileExistsError") == 1
-    assert "tsn: rank 0 failed:" in said
+    assert said.count("RuntimeError: a defect") == 1
+    assert said.startswith("TsnError 1: rank 1 failed:")
 
 
 @pytest.mark.slow

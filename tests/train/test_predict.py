@@ -15,7 +15,7 @@ import train.data as data
 from cli import tsn
 from tests.conftest import Dataset
 from train.checkpoint import save_checkpoint
-from train.evaluate import evaluate_run
+from train.evaluate import evaluate
 from train.model import build_model
 from train.predict import describe, predict, predict_videos, refuse_failures
 from train.trained import load_trained
@@ -54,7 +54,7 @@ def videos_of(dataset: Dataset, names: tuple[str, ...]) -> list[Path]:
 
 @pytest.mark.parametrize(("protocol", "segments"), [("val", None), ("3crop", 4)])
 def test_the_numbers_are_those_of_evaluate(dataset: Dataset, run: Path, protocol: str, segments: int | None) -> None:
-    scored = evaluate_run(run, protocol=protocol, num_segments=segments, **CPU).scored
+    scored = evaluate(run, protocol=protocol, num_segments=segments, **CPU).scored
     videos = videos_of(dataset, scored.names)
     result = predict_videos(run, videos, protocol=protocol, num_segments=segments, top=3, **CPU)
     classes = load_trained(run).classes
@@ -81,7 +81,7 @@ def frames_of(dataset: Dataset, name: str) -> np.ndarray[Any, np.dtype[np.uint8]
 
 
 def test_an_array_of_the_stored_frames_gives_the_same_numbers(dataset: Dataset, run: Path) -> None:
-    scored = evaluate_run(run, **CPU).scored
+    scored = evaluate(run, **CPU).scored
     model = load_trained(run)
     for name, logits in zip(scored.names, scored.values, strict=True):
         found = predict(model, frames_of(dataset, name))
@@ -91,7 +91,7 @@ def test_an_array_of_the_stored_frames_gives_the_same_numbers(dataset: Dataset, 
 
 def test_an_array_of_another_size_is_resized_to_the_frames_size(dataset: Dataset, run: Path) -> None:
     model = load_trained(run)
-    frames = frames_of(dataset, evaluate_run(run, **CPU).scored.names[0])
+    frames = frames_of(dataset, evaluate(run, **CPU).scored.names[0])
     assert model.frame_size == frames.shape[1:3] == (256, 340)
     bigger = np.stack([np.asarray(Image.fromarray(f).resize((680, 512), Image.Resampling.BICUBIC)) for f in frames])
     assert np.abs(predict(model, bigger) - predict(model, frames)).max() < 0.02

@@ -43,7 +43,7 @@ def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(s
     rows = history(folder)
     assert [row["epoch"] for row in rows] == [0, 1]
     assert [row["step"] for row in rows] == [3, 5]  # 24 clips, 5 a step
-    last = evaluate(folder / "checkpoints" / LAST, protocol="val")
+    last = evaluate(folder / "checkpoints" / LAST, protocol="val").figures
     assert last["clips"] == 7
     assert {name: last[name] for name in ("loss", "top1", "top5")} == {
         name: rows[-1][f"val_{name}"] for name in ("loss", "top1", "top5")
@@ -103,8 +103,13 @@ def test_a_folder_with_a_run_is_refused_unless_resumed(small: dict[str, Any]) ->
         run(small, num_epochs=1)
     with pytest.raises(SettingsError, match=r"--lr was 0\.01, is 0\.5"):
         run(small, frozenset({"lr"}), resume=str(folder), lr=0.5)
+    with pytest.raises(SettingsError, match=r"a run goes on in its own folder: leave out --run \./other"):
+        run(small | {"run": "./other"}, frozenset({"run"}), resume=str(folder))
     run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
     assert [row["epoch"] for row in history(folder)] == [0, 1]
+    (folder / "config.json").write_text("{}")
+    with pytest.raises(SettingsError, match=r"config\.json is not that of a run: settings or split are missing"):
+        run(small, resume="auto")
 
 
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_ends_the_same(

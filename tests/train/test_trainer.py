@@ -151,6 +151,21 @@ def test_a_bad_loss_names_step_clips_and_lr_and_no_step_is_taken_from_there(prec
         trainer.read_sums()
 
 
+@pytest.mark.parametrize("clip_grad", [None, 1.0])
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])
+def test_no_step_is_taken_from_an_infinite_loss_whose_gradients_are_finite(
+    precision: str, clip_grad: float | None
+) -> None:
+    trainer, stream = trainer_of(batch_size=4, precision=precision, clip_grad=clip_grad)
+    state = trainer.model.state_dict()
+    state["layer.bias"][:] = torch.tensor([0.0, *[-torch.inf] * (CLASSES - 1)])
+    before = state["layer.weight"].clone()
+    trainer._take_step(stream)  # type: ignore[arg-type]
+    assert torch.equal(state["layer.weight"], before)
+    with pytest.raises(TsnError, match=r"at step 1 .* that step was not taken"):
+        trainer.read_sums()
+
+
 def test_asked_to_stop_it_saves_at_a_step_and_raises() -> None:
     trainer, stream = trainer_of(batch_size=4)
     trainer.stop.signal = signal.SIGUSR1

@@ -1,10 +1,12 @@
+import errno
 import hashlib
 import os
 from pathlib import Path
 
 import pytest
 
-from tsn_shared.files import TEMPORARY, replacing, sha256, write_text
+from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.files import TEMPORARY, replacing, sha256, write_text, writing
 
 
 def test_file_appears_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
@@ -17,6 +19,25 @@ def test_file_appears_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> Non
         temporary.write_bytes(b"whole")
     assert path.read_bytes() == b"whole"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (OSError(errno.ENOSPC, "full"), TsnError, "No space left on device: free some space, then"),
+        (OSError("write failed: errno = 27, buf"), TsnError, "File too large: free some space, then"),
+        (PermissionError(errno.EACCES, "no"), SettingsError, "Permission denied: set another, then"),
+        (ValueError("I/O error (os error 5)"), TsnError, "Input/output error: set another, then"),
+        (OSError("what a library says\non two lines"), TsnError, "what a library says: set another, then"),
+    ],
+)
+def test_what_cannot_be_written_is_one_line_with_a_way_out(
+    error: Exception, kind: type[TsnError], words: str, tmp_path: Path
+) -> None:
+    with pytest.raises(TsnError) as raised, writing(tmp_path, "set another", ", then", also=ValueError):
+        raise error
+    assert type(raised.value) is kind
+    assert str(raised.value) == f"{tmp_path} cannot be written: {words}"
 
 
 def test_failure_keeps_the_old_file(tmp_path: Path) -> None:

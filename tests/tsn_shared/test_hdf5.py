@@ -86,6 +86,31 @@ def test_failed_write_leaves_the_old_file_and_no_other(path: Path) -> None:
     assert list(path.parent.iterdir()) == [path]
 
 
+FILES_UP_TO = """
+import resource, sys
+from pathlib import Path
+from tests.tsn_shared.test_hdf5 import KIND, fill
+from tsn_shared import hdf5
+path, whole = Path(sys.argv[1]), int(sys.argv[2])
+for size in range(0, whole, 200):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+    try:
+        hdf5.create(path, KIND, fill)
+    except OSError as error:
+        assert error.strerror == "File too large", error
+        assert not list(path.parent.iterdir())
+    else:
+        raise SystemExit(f"{size} bytes were enough")
+"""
+
+
+def test_a_file_that_does_not_fit_is_an_error_wherever_it_ends_and_leaves_nothing(path: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = [sys.executable, "-c", FILES_UP_TO, str(tmp_path / "empty" / "file.h5"), str(path.stat().st_size)]
+    done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("moment", ["filling", "before the seal"])
 def test_killed_writer_leaves_no_readable_file(tmp_path: Path, moment: str) -> None:
     script = """
