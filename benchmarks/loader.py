@@ -36,21 +36,12 @@ OWN_CODE = {"GluonCV 0.11 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2
 
 def ours(job: Any) -> Iterator[Any]:
     """Serve the training path as `tsn train --gpus 0` opens it."""
-    from pipeline.loader import ClipLoader
-    from pipeline.schedule import TrainSchedule
+    from pipeline.loader import train_clips
+    from tsn_shared.settings import LoaderSettings
     from tsn_shared.splits import read_split
 
-    split = read_split(job.split)
-    schedule = TrainSchedule(num_clips=len(split.train), batch_size=job.batch_size, seed=0)
-    return ClipLoader(
-        split=split,
-        subset="train",
-        frames=job.frames,
-        schedule=schedule,
-        view="train",
-        segments=job.segments,
-        input_size=224,
-    )
+    settings = LoaderSettings(batch_size=job.batch_size, num_segments=job.segments)
+    return train_clips(read_split(job.split), job.frames, settings)
 
 
 def ways() -> dict[str, Callable[[Any], Iterator[Any]]]:

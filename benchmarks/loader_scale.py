@@ -72,16 +72,7 @@ def serve(path: Path) -> None:
         for _ in range(1000):
             load = schedule.load(place % max(len(clips) // (BATCH * RANKS), 1))
             place += 1
-            plan_clips(
-                load,
-                labels=clips.label[load.rows].astype(np.int64),
-                frames=clips.frames[load.rows],
-                height=height,
-                width=width,
-                view="train",
-                segments=SEGMENTS,
-                seed=0,
-            )
+            plan_clips(load, clips, height=height, width=width, view="train", segments=SEGMENTS, seed=0)
         spent = (time.thread_time() - start) / 1000
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         peak = int(status.partition("VmHWM:")[2].split()[0]) / 2**20  # not ru_maxrss, which begins with the parent's

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.reader import ClipPlan, FrameReader, plan_clips
+from pipeline.reader import FrameReader, plan_clips
 from pipeline.schedule import TrainSchedule
 from tsn_shared.augment import MEAN, STD
 from tsn_shared.splits import read_split
@@ -57,16 +57,7 @@ def planned(job: Job, epochs: int = 20) -> list[Clip]:
     load = schedule.load(0)
     sizes = [reader.frame_size(row) for row in range(len(clips))]
     height, width = (np.array(side)[load.rows] for side in zip(*sizes, strict=True))
-    plan: ClipPlan = plan_clips(
-        load,
-        labels=clips.label[load.rows].astype(np.int64),
-        frames=clips.frames[load.rows],
-        height=height,
-        width=width,
-        view="train",
-        segments=job.segments,
-        seed=0,
-    )
+    plan = plan_clips(load, clips, height=height, width=width, view="train", segments=job.segments, seed=0)
     names = split.names("train", slice(None))
     return [
         Clip(name=names[row], indices=indices, crop=tuple(crop), flip=flip)

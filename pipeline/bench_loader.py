@@ -11,12 +11,12 @@ import torch
 
 from pipeline.finish import CpuFinish
 from pipeline.graph import FrameBatch, build_graph
-from pipeline.loader import ClipLoader, cpu_share, frame_batch, torch_device
+from pipeline.loader import cpu_share, frame_batch, torch_device, train_clips
 from pipeline.reader import Encoded, FrameReader, read_ahead
 from pipeline.schedule import TrainSchedule, check_batch
 from tsn_shared.console import table
 from tsn_shared.settings import DataSettings, LoaderSettings
-from tsn_shared.splits import Split, read_split, split_name
+from tsn_shared.splits import Split, open_split
 
 ROUNDS = 4
 """Each part is measured so many times, in turns, and its median kept: a busy moment meets all of them."""
@@ -39,7 +39,7 @@ def bench_loader(data: DataSettings, loader: LoaderSettings, *, device: str, sec
     with decoding, which it cannot be parted from), copy (a finished batch into the device's memory; in training on the
     CPU nothing is copied). `short` is the slowest of those that training needs.
     """
-    split = read_split(data.splits / split_name(data.split))
+    split = open_split(data)
     check_batch(num_clips=len(split.train), clips_per_step=1, split=str(split.path))
     place = torch_device(device)
     gpu = place.type == "cuda"
@@ -87,28 +87,17 @@ def _parts(
     stack.callback(encoded.close)
     kept = [next(encoded) for _ in range(KEPT)]
     on_gpu = device.type == "cuda"
+    whole = stack.enter_context(train_clips(split, data.frames, loader, device=device))
     graph: dict[str, Any] = {
         "frames": loader.batch_size * segments,
         "crops": 1,
         "input_size": size,
         "device_id": device.index if on_gpu else None,
-        "decoder": "mixed" if on_gpu else "cpu",
+        "decoder": whole.decoding.decoder,
+        "hw_decoder_load": whole.decoding.hw_decoder_load,
         "threads": cpu_share(),
     }
     decode = build_graph(_again(kept), finish="torch", **graph)
-    whole = stack.enter_context(
-        ClipLoader(
-            split=split,
-            subset="train",
-            frames=data.frames,
-            schedule=schedule,
-            view="train",
-            segments=segments,
-            input_size=size,
-            seed=loader.seed,
-            device=device,
-        )
-    )
     batch = next(whole).clips
     goal = torch.empty_like(batch, device=device)
     host = batch.cpu().pin_memory() if on_gpu else batch

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import torch
 from PIL import Image
 from torch.utils.dlpack import from_dlpack
 
-from pipeline.decoding import choose_decoding
+from pipeline.decoding import Decoding, choose_decoding
 from pipeline.finish import CpuFinish
-from pipeline.graph import Decoder, Finish, FrameBatch, build_graph
+from pipeline.graph import Finish, FrameBatch, build_graph
 from pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
-from pipeline.schedule import Schedule
+from pipeline.schedule import Schedule, TrainSchedule
 from tsn_shared.errors import DataError, SettingsError
+from tsn_shared.settings import LoaderSettings
 from tsn_shared.splits import Split, Subset
 
 
@@ -55,17 +56,16 @@ class ClipLoader:
         input_size: int,
         seed: int = 0,
         device: torch.device | None = None,
-        decoder: Decoder | None = None,
-        hw_decoder_load: float = 0.0,
+        decoding: Decoding | None = None,
         finish: Finish | None = None,
         half: bool = False,
         threads: int | None = None,
     ) -> None:
         """Open the stream.
 
-        `device` is the CPU by default, `finish` what is fast there. On a GPU the decoder is chosen by a short
-        measurement unless it is stated (cpu or mixed; `hw_decoder_load` is the share of frames for the card's own JPEG
-        engine), and `half` gives float16 clips: half the memory, and autocast takes them as they are.
+        `device` is the CPU by default, `finish` what is fast there. On a GPU `decoding` is chosen by a short
+        measurement unless it is stated, and `half` gives float16 clips: half the memory, and autocast takes them as
+        they are.
         """
         on_gpu = device is not None and device.type == "cuda"
         threads = threads or cpu_share()
@@ -78,12 +78,13 @@ class ClipLoader:
         self._plans: deque[ClipPlan] = deque()
         self.reader = FrameReader(split, subset, frames)
         device_id = (device.index or 0) if device is not None and on_gpu else None
-        if decoder is None and device_id is not None:
+        if decoding is None and device_id is not None:
             some = [
                 frame_batch(self.reader.encoded(schedule.load(number), view=view, segments=segments, seed=seed))
                 for number in range(4)
             ]
-            decoder, hw_decoder_load = choose_decoding(some, device_id=device_id, threads=threads)
+            decoding = choose_decoding(some, device_id=device_id, threads=threads)
+        self.decoding = decoding or Decoding()
         self._encoded = read_ahead(self.reader, schedule, view=view, segments=segments, seed=seed)
         self._pipe = build_graph(
             self._source,
@@ -91,8 +92,8 @@ class ClipLoader:
             crops=self._crops,
             input_size=input_size,
             device_id=device_id,
-            decoder=decoder or "cpu",
-            hw_decoder_load=hw_decoder_load,
+            decoder=self.decoding.decoder,
+            hw_decoder_load=self.decoding.hw_decoder_load,
             finish=finish,
             half=half,
             threads=threads,
@@ -160,6 +161,38 @@ class ClipLoader:
                         f"{self.reader.place(row, index)}: a JPEG that cannot be decoded: "
                         "delete this shard and run extract-frames again"
                     ) from None
+
+
+def train_clips(
+    split: Split,
+    frames: Path,
+    settings: LoaderSettings,
+    *,
+    rank: int = 0,
+    world_size: int = 1,
+    start: int = 0,
+    **how: Any,
+) -> ClipLoader:
+    """Open the endless training stream of a rank, `start` clips in, counted over all ranks; `how` is ClipLoader's."""
+    schedule = TrainSchedule(
+        num_clips=len(split.train),
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        rank=rank,
+        world_size=world_size,
+        start=start,
+    )
+    return ClipLoader(
+        split=split,
+        subset="train",
+        frames=frames,
+        schedule=schedule,
+        view="train",
+        segments=settings.segments,
+        input_size=settings.input_size,
+        seed=settings.seed,
+        **how,
+    )
 
 
 def frame_batch(encoded: Encoded) -> FrameBatch:

@@ -22,7 +22,7 @@ from tsn_shared.draws import Int64, clip_draws
 from tsn_shared.errors import DataError
 from tsn_shared.files import allow_open_files
 from tsn_shared.shards import Shard
-from tsn_shared.splits import Split, Subset
+from tsn_shared.splits import Clips, Split, Subset
 
 View = Literal["train", "val", "3crop", "10crop"]
 """How frames and crops are chosen: drawn (train), the middle frames and the centre crop (val), or test crops."""
@@ -78,16 +78,7 @@ class FrameReader:
             self._check_clip(row, shard, video)
         height = np.array([shard.tables.height[video] for shard, video in zip(shards, videos, strict=True)])
         width = np.array([shard.tables.width[video] for shard, video in zip(shards, videos, strict=True)])
-        plan = plan_clips(
-            load,
-            labels=self.clips.label[load.rows].astype(np.int64),
-            frames=self.clips.frames[load.rows],
-            height=height,
-            width=width,
-            view=view,
-            segments=segments,
-            seed=seed,
-        )
+        plan = plan_clips(load, self.clips, height=height, width=width, view=view, segments=segments, seed=seed)
         wanted = [
             (shard, (shard.tables.first_frame[video] + indices).tolist())
             for shard, video, indices in zip(shards, videos, plan.frame_indices, strict=True)
@@ -141,16 +132,19 @@ class FrameReader:
 
 def plan_clips(
     load: Load,
+    clips: Clips,
     *,
-    labels: Int64,
-    frames: npt.NDArray[np.int32],
     height: npt.NDArray[np.int64],
     width: npt.NDArray[np.int64],
     view: View,
     segments: int,
     seed: int,
 ) -> ClipPlan:
-    """Choose frames, crops and flips of each clip: drawn from (seed, epoch, clip) for training, fixed for the rest."""
+    """Choose frames, crops and flips of a load's clips: drawn from (seed, epoch, clip) in training, fixed for the rest.
+
+    `clips` are those of the subset, `height` and `width` (B,) the sizes in pixels of the frames of the load's.
+    """
+    frames = clips.frames[load.rows]
     flips = np.zeros((len(load.rows), CROPS[view]), dtype=np.bool_)
     if view == "train":
         slots = augment.CROP_SLOTS + segments
@@ -167,7 +161,14 @@ def plan_clips(
         else:
             crops, flips = augment.ten_crops(height, width)
         indices = sampling.uniform_indices(frames, segments)
-    return ClipPlan(rows=load.rows, labels=labels, valid=load.valid, frame_indices=indices, crops=crops, flips=flips)
+    return ClipPlan(
+        rows=load.rows,
+        labels=clips.label[load.rows].astype(np.int64),
+        valid=load.valid,
+        frame_indices=indices,
+        crops=crops,
+        flips=flips,
+    )
 
 
 class Ahead(Generic[T]):

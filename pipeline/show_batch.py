@@ -16,7 +16,7 @@ from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import replacing, writing
 from tsn_shared.settings import DataSettings, LoaderSettings
-from tsn_shared.splits import Split, Subset, read_split, split_name
+from tsn_shared.splits import Split, Subset, open_split
 
 GAP, LINE, TEXT = 6, 20, 14
 """Pixels between pictures, of a line of text, and of its letters."""
@@ -47,7 +47,7 @@ def show_batch(
     if rank >= world_size:
         raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
     place = torch_device(device)
-    split = read_split(data.splits / split_name(data.split))
+    split = open_split(data)
     schedule = _schedule(split, loader, subset, epoch, step, rank, world_size)
     with ClipLoader(
         split=split,

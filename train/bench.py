@@ -11,14 +11,14 @@ from torch.nn.functional import cross_entropy
 
 import train.data as data
 from pipeline.loader import ClipLoader
-from train.evaluation import autocast
+from train.evaluation import autocast, precision_of
 from train.launch import count_gpus
 from train.model import build_model, channels_last
 from train.ranks import Ranks, joined
 from train.recipe import build_optimizer
 from train.trainer import Trainer, compiles
 from tsn_shared.settings import TrainSettings
-from tsn_shared.splits import Split
+from tsn_shared.splits import open_split
 
 ROUNDS = 3
 
@@ -64,11 +64,11 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
     Returns clips a second of both, and the share of the bare loop's that training reaches, by round as well.
     """
     on_gpu = count_gpus(settings.gpus) > 0
-    split = data.open_split(settings)
+    split = open_split(settings)
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(on_gpu=on_gpu))
-        precision = settings.precision or ("bf16" if on_gpu else "fp32")
-        loader = stack.enter_context(_open_loader(split, settings, ranks))
+        precision = precision_of(settings, ranks.device)
+        loader = stack.enter_context(data.open_train_loader(split, settings, ranks, position=0))
         batch = next(loader)
         classes = len(split.classes)
         network = channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout))
@@ -119,19 +119,6 @@ def bench_text(result: dict[str, Any]) -> str:
         f"{result['model']}, {result['batch_size']} clips of {result['num_segments']} frames at {result['input_size']} "
         f"pixels, {result['precision']} on {result['device']}: {result['clips_per_second']:,.1f} clips/s, "
         f"{result['share_of_bare']:.1%} of the {result['bare_clips_per_second']:,.1f} of a bare loop on ready clips"
-    )
-
-
-def _open_loader(split: Split, settings: TrainSettings, ranks: Ranks) -> ClipLoader:
-    return data.open_train_loader(
-        split,
-        settings,
-        ranks,
-        batch_size=settings.batch_size,
-        segments=settings.segments,
-        input_size=settings.input_size,
-        seed=settings.seed,
-        position=0,
     )
 
 

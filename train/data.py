@@ -2,20 +2,16 @@
 
 from typing import Any
 
-from pipeline.loader import ClipLoader
+from pipeline.loader import ClipLoader, train_clips
 from pipeline.reader import View
-from pipeline.schedule import EvalSchedule, TrainSchedule
+from pipeline.schedule import EvalSchedule
+from train.evaluation import precision_of
 from train.ranks import Ranks
 from tsn_shared.draws import permutation
 from tsn_shared.hdf5 import read_seal
-from tsn_shared.settings import DataSettings
+from tsn_shared.settings import DataSettings, TrainSettings
 from tsn_shared.shards import read_tables
-from tsn_shared.splits import KIND, Split, Subset, read_split, split_name
-
-
-def open_split(data: DataSettings) -> Split:
-    """Read the split that the settings name."""
-    return read_split(data.splits / split_name(data.split))
+from tsn_shared.splits import KIND, Split, Subset
 
 
 def split_facts(split: Split) -> dict[str, Any]:
@@ -43,41 +39,20 @@ def frames_facts(split: Split, data: DataSettings) -> dict[str, Any]:
     return {"size": size, "quality": quality}
 
 
-def open_train_loader(
-    split: Split,
-    data: DataSettings,
-    ranks: Ranks,
-    *,
-    batch_size: int,
-    segments: int,
-    input_size: int,
-    seed: int,
-    position: int,
-    half: bool = False,
-) -> ClipLoader:
+def open_train_loader(split: Split, settings: TrainSettings, ranks: Ranks, *, position: int) -> ClipLoader:
     """Open the endless training stream of this rank, `position` clips in, counted over all ranks.
 
-    `half`, on a GPU, gives float16 clips: what autocast to bf16 or fp16 makes of them at half the memory.
+    A GPU that trains in bf16 or fp16 gets float16 clips: what autocast makes of them, at half the memory.
     """
-    schedule = TrainSchedule(
-        num_clips=len(split.train),
-        batch_size=batch_size,
-        seed=seed,
+    return train_clips(
+        split,
+        settings.frames,
+        settings,
         rank=ranks.rank,
         world_size=ranks.world_size,
         start=position,
-    )
-    return ClipLoader(
-        split=split,
-        subset="train",
-        frames=data.frames,
-        schedule=schedule,
-        view="train",
-        segments=segments,
-        input_size=input_size,
-        seed=seed,
         device=ranks.device,
-        half=half,
+        half=ranks.device.type == "cuda" and precision_of(settings, ranks.device) != "fp32",
     )
 
 

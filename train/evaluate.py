@@ -11,7 +11,6 @@ from typing import Any
 
 import torch
 
-from train.data import open_split
 from train.evaluation import TOP, confusion, per_class, scores_of
 from train.launch import count_gpus
 from train.pictures import draw_confusion, draw_per_class
@@ -20,6 +19,7 @@ from train.trained import learned_from, load_trained
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import write_text, writing
+from tsn_shared.splits import open_split
 
 FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
 

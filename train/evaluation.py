@@ -12,6 +12,7 @@ from pipeline.loader import Batch
 from train.ranks import Ranks
 from tsn_shared.console import Progress
 from tsn_shared.errors import DataError
+from tsn_shared.settings import TrainSettings
 
 TOP = 5
 
@@ -32,6 +33,11 @@ class Scores:
     def plain(self) -> dict[str, float]:
         """Return the figures by name."""
         return asdict(self)
+
+
+def precision_of(settings: TrainSettings, device: torch.device) -> str:
+    """Return the precision that the settings ask for: where they do not say, bf16 on a GPU and fp32 on the CPU."""
+    return settings.precision or ("bf16" if device.type == "cuda" else "fp32")
 
 
 def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:

@@ -16,6 +16,7 @@ from train.trainer import NotFiniteError
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError, StoppedError
 from tsn_shared.settings import TrainSettings, flag_of, from_plain
+from tsn_shared.splits import open_split
 
 FREE_ON_RESUME = frozenset(
     {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
@@ -46,7 +47,7 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
         with joined(on_gpu=gpus > 0) as ranks:
             run_rank(settings, resume, ranks)
     else:
-        check_classes(data.open_split(settings), settings)  # before any rank starts
+        check_classes(open_split(settings), settings)  # before any rank starts
         run_processes(
             run_started_rank,
             *(settings, resume, gpus > 0),
@@ -122,7 +123,7 @@ def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> Tr
         raise SettingsError(f"{folder} was made with other settings: {words}; leave them out, or set another --run")
     kept = stored | {name: value for name, value in settings.plain().items() if name in given} | {"run": str(folder)}
     resumed: TrainSettings = from_plain(TrainSettings, kept)
-    was, now = config["split"], data.split_facts(data.open_split(resumed))
+    was, now = config["split"], data.split_facts(open_split(resumed))
     if was.get("sha256") != now["sha256"]:
         words = ", ".join(f"{name} was {was.get(name)}, is {now[name]}" for name in now if was.get(name) != now[name])
         raise SettingsError(f"{folder} was trained on another split: {words}; name its own, or set another --run")

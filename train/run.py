@@ -13,6 +13,7 @@ import train.data as data
 from pipeline.loader import ClipLoader
 from pipeline.schedule import check_batch
 from train.checkpoint import BEST, CheckpointWriter, load_checkpoint, load_newest
+from train.evaluation import precision_of
 from train.memory import GIB, available, check_memory, estimate, peak
 from train.model import TSN, build_model, channels_last, count_parameters
 from train.pictures import draw_curves
@@ -27,7 +28,7 @@ from train.weights import load_weights
 from tsn_shared.errors import DataError, SettingsError, StoppedError
 from tsn_shared.files import locked, replacing, writing
 from tsn_shared.settings import TrainSettings
-from tsn_shared.splits import Split
+from tsn_shared.splits import Split, open_split
 
 DRAW_EVERY = 30.0
 """Seconds between two drawings of the curves."""
@@ -40,11 +41,11 @@ class Run:
         if settings.run is None:
             raise SettingsError("a run needs its folder")
         self.settings, self.ranks = settings, ranks
-        self.classes = ranks.agree(lambda: check_classes(data.open_split(settings), settings))
-        self.split = data.open_split(settings)
+        self.classes = ranks.agree(lambda: check_classes(open_split(settings), settings))
+        self.split = open_split(settings)
         self.frames, self.train_sha256 = data.frames_facts(self.split, settings), self.split.train_sha256()
         self.folder = RunFolder(settings.run, writes=ranks.is_first)
-        self.precision = settings.precision or ("bf16" if ranks.device.type == "cuda" else "fp32")
+        self.precision = precision_of(settings, ranks.device)
         self.history: list[Row] = []
         torch.manual_seed(settings.seed)
         model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
@@ -129,24 +130,18 @@ class Run:
 
     def _open_loaders(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
         settings = self.settings
-        shape: dict[str, Any] = {
-            "batch_size": settings.batch_size,
-            "segments": settings.segments,
-            "input_size": settings.input_size,
-        }
-        loader = data.open_train_loader(
-            self.split,
-            settings,
-            self.ranks,
-            seed=settings.seed,
-            position=self.trainer.position,
-            half=self.ranks.device.type == "cuda" and self.precision != "fp32",
-            **shape,
-        )
+        loader = data.open_train_loader(self.split, settings, self.ranks, position=self.trainer.position)
         stack.enter_context(loader)
         if not len(self.split.test):
             return loader, None, 0
-        val_loader, loads = data.open_val_loader(self.split, settings, self.ranks, **shape)
+        val_loader, loads = data.open_val_loader(
+            self.split,
+            settings,
+            self.ranks,
+            batch_size=settings.batch_size,
+            segments=settings.segments,
+            input_size=settings.input_size,
+        )
         stack.enter_context(val_loader)
         return loader, val_loader, loads
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 import train.data as data
 from pipeline.reader import View
-from train.evaluation import score_clips
+from train.evaluation import precision_of, score_clips
 from train.launch import count_gpus
 from train.model import channels_last, without_last_layer
 from train.processes import run_processes
@@ -19,7 +19,7 @@ from train.trained import Trained, check_split, load_trained, settings_for
 from tsn_shared.console import Progress
 from tsn_shared.errors import SettingsError
 from tsn_shared.settings import DataSettings
-from tsn_shared.splits import Subset
+from tsn_shared.splits import Subset, open_split
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +110,7 @@ def score(wanted: Pass, *, trained: Trained, gpus: str = "auto", num_processes: 
         raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
     count = count_gpus(gpus)
     on_gpu, processes = count > 0, count or num_processes
-    split = data.open_split(wanted.data)
+    split = open_split(wanted.data)
     if not len(split.subset(wanted.subset)):
         raise SettingsError(f"{split.path} has no {wanted.subset} clips")
     if processes == 1:
@@ -128,7 +128,7 @@ def _score_as_rank(
     """Run this rank's part of a pass; every rank returns the values (N, C) and labels (N,) of all clips."""
     trained = trained or load_trained(wanted.checkpoint)
     settings, protocol = trained.settings, PROTOCOLS[wanted.protocol]
-    split = data.open_split(wanted.data)
+    split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
     a_load = settings.batch_size * settings.segments  # frames and crops at once: as many as in training
@@ -150,7 +150,7 @@ def _score_as_rank(
                 loads=loads,
                 clips=len(split.subset(wanted.subset)),
                 ranks=ranks,
-                precision=settings.precision or ("bf16" if on_gpu else "fp32"),
+                precision=precision_of(settings, ranks.device),
                 progress=progress,
             )
     return values.numpy(), labels.numpy()  # not tensors: those travel between processes by a handle that dies with one

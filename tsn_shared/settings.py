@@ -165,6 +165,11 @@ class LoaderSettings(Settings):
     input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16)
     seed: int = setting(0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0)
 
+    @property
+    def segments(self) -> int:
+        """Frames a clip."""
+        return self.num_segments
+
 
 MODELS = ("vgg16", "vgg16_bn", "resnet18", "resnet50")
 MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from tsn_shared import hdf5
 from tsn_shared.errors import DataError
+from tsn_shared.settings import DataSettings
 
 KIND = hdf5.Kind(name="tsn-split", version=1)
 Subset = Literal["train", "test"]
@@ -119,6 +120,11 @@ def read_split(path: Path) -> Split:
             train=_clips(file, "train", classes=len(classes), shards=len(shards)),
             test=_clips(file, "test", classes=len(classes), shards=len(shards)),
         )
+
+
+def open_split(data: DataSettings) -> Split:
+    """Read the split that the settings name."""
+    return read_split(data.splits / split_name(data.split))
 
 
 def _clips(file: h5py.File, subset: Subset, *, classes: int, shards: int) -> Clips:

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 
 from benchmarks.visit.plan import Visit
-from pipeline.loader import ClipLoader
-from pipeline.schedule import TrainSchedule
+from pipeline.decoding import Decoding
+from pipeline.loader import ClipLoader, train_clips
+from tsn_shared.settings import LoaderSettings
 from tsn_shared.splits import read_split
 
-SHARES = (0.0, 0.5, 1.0)
+SHARES = (0.5, 1.0)
 """Of the JPEGs that go to the card's own decoder; DALI's default lies in between."""
 
 
@@ -20,9 +21,9 @@ def decoders(visit: Visit) -> dict[str, dict[str, Any]]:
     """Return the ways to decode that this visit compares, by name, as options of the loader."""
     if visit.rehearse:
         return {"CPU, DALI's finish": {"finish": "dali"}, "CPU, torch's finish": {"finish": "torch"}}
-    ways: dict[str, dict[str, Any]] = {"cpu": {"decoder": "cpu"}, "mixed": {"decoder": "mixed"}}
-    ways["mixed, half"] = {"decoder": "mixed", "half": True}
-    return ways | {f"mixed, hardware {share:g}": {"decoder": "mixed", "hw_decoder_load": share} for share in SHARES}
+    ways: dict[str, dict[str, Any]] = {"cpu": {"decoding": Decoding("cpu")}, "mixed": {"decoding": Decoding("mixed")}}
+    ways["mixed, half"] = {"decoding": Decoding("mixed"), "half": True}
+    return ways | {f"mixed, hardware {share:g}": {"decoding": Decoding("mixed", share)} for share in SHARES}
 
 
 def threaded(visit: Visit) -> dict[str, dict[str, Any]]:
@@ -39,18 +40,10 @@ def threaded(visit: Visit) -> dict[str, dict[str, Any]]:
 
 def open_loader(visit: Visit, *, device: torch.device | None = None, **options: Any) -> ClipLoader:
     """Open the training stream of the long epoch, from its beginning, on the visit's device unless said otherwise."""
+    sizes = visit.sizes
+    settings = LoaderSettings(batch_size=sizes.batch, num_segments=sizes.segments, input_size=sizes.input_size)
     split = read_split(visit.folder / "splits" / "splitepoch.h5")
-    return ClipLoader(
-        split=split,
-        subset="train",
-        frames=visit.shards,
-        schedule=TrainSchedule(num_clips=len(split.train), batch_size=visit.sizes.batch, seed=0),
-        view="train",
-        segments=visit.sizes.segments,
-        input_size=visit.sizes.input_size,
-        device=device or visit.device,
-        **options,
-    )
+    return train_clips(split, visit.shards, settings, device=device or visit.device, **options)
 
 
 def one_batch(visit: Visit) -> None:

@@ -1,31 +1,27 @@
 """The loader on a GPU: the CPU's clips within 2 of 255, the same ones every time, and no memory that grows."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 import torch
 
+from pipeline.decoding import Decoding
 from pipeline.reader import View
 from tests.pipeline.test_loader import VIEWS, check_against_reference, opened, pixels_of, same, schedule_of, stream
 from tsn_shared.settings import DataSettings
 
 pytestmark = pytest.mark.needs_cuda
 CUDA = torch.device("cuda", 0)
-DECODERS: list[dict[str, Any]] = [
-    {"decoder": "cpu"},
-    {"decoder": "mixed"},
-    {"decoder": "mixed", "hw_decoder_load": 1.0},
-]
+ON_CPU = Decoding("cpu")
+DECODINGS = (ON_CPU, Decoding("mixed"), Decoding("mixed", 1.0))
 
 
 @pytest.mark.parametrize("view", VIEWS)
-@pytest.mark.parametrize("how", DECODERS, ids=str)
-def test_clips_are_those_of_the_cpu(clips: DataSettings, view: View, how: dict[str, Any]) -> None:
+@pytest.mark.parametrize("decoding", DECODINGS, ids=str)
+def test_clips_are_those_of_the_cpu(clips: DataSettings, view: View, decoding: Decoding) -> None:
     schedule = schedule_of(clips, view, 7)
     with opened(clips, schedule, view=view, input_size=224, finish="dali") as loader:
         on_cpu = pixels_of(next(loader).clips)
-    with opened(clips, schedule, view=view, input_size=224, device=CUDA, **how) as loader:
+    with opened(clips, schedule, view=view, input_size=224, device=CUDA, decoding=decoding) as loader:
         batch = next(loader)
     assert batch.clips.device == CUDA
     assert batch.clips.dtype == torch.float32
@@ -36,21 +32,21 @@ def test_clips_are_those_of_the_cpu(clips: DataSettings, view: View, how: dict[s
 
 
 def test_half_clips_are_the_float_ones_rounded(clips: DataSettings) -> None:
-    whole = stream(clips, device=CUDA, decoder="cpu")
-    half = stream(clips, device=CUDA, decoder="cpu", half=True)
+    whole = stream(clips, device=CUDA, decoding=ON_CPU)
+    half = stream(clips, device=CUDA, decoding=ON_CPU, half=True)
     for a, b in zip(whole, half, strict=True):
         assert b.dtype == torch.float16
         assert (a - b.float()).abs().max() < 0.002  # half a step of float16 below 4
 
 
-@pytest.mark.parametrize("how", DECODERS, ids=str)
-def test_two_streams_are_the_same_bit_for_bit(clips: DataSettings, how: dict[str, Any]) -> None:
-    assert same(stream(clips, device=CUDA, **how), stream(clips, device=CUDA, **how))
+@pytest.mark.parametrize("decoding", DECODINGS, ids=str)
+def test_two_streams_are_the_same_bit_for_bit(clips: DataSettings, decoding: Decoding) -> None:
+    assert same(stream(clips, device=CUDA, decoding=decoding), stream(clips, device=CUDA, decoding=decoding))
 
 
 @pytest.mark.parametrize("world", [2, 3])
 def test_ranks_serve_the_clips_of_one(clips: DataSettings, world: int) -> None:
-    assert same(stream(clips, world=world, device=CUDA, decoder="cpu"), stream(clips, device=CUDA, decoder="cpu"))
+    assert same(stream(clips, world=world, device=CUDA, decoding=ON_CPU), stream(clips, device=CUDA, decoding=ON_CPU))
 
 
 def test_a_batch_that_is_kept_never_changes_on_the_gpu(clips: DataSettings) -> None:
@@ -64,9 +60,9 @@ def test_a_batch_that_is_kept_never_changes_on_the_gpu(clips: DataSettings) -> N
 
 
 def test_a_stream_of_the_callers_own_sees_whole_batches(clips: DataSettings) -> None:
-    wanted = [clip.cpu() for clip in stream(clips, device=CUDA, decoder="cpu", steps=4)]
+    wanted = [clip.cpu() for clip in stream(clips, device=CUDA, decoding=ON_CPU, steps=4)]
     with torch.cuda.stream(torch.cuda.Stream()):  # type: ignore[no-untyped-call]
-        found = [clip.cpu() for clip in stream(clips, device=CUDA, decoder="cpu", steps=4)]
+        found = [clip.cpu() for clip in stream(clips, device=CUDA, decoding=ON_CPU, steps=4)]
     assert same(wanted, found)
 
 

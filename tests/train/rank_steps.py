@@ -35,22 +35,20 @@ def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> No
     from train.ranks import joined
     from train.trainer import Trainer
     from tsn_shared.settings import TrainSettings
+    from tsn_shared.splits import open_split
 
     ranks_there = job["ranks"]
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks_there), "MASTER_PORT": str(port)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(ranks_there), "MASTER_ADDR": "localhost"}
-    shape = {"batch_size": job["batch_size"], "input_size": SIZE}
-    accumulate = job.get("accumulate", 1)
-    settings = TrainSettings(frames=folder, splits=folder, lr=0.2, dropout=0.5, accumulate=accumulate, **shape)
-    split = data.open_split(settings)
+    chosen = {"batch_size": job["batch_size"], "accumulate": job.get("accumulate", 1), "input_size": SIZE}
+    settings = TrainSettings(frames=folder, splits=folder, lr=0.2, dropout=0.5, **chosen)
+    split = open_split(settings)
     with joined(on_gpu=False) as ranks:
         trainer = Trainer(model=network(), settings=settings, ranks=ranks, num_clips=len(split.train), precision="fp32")
         if job.get("continue"):
             trainer.load_state(torch.load(folder / "state.pt", weights_only=True))
         losses = []
-        with data.open_train_loader(
-            split, settings, ranks, segments=3, seed=0, position=trainer.position, **shape
-        ) as loader:
+        with data.open_train_loader(split, settings, ranks, position=trainer.position) as loader:
             before = trainer.tally.loss
             for _ in range(job["steps"]):
                 trainer._take_step(loader)

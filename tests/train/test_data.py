@@ -12,10 +12,11 @@ import torch
 from pipeline.reader import View
 from pipeline.schedule import TrainSchedule
 from tests.train.conftest import TEST, TRAIN
-from train.data import open_split, open_train_loader, open_val_loader
+from train.data import open_train_loader, open_val_loader
 from train.ranks import Ranks
-from tsn_shared.settings import DataSettings
+from tsn_shared.settings import DataSettings, TrainSettings
 from tsn_shared.shards import Shard
+from tsn_shared.splits import open_split
 
 ROOT = Path(__file__).parents[2]
 
@@ -27,9 +28,10 @@ def second_machine() -> Ranks:
 
 def test_the_clips_are_those_of_the_rank_not_of_the_local_rank(data: DataSettings) -> None:
     split = open_split(data)
-    with open_train_loader(
-        split, data, second_machine(), batch_size=3, segments=2, input_size=32, seed=5, position=12
-    ) as loader:
+    settings = TrainSettings(
+        frames=data.frames, splits=data.splits, batch_size=3, num_segments=2, input_size=32, seed=5
+    )
+    with open_train_loader(split, settings, second_machine(), position=12) as loader:
         batch = next(loader)
     wanted = TrainSchedule(num_clips=TRAIN, batch_size=3, seed=5, rank=2, world_size=4, start=12).load(0)
     assert batch.plan.rows.tolist() == wanted.rows.tolist()

@@ -22,6 +22,7 @@ from train.trained import load_trained
 from tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn_shared.settings import TrainSettings
 from tsn_shared.shards import Shard
+from tsn_shared.splits import open_split
 
 CPU: dict[str, Any] = {"gpus": "0"}
 
@@ -31,7 +32,7 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder with a drawn network of the small data set's three classes, spread enough to differ by clip."""
     folder = tmp_path_factory.mktemp("predict") / "run"
     settings = TrainSettings(frames=dataset.frames, splits=dataset.splits, model="resnet18", input_size=64)
-    split = data.open_split(settings)
+    split = open_split(settings)
     torch.manual_seed(0)
     network = build_model("resnet18", num_classes=len(split.classes), dropout=0.0)
     torch.nn.init.normal_(network.backbone.get_parameter("fc.1.weight"), std=0.2)
