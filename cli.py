@@ -16,10 +16,20 @@ import click
 from tsn_shared.errors import TsnError
 from tsn_shared.files import writing
 from tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
-from tsn_shared.settings import DataSettings, ExtractSettings, LoaderSettings, SplitsSettings, TrainSettings
+from tsn_shared.settings import (
+    BenchLoaderSettings,
+    ExtractSettings,
+    ScoreSettings,
+    ShowBatchSettings,
+    SplitScoreSettings,
+    SplitsSettings,
+    TrainSettings,
+)
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "TSN"}
 INTERRUPTED = 130
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 
 
 def show_versions(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -117,54 +127,9 @@ def train(context: click.Context, /, **options: Any) -> None:
     train(TrainSettings(**options), stated(context))
 
 
-def _asking(command: Any) -> Any:
-    """Give a command the options of those that run a trained network over clips."""
-    for option in reversed(
-        (
-            click.option(
-                "--protocol",
-                type=click.Choice(["val", "3crop", "10crop"]),
-                default="val",
-                show_default=True,
-                help="val: the middle frame of each segment, centre crop; the others: 25 segments, 3 or 10 crops.",
-            ),
-            click.option(
-                "--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the protocol's."
-            ),
-            click.option(
-                "--gpus", default="auto", show_default=True, metavar="N|auto", help="GPUs to use; 0 is the CPU."
-            ),
-            click.option(
-                "--num-processes",
-                type=click.IntRange(min=1),
-                default=1,
-                show_default=True,
-                help="Processes on the CPU, with --gpus 0.",
-            ),
-        )
-    ):
-        command = option(command)
-    return command
-
-
-def _from_split(command: Any) -> Any:
-    """Give a command the options that say where its clips come from."""
-    for option in reversed(
-        (
-            click.option("--frames", type=FOLDER, help="Folder of frame shards; by default the checkpoint's."),
-            click.option("--splits", type=FOLDER, help="Folder of split files; by default the checkpoint's."),
-            click.option("--split", metavar="NAME", help="Which split; by default the checkpoint's."),
-            click.option("--other-split", is_flag=True, help="Allow a split that the checkpoint was not trained on."),
-        )
-    ):
-        command = option(command)
-    return command
-
-
 @tsn.command()
 @click.argument("checkpoints", type=FOLDER, nargs=-1, metavar="CHECKPOINT...")
-@_asking
-@_from_split
+@settings_options(SplitScoreSettings)
 @click.option(
     "--fuse", type=CommaSeparated(Path, like="A,B"), help="Average the scores of several runs on the same clips."
 )
@@ -172,9 +137,14 @@ def _from_split(command: Any) -> Any:
     "--fuse-weights", type=CommaSeparated(float, like="1,1.5"), help="Their weights; by default all the same."
 )
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the files; by default in the run's folder.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@as_json
 def evaluate(
-    checkpoints: tuple[Path, ...], fuse: tuple[Path, ...] | None, fuse_weights: Any, as_json: bool, **options: Any
+    checkpoints: tuple[Path, ...],
+    fuse: tuple[Path, ...] | None,
+    fuse_weights: Any,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
 
@@ -193,18 +163,21 @@ def evaluate(
         raise click.UsageError("--fuse-weights goes with --fuse")
     from train.evaluate import evaluate_runs
 
-    figures, text = evaluate_runs(fuse or checkpoints, fused=bool(fuse), fuse_weights=fuse_weights, **options)
+    settings = SplitScoreSettings(**options)
+    figures, text = evaluate_runs(fuse or checkpoints, settings, fused=bool(fuse), fuse_weights=fuse_weights, out=out)
     click.echo(json.dumps(figures) if as_json else text)
 
 
 @tsn.command()
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("videos", type=FOLDER, nargs=-1, required=True, metavar="VIDEO...")
-@_asking
+@settings_options(ScoreSettings)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name.")
 @click.option("--png", type=FOLDER, metavar="FILE.png|DIR", help="Draw the sampled frames with the answer under them.")
-@click.option("--json", "as_json", is_flag=True, help="Print the answers as JSON.")
-def predict(checkpoint: Path, videos: tuple[Path, ...], as_json: bool, **options: Any) -> None:
+@as_json
+def predict(
+    checkpoint: Path, videos: tuple[Path, ...], top: int, png: Path | None, as_json: bool, **options: Any
+) -> None:
     """Name the classes of each VIDEO, or of all videos below a folder, by a CHECKPOINT or the best one of a run.
 
     The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
@@ -212,7 +185,7 @@ def predict(checkpoint: Path, videos: tuple[Path, ...], as_json: bool, **options
     """
     from train.predict import describe, predict_videos, refuse_failures
 
-    result = predict_videos(checkpoint, videos, **options)
+    result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png)
     click.echo(json.dumps(result) if as_json else describe(result))
     refuse_failures(result)
 
@@ -241,22 +214,21 @@ def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | No
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("out", type=FOLDER)
 @click.option("--subset", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which clips.")
-@_asking
-@_from_split
-def features(checkpoint: Path, out: Path, **options: Any) -> None:
+@settings_options(SplitScoreSettings)
+def features(checkpoint: Path, out: Path, subset: Literal["train", "test"], **options: Any) -> None:
     """Write the features of clips to OUT, an HDF5 file: VGG's fc7, or what another network's last layer reads.
 
     It holds feature (N, D), name, label and class/name, in the order of the split.
     """
     from train.features import write_features
 
-    click.echo(write_features(checkpoint, out, **options))
+    click.echo(write_features(checkpoint, out, SplitScoreSettings(**options), subset=subset))
 
 
 @tsn.command()
 @click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
 @click.option("--out", type=FOLDER, default=Path("compare.png"), show_default=True, metavar="FILE.png", help="Picture.")
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@as_json
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
     from train.compare import compare, side_by_side
@@ -266,39 +238,12 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
 
 
 @tsn.command("show-batch")
-@settings_options(DataSettings)
-@settings_options(LoaderSettings)
-@click.option("--subset", type=click.Choice(["train", "test"]), default="train", show_default=True, help="Which clips.")
-@click.option("--epoch", type=click.IntRange(min=0), default=0, show_default=True, help="Epoch.")
-@click.option("--step", type=click.IntRange(min=0), default=0, show_default=True, help="Step of the epoch.")
-@click.option("--rank", type=click.IntRange(min=0), default=0, show_default=True, help="Whose clips.")
-@click.option("--world-size", type=click.IntRange(min=1), default=1, show_default=True, help="Of how many ranks.")
-@click.option("--device", type=click.Choice(["cpu", "gpu"]), default="cpu", show_default=True, help="Where.")
-@click.option("--out", type=FOLDER, default=Path("batch.png"), show_default=True, help="A .png or .npz file.")
-def show_batch(
-    subset: Literal["train", "test"],
-    epoch: int,
-    step: int,
-    rank: int,
-    world_size: int,
-    device: Literal["cpu", "gpu"],
-    out: Path,
-    **options: Any,
-) -> None:
+@settings_options(ShowBatchSettings)
+def show_batch(**options: Any) -> None:
     """Show the very clips that the network sees at a step: a picture, or arrays."""
     from pipeline.show_batch import show_batch
 
-    show_batch(
-        data=pick(DataSettings, options),
-        loader=pick(LoaderSettings, options),
-        subset=subset,
-        epoch=epoch,
-        step=step,
-        rank=rank,
-        world_size=world_size,
-        device=device,
-        out=out,
-    )
+    show_batch(ShowBatchSettings(**options))
 
 
 @tsn.command()
@@ -312,7 +257,7 @@ def verify(folders: tuple[Path, ...]) -> None:
 
 @tsn.command()
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+@as_json
 def info(folders: tuple[Path, ...], as_json: bool) -> None:
     """Count what the shards and splits in FOLDERS hold."""
     from pipeline.inspect import info, info_text
@@ -328,7 +273,7 @@ def bench() -> None:
 def _measuring(command: Any) -> Any:
     """Give a measurement its time and its form."""
     seconds = click.FloatRange(min=0, min_open=True)
-    command = click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")(command)
+    command = as_json(command)
     return click.option("--seconds", type=seconds, default=10.0, show_default=True, help="How long.")(command)
 
 
@@ -348,16 +293,13 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
 
 
 @bench.command("loader")
-@settings_options(DataSettings)
-@settings_options(LoaderSettings)
-@click.option("--device", type=click.Choice(["auto", "cpu", "gpu"]), default="auto", show_default=True, help="Where.")
+@settings_options(BenchLoaderSettings)
 @_measuring
-def bench_loader(device: Literal["auto", "cpu", "gpu"], seconds: float, as_json: bool, **options: Any) -> None:
+def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
     """Serve training clips for some seconds: clips a second, whole and by stage (read, decode, finish, copy)."""
     from pipeline.bench_loader import bench_loader, bench_text
 
-    data, loader = pick(DataSettings, options), pick(LoaderSettings, options)
-    result = bench_loader(data, loader, device=device, seconds=seconds)
+    result = bench_loader(BenchLoaderSettings(**options), seconds=seconds)
     click.echo(json.dumps(result) if as_json else bench_text(result))
 
 
@@ -405,11 +347,6 @@ def demo(folder: Path) -> None:
         tsn.main(words, prog_name="tsn", standalone_mode=False)
     click.echo(f"\nThe clips as the network sees them: {folder}/batch.png\nHow it learned: {run}/curves.png")
     click.echo(f"The run folder: {run}. Look around with: tsn info {data}/frames, tsn train -h")
-
-
-def pick(kind: type[Any], options: dict[str, Any]) -> Any:
-    """Build settings from those options that are theirs."""
-    return kind(**{entry.name: options[entry.name] for entry in fields(kind)})
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from pipeline.loader import cpu_share, frame_batch, torch_device, train_clips
 from pipeline.reader import Encoded, FrameReader, read_ahead
 from pipeline.schedule import TrainSchedule, check_batch
 from tsn_shared.console import table
-from tsn_shared.settings import DataSettings, LoaderSettings
+from tsn_shared.settings import BenchLoaderSettings
 from tsn_shared.splits import Split, open_split
 
 ROUNDS = 4
@@ -32,23 +32,23 @@ ADVICE = {
 }
 
 
-def bench_loader(data: DataSettings, loader: LoaderSettings, *, device: str, seconds: float) -> dict[str, Any]:
+def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> dict[str, Any]:
     """Measure the training path in float32, and each of its stages alone, in clips a second.
 
     `stages`: read (JPEG bytes from the shards, CRC32 checked), decode (DALI), finish (resize, flip, normalise; on a GPU
     with decoding, which it cannot be parted from), copy (a finished batch into the device's memory; in training on the
     CPU nothing is copied). `short` is the slowest of those that training needs.
     """
-    split = open_split(data)
+    split = open_split(settings)
     check_batch(num_clips=len(split.train), clips_per_step=1, split=str(split.path))
-    place = torch_device(device)
+    place = torch_device(settings.device)
     gpu = place.type == "cuda"
     with ExitStack() as stack:
-        parts = _parts(stack, split, data, loader, place)
+        parts = _parts(stack, split, settings, place)
         figures: dict[str, list[float]] = {name: [] for name in parts}
         for _ in range(ROUNDS):
             for name, step in parts.items():
-                figures[name].append(loader.batch_size * _rate(step, seconds / ROUNDS / len(parts), place))
+                figures[name].append(settings.batch_size * _rate(step, seconds / ROUNDS / len(parts), place))
     medians = {name: float(np.median(rates)) for name, rates in figures.items()}
     whole = medians.pop("whole")
     needed = {name: rate for name, rate in medians.items() if gpu or name != "copy"}
@@ -58,9 +58,9 @@ def bench_loader(data: DataSettings, loader: LoaderSettings, *, device: str, sec
         "short": min(needed, key=needed.__getitem__),
         "device": place.type,
         "threads": cpu_share(),
-        "batch_size": loader.batch_size,
-        "num_segments": loader.num_segments,
-        "input_size": loader.input_size,
+        "batch_size": settings.batch_size,
+        "num_segments": settings.segments,
+        "input_size": settings.input_size,
     }
 
 
@@ -77,19 +77,19 @@ def bench_text(result: dict[str, Any]) -> str:
 
 
 def _parts(
-    stack: ExitStack, split: Split, data: DataSettings, loader: LoaderSettings, device: torch.device
+    stack: ExitStack, split: Split, settings: BenchLoaderSettings, device: torch.device
 ) -> dict[str, Callable[[], object]]:
     """Return what is measured, by name, each as a call that handles one batch."""
-    segments, size = loader.num_segments, loader.input_size
-    schedule = TrainSchedule(num_clips=len(split.train), batch_size=loader.batch_size, seed=loader.seed)
-    reader = FrameReader(split, "train", data.frames)
-    encoded = read_ahead(reader, schedule, view="train", segments=segments, seed=loader.seed)
+    segments, size = settings.segments, settings.input_size
+    schedule = TrainSchedule(num_clips=len(split.train), batch_size=settings.batch_size, seed=settings.seed)
+    reader = FrameReader(split, "train", settings.frames)
+    encoded = read_ahead(reader, schedule, view="train", segments=segments, seed=settings.seed)
     stack.callback(encoded.close)
     kept = [next(encoded) for _ in range(KEPT)]
     on_gpu = device.type == "cuda"
-    whole = stack.enter_context(train_clips(split, data.frames, loader, device=device))
+    whole = stack.enter_context(train_clips(split, settings.frames, settings, device=device))
     graph: dict[str, Any] = {
-        "frames": loader.batch_size * segments,
+        "frames": settings.batch_size * segments,
         "crops": 1,
         "input_size": size,
         "device_id": device.index if on_gpu else None,
@@ -105,7 +105,7 @@ def _parts(
     if on_gpu:
         parts["finish"] = build_graph(_again(kept), finish="dali", **graph).run
     else:
-        finish = CpuFinish((loader.batch_size, segments, 1), input_size=size, exact=False, threads=cpu_share())
+        finish = CpuFinish((settings.batch_size, segments, 1), input_size=size, exact=False, threads=cpu_share())
         stack.callback(finish.close)
         (output,) = build_graph(_again(kept), finish="torch", **graph).run()  # its first batch is the first kept
         pictures = [output.at(number).copy() for number in range(len(output))]

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ from tsn_shared.augment import MEAN, STD
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import replacing, writing
-from tsn_shared.settings import DataSettings, LoaderSettings
+from tsn_shared.settings import ShowBatchSettings
 from tsn_shared.splits import Split, Subset, open_split
 
 GAP, LINE, TEXT = 6, 20, 14
@@ -25,39 +25,30 @@ SMALLEST = 112
 """Pixels that a picture has at least."""
 
 
-def show_batch(
-    *,
-    data: DataSettings,
-    loader: LoaderSettings,
-    subset: Subset,
-    epoch: int,
-    step: int,
-    rank: int,
-    world_size: int,
-    device: Literal["cpu", "gpu"],
-    out: Path,
-) -> None:
-    """Write the batch of a rank at a step of an epoch to `out`, a .png or .npz file.
+def show_batch(settings: ShowBatchSettings) -> None:
+    """Write the batch of a rank at a step of an epoch to `settings.out`, a .png or .npz file.
 
     The training step is counted from the epoch's first; of the test clips, which are the same in every epoch, padding
     is left out. SettingsError for another kind of file, or where there is no such rank, step or device.
     """
+    out, rank, world_size, step = settings.out, settings.rank, settings.world_size, settings.step
+    subset: Subset = "train" if settings.subset == "train" else "test"
     if out.suffix not in (".png", ".npz"):
         raise SettingsError(f"--out {out}: it must end in .png or .npz")
     if rank >= world_size:
         raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
-    place = torch_device(device)
-    split = open_split(data)
-    schedule = _schedule(split, loader, subset, epoch, step, rank, world_size)
+    place = torch_device(settings.device)
+    split = open_split(settings)
+    schedule = _schedule(split, subset, settings)
     with ClipLoader(
         split=split,
         subset=subset,
-        frames=data.frames,
+        frames=settings.frames,
         schedule=schedule,
         view="train" if subset == "train" else "val",
-        segments=loader.num_segments,
-        input_size=loader.input_size,
-        seed=loader.seed,
+        segments=settings.segments,
+        input_size=settings.input_size,
+        seed=settings.seed,
         device=place,
     ) as stream:
         batch = next(stream)
@@ -69,37 +60,34 @@ def show_batch(
             if out.suffix == ".npz":
                 _write_arrays(out, batch, names)
             else:
-                when = f"epoch {epoch}, " if subset == "train" else ""
+                when = f"epoch {settings.epoch}, " if subset == "train" else ""
                 where = f"{split.path.stem}, {subset}, {when}step {step}"
-                title = f"{where}, rank {rank} of {world_size}, seed {loader.seed}"
+                title = f"{where}, rank {rank} of {world_size}, seed {settings.seed}"
                 _write_picture(out, title, batch, names, stream, split.classes)
-    say(f"{int(batch.plan.valid.sum())} clips of {loader.num_segments} frames: {out}")
+    say(f"{int(batch.plan.valid.sum())} clips of {settings.segments} frames: {out}")
 
 
-def _schedule(
-    split: Split, loader: LoaderSettings, subset: Subset, epoch: int, step: int, rank: int, world_size: int
-) -> Schedule:
+def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Schedule:
     """Return a schedule that starts at the step."""
-    clips, per_step = len(split.subset(subset)), loader.batch_size * world_size
+    clips, per_step = len(split.subset(subset)), settings.batch_size * settings.world_size
     if subset == "train":
         check_batch(num_clips=clips, clips_per_step=per_step, split=str(split.path))
-        first = first_step(epoch, num_clips=clips, clips_per_step=per_step)
-        steps = first_step(epoch + 1, num_clips=clips, clips_per_step=per_step) - first
+        first = first_step(settings.epoch, num_clips=clips, clips_per_step=per_step)
+        steps = first_step(settings.epoch + 1, num_clips=clips, clips_per_step=per_step) - first
     else:
         first, steps = 0, -(-clips // per_step)
+    step = settings.step
     if step >= steps:
         raise SettingsError(f"--step {step}: the {clips} {subset} clips of {split.path} make {steps} steps, from 0")
-    start = (first + step) * per_step
+    of_rank: dict[str, Any] = {
+        "num_clips": clips,
+        "batch_size": settings.batch_size,
+        "rank": settings.rank,
+        "world_size": settings.world_size,
+    }
     if subset == "train":
-        return TrainSchedule(
-            num_clips=clips,
-            batch_size=loader.batch_size,
-            seed=loader.seed,
-            rank=rank,
-            world_size=world_size,
-            start=start,
-        )
-    return EvalSchedule(num_clips=clips, batch_size=loader.batch_size, rank=rank, world_size=world_size, first=step)
+        return TrainSchedule(**of_rank, seed=settings.seed, start=(first + step) * per_step)
+    return EvalSchedule(**of_rank, first=step)
 
 
 def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ import io
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from train.trained import learned_from, load_trained
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import write_text, writing
+from tsn_shared.settings import SplitScoreSettings
 from tsn_shared.splits import open_split
 
 FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
@@ -35,14 +36,11 @@ class Evaluation:
     words: str
 
 
-def evaluate(checkpoint: Path, *, gpus: str = "auto", num_processes: int = 1, **choices: Any) -> Evaluation:
-    """Score a checkpoint, or the best of a run, on every test clip once.
-
-    `choices` and their errors are those of `pass_over`: protocol, num_segments, frames, splits, split, other_split.
-    """
+def evaluate(checkpoint: Path, settings: SplitScoreSettings) -> Evaluation:
+    """Score a checkpoint, or the best of a run, on every test clip once; errors are those of `pass_over`."""
     trained = load_trained(checkpoint)
-    wanted = pass_over("test", trained, **choices)
-    scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
+    wanted = pass_over("test", trained, settings)
+    scored = score(wanted, trained, settings)
     stated = {
         "checkpoint": str(trained.path),
         "epoch": trained.epoch,
@@ -104,27 +102,28 @@ def mean_over_splits(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
 
 def evaluate_runs(
     checkpoints: Sequence[Path],
+    settings: SplitScoreSettings,
     *,
-    fuse_weights: Sequence[float] | None,
-    fused: bool,
-    split: str | None,
-    out: Path | None,
-    gpus: str = "auto",
-    **options: Any,
+    fused: bool = False,
+    fuse_weights: Sequence[float] | None = None,
+    out: Path | None = None,
 ) -> tuple[dict[str, Any], str]:
-    """Evaluate the runs as the command line asks; write their files; return the figures and a text of them."""
+    """Evaluate the runs as the command line asks; write their files; return the figures and a text of them.
+
+    `settings.split` names a split a run, with commas between them, or one for all that are fused.
+    """
     if fused:
         _check_weights(fuse_weights, len(checkpoints))
-    names = split.split(",") if split is not None else [None] * len(checkpoints)
+    names = settings.split.split(",") if settings.split is not None else [None] * len(checkpoints)
     if fused and len(names) == 1:
         names *= len(checkpoints)
     if len(names) != len(checkpoints):
-        raise SettingsError(f"--split {split}: {len(checkpoints)} runs need as many names of splits, or none")
+        raise SettingsError(f"--split {settings.split}: {len(checkpoints)} runs need as many names of splits, or none")
     if not fused and len(checkpoints) > 1:
         _check_splits(checkpoints, names)
-    devices = str(count_gpus(gpus))
+    devices = str(count_gpus(settings.gpus))
     each = [
-        evaluate(checkpoint, split=name, gpus=devices, **options)
+        evaluate(checkpoint, replace(settings, split=name, gpus=devices))
         for checkpoint, name in zip(checkpoints, names, strict=True)
     ]
     if fused:

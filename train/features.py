@@ -17,27 +17,20 @@ from train.scoring import pass_over, score
 from train.trained import load_trained
 from tsn_shared import hdf5
 from tsn_shared.files import writing
+from tsn_shared.settings import SplitScoreSettings
 from tsn_shared.splits import Subset
 
 KIND = hdf5.Kind(name="tsn-features", version=1)
 
 
-def write_features(
-    checkpoint: Path,
-    out: Path,
-    *,
-    subset: Subset = "test",
-    gpus: str = "auto",
-    num_processes: int = 1,
-    **choices: Any,
-) -> str:
+def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *, subset: Subset = "test") -> str:
     """Write the features of a subset's clips to `out` and return a line that says what is in it.
 
-    `choices` and their errors are those of `pass_over`: protocol, num_segments, frames, splits, split, other_split.
+    Errors are those of `pass_over`.
     """
     trained = load_trained(checkpoint)
-    wanted = pass_over(subset, trained, features=True, **choices)
-    scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
+    wanted = pass_over(subset, trained, settings, features=True)
+    scored = score(wanted, trained, settings)
     stated: dict[str, Any] = {
         "checkpoint": str(trained.path),
         "model": trained.settings.model,

@@ -19,14 +19,14 @@ from pipeline.extract import make_shards, plan_shards
 from pipeline.sources import Source, find_videos
 from train.end_to_end import EndToEnd
 from train.pictures import draw_answer
-from train.scoring import Pass, choose_segments, score
+from train.scoring import Pass, how_to_score, score
 from train.trained import Trained, load_trained
 from tsn_shared.augment import centre_crops
 from tsn_shared.console import printable, say
 from tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn_shared.files import writing
 from tsn_shared.sampling import uniform_indices, val_indices
-from tsn_shared.settings import DataSettings, ExtractSettings
+from tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
 from tsn_shared.shards import Shard
 from tsn_shared.splits import Clips, split_name, write_split
 
@@ -69,13 +69,10 @@ def predict(
 def predict_videos(
     checkpoint: Path,
     videos: Sequence[Path],
+    settings: ScoreSettings,
     *,
-    protocol: str = "val",
-    num_segments: int | None = None,
     top: int = 5,
     png: Path | None = None,
-    gpus: str = "auto",
-    num_processes: int = 1,
 ) -> dict[str, Any]:
     """Return the `top` classes of every video, and of every video below a folder, with probabilities from 0 to 1.
 
@@ -84,7 +81,7 @@ def predict_videos(
     """
     sources = _sources(videos)
     trained = load_trained(checkpoint)
-    segments = choose_segments(trained, protocol, num_segments)
+    protocol, segments = how_to_score(trained, settings)
     stated = {
         "checkpoint": str(trained.path),
         "trained_on_split": trained.settings.split,
@@ -106,7 +103,7 @@ def predict_videos(
         )
         answers: list[dict[str, Any]] = []
         if extracted.names:
-            scored = score(wanted, trained=trained, gpus=gpus, num_processes=num_processes)
+            scored = score(wanted, trained, settings)
             answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
         if png is not None:
             with writing(png, "set another --png"):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 import train.data as data
-from pipeline.reader import View
+from pipeline.reader import CROPS, View
 from train.evaluation import precision_of, score_clips
 from train.launch import count_gpus
 from train.model import channels_last, without_last_layer
@@ -18,31 +19,30 @@ from train.ranks import environment_ranks, joined
 from train.trained import Trained, check_split, load_trained, settings_for
 from tsn_shared.console import Progress
 from tsn_shared.errors import SettingsError
-from tsn_shared.settings import DataSettings
+from tsn_shared.settings import DataSettings, ScoreSettings, SplitScoreSettings
 from tsn_shared.splits import Subset, open_split
 
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """How clips are scored: `view` names the crops, `segments` is None where the checkpoint's own number holds."""
+    """How clips are scored; `segments` is None where the checkpoint's own number holds."""
 
-    view: View
-    crops: int
     segments: int | None
     words: str
 
 
-PROTOCOLS = {
-    "val": Protocol(view="val", crops=1, segments=None, words="centre crop"),
-    "3crop": Protocol(view="3crop", crops=3, segments=25, words="3 crops"),
-    "10crop": Protocol(view="10crop", crops=10, segments=25, words="10 crops"),
+PROTOCOLS: dict[View, Protocol] = {
+    "val": Protocol(segments=None, words="centre crop"),
+    "3crop": Protocol(segments=25, words="3 crops"),
+    "10crop": Protocol(segments=25, words="10 crops"),
 }
-"""val is what training computes after every epoch; TSN's papers report 10crop (Wang et al., ECCV 2016)."""
+"""By the view of the loader. val is what training computes after every epoch; TSN's papers report 10crop (Wang et al.,
+ECCV 2016)."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """What one pass is: a checkpoint, the clips of a subset of a split, the protocol; logits, or with `features` those.
+    """One pass: the checkpoint, the subset of a split, the protocol, and whether it gives logits or features.
 
     Plain values only: it travels to the ranks.
     """
@@ -50,7 +50,7 @@ class Pass:
     checkpoint: Path
     data: DataSettings
     subset: Subset
-    protocol: str
+    protocol: View
     segments: int
     other_split: bool
     features: bool = False
@@ -70,46 +70,41 @@ class Scored:
     names: tuple[str, ...]
 
 
-def pass_over(
-    subset: Subset,
-    trained: Trained,
-    *,
-    protocol: str = "val",
-    num_segments: int | None = None,
-    frames: Path | None = None,
-    splits: Path | None = None,
-    split: str | None = None,
-    other_split: bool = False,
-    features: bool = False,
-) -> Pass:
-    """Return the pass that a checkpoint asks for, less what is stated: its own data, split and segments.
+def pass_over(subset: Subset, trained: Trained, settings: SplitScoreSettings, *, features: bool = False) -> Pass:
+    """Return the pass that the settings ask for; what they leave open is the checkpoint's: data, split and segments.
 
-    SettingsError for a protocol that does not exist, and for another split than its own unless `other_split`.
+    SettingsError for another split than its own unless `settings.other_split`.
     """
+    protocol, segments = how_to_score(trained, settings)
     return Pass(
         checkpoint=trained.path,
-        data=settings_for(trained, frames=frames, splits=splits, split=split, other_split=other_split),
+        data=settings_for(
+            trained,
+            frames=settings.frames,
+            splits=settings.splits,
+            split=settings.split,
+            other_split=settings.other_split,
+        ),
         subset=subset,
         protocol=protocol,
-        segments=choose_segments(trained, protocol, num_segments),
-        other_split=other_split,
+        segments=segments,
+        other_split=settings.other_split,
         features=features,
     )
 
 
-def choose_segments(trained: Trained, protocol: str, num_segments: int | None) -> int:
-    """Return how many segments a clip is scored by; SettingsError for a protocol that does not exist."""
-    if protocol not in PROTOCOLS:
-        raise SettingsError(f"--protocol {protocol}: it must be one of {', '.join(PROTOCOLS)}")
-    return num_segments or PROTOCOLS[protocol].segments or trained.settings.segments
+def how_to_score(trained: Trained, settings: ScoreSettings) -> tuple[View, int]:
+    """Return the protocol, and how many segments a clip is scored by: those stated, the protocol's, or the run's."""
+    protocol = cast("View", settings.protocol)
+    return protocol, settings.num_segments or PROTOCOLS[protocol].segments or trained.settings.segments
 
 
-def score(wanted: Pass, *, trained: Trained, gpus: str = "auto", num_processes: int = 1) -> Scored:
-    """Run a pass, every clip once, on the devices asked for; `trained` is the checkpoint, already loaded."""
+def score(wanted: Pass, trained: Trained, settings: ScoreSettings) -> Scored:
+    """Run a pass, every clip once, on the devices that the settings ask for; `trained` is the checkpoint, loaded."""
     if environment_ranks() is not None:
         raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
-    count = count_gpus(gpus)
-    on_gpu, processes = count > 0, count or num_processes
+    count = count_gpus(settings.gpus)
+    on_gpu, processes = count > 0, count or settings.num_processes
     split = open_split(wanted.data)
     if not len(split.subset(wanted.subset)):
         raise SettingsError(f"{split.path} has no {wanted.subset} clips")
@@ -127,7 +122,7 @@ def _score_as_rank(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Run this rank's part of a pass; every rank returns the values (N, C) and labels (N,) of all clips."""
     trained = trained or load_trained(wanted.checkpoint)
-    settings, protocol = trained.settings, PROTOCOLS[wanted.protocol]
+    settings = trained.settings
     split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
@@ -137,11 +132,11 @@ def _score_as_rank(
             split,
             wanted.data,
             ranks,
-            batch_size=max(1, a_load // (wanted.segments * protocol.crops)),
+            batch_size=max(1, a_load // (wanted.segments * CROPS[wanted.protocol])),
             segments=wanted.segments,
             input_size=settings.input_size,
             subset=wanted.subset,
-            view=protocol.view,
+            view=wanted.protocol,
         )
         with loader, Progress("scoring", total=loads, unit="batch", visible=ranks.is_first) as progress:
             values, labels = score_clips(

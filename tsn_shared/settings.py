@@ -171,6 +171,50 @@ class LoaderSettings(Settings):
         return self.num_segments
 
 
+@dataclass(frozen=True, kw_only=True)
+class ShowBatchSettings(LoaderSettings, DataSettings):
+    """Which batch is shown."""
+
+    subset: str = setting("train", "Which clips.", choices=("train", "test"))
+    epoch: int = setting(0, "Epoch.", low=0)
+    step: int = setting(0, "Step of the epoch.", low=0)
+    rank: int = setting(0, "Whose clips.", low=0)
+    world_size: int = setting(1, "Of how many ranks.", low=1)
+    device: str = setting("cpu", "Where.", choices=("cpu", "gpu"))
+    out: Path = setting(Path("batch.png"), "A .png or .npz file.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchLoaderSettings(LoaderSettings, DataSettings):
+    """Which loader is measured."""
+
+    device: str = setting("auto", "Where.", choices=("auto", "cpu", "gpu"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSettings(Settings):
+    """How a trained network scores clips, and on what."""
+
+    protocol: str = setting(
+        "val",
+        "val: the middle frame of each segment, centre crop; the others: 25 segments, 3 or 10 crops.",
+        choices=("val", "3crop", "10crop"),
+    )
+    num_segments: int | None = setting(None, "Segments a clip; by default the protocol's.", low=1)
+    gpus: str = setting("auto", "GPUs to use; 0 is the CPU.", metavar="N|auto")
+    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitScoreSettings(ScoreSettings):
+    """How a trained network scores the clips of a split, by default the one that its checkpoint states."""
+
+    frames: Path | None = setting(None, "Folder of frame shards; by default the checkpoint's.")
+    splits: Path | None = setting(None, "Folder of split files; by default the checkpoint's.")
+    split: str | None = setting(None, "Which split; by default the checkpoint's.", metavar="NAME")
+    other_split: bool = setting(False, "Allow a split that the checkpoint was not trained on.")
+
+
 MODELS = ("vgg16", "vgg16_bn", "resnet18", "resnet50")
 MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}
 LR_MODES = ("step", "cosine", "poly")

@@ -12,13 +12,12 @@ from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
 from tsn_shared.augment import MEAN, STD
 from tsn_shared.errors import SettingsError
-from tsn_shared.settings import DataSettings, LoaderSettings
+from tsn_shared.settings import DataSettings, ShowBatchSettings
 
 
 def shown(data: DataSettings, out: Path, *, batch_size: int = 4, size: int = 112, **changed: Any) -> Path:
-    how: dict[str, Any] = {"subset": "train", "epoch": 0, "step": 0, "rank": 0, "world_size": 1, "device": "cpu"}
-    loader = LoaderSettings(batch_size=batch_size, input_size=size, seed=3)
-    show_batch(data=data, loader=loader, out=out, **(how | changed))
+    where = {"frames": data.frames, "splits": data.splits, "out": out}
+    show_batch(ShowBatchSettings(**(where | changed), batch_size=batch_size, input_size=size, seed=3))
     return out
 
 

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from click.testing import CliRunner
 from PIL import Image
 
 from cli import tsn
+from tests.train.runs import evaluated
 from train.checkpoint import load_checkpoint
-from train.evaluate import evaluate, evaluate_runs, fuse, headline
+from train.evaluate import evaluate_runs, fuse, headline
 from train.model import TSN, build_model
 from tsn_shared.errors import DataError, SettingsError, TsnError
-from tsn_shared.settings import DataSettings
+from tsn_shared.settings import DataSettings, SplitScoreSettings
 from tsn_shared.shards import Shard
 from tsn_shared.splits import read_split, write_split
 
@@ -71,7 +73,7 @@ def reference(run: Path, data: DataSettings, protocol: str, segments: int, size:
 def test_logits_are_those_of_an_independent_reference(
     trained_run: Path, data: DataSettings, protocol: str, segments: int
 ) -> None:
-    found = evaluate(trained_run, protocol=protocol, num_segments=segments, **CPU)
+    found = evaluated(trained_run, protocol=protocol, num_segments=segments, **CPU)
     wanted = reference(trained_run, data, protocol, segments)
     assert found.scored.values.shape == (OF_CLIPS, 4)
     assert np.abs(found.scored.values.numpy() - wanted).max() < 1e-4
@@ -79,8 +81,8 @@ def test_logits_are_those_of_an_independent_reference(
 
 
 def test_the_test_protocols_take_25_segments_and_val_the_runs_own(trained_run: Path) -> None:
-    assert evaluate(trained_run, protocol="val", **CPU).figures["num_segments"] == 3
-    assert evaluate(trained_run, protocol="3crop", **CPU).figures["num_segments"] == 25
+    assert evaluated(trained_run, protocol="val", **CPU).figures["num_segments"] == 3
+    assert evaluated(trained_run, protocol="3crop", **CPU).figures["num_segments"] == 25
 
 
 @pytest.mark.needs_cuda
@@ -88,14 +90,14 @@ def test_the_test_protocols_take_25_segments_and_val_the_runs_own(trained_run: P
 def test_a_gpu_gives_the_logits_of_the_cpu(changed_run: Make, protocol: str, segments: int) -> None:
     run = changed_run("run", settings={"precision": "fp32"})
     asked: dict[str, Any] = {"protocol": protocol, "num_segments": segments}
-    on_cpu, on_gpu = (evaluate(run, gpus=gpus, **asked).scored.values.numpy() for gpus in ("0", "1"))
+    on_cpu, on_gpu = (evaluated(run, gpus=gpus, **asked).scored.values.numpy() for gpus in ("0", "1"))
     assert np.abs(on_gpu - on_cpu).max() < 0.03 * np.ptp(on_cpu)  # its decoder differs by 2 of 255 at most
 
 
 @pytest.mark.parametrize("ranks", [pytest.param(2, marks=pytest.mark.slow), 3])
 def test_any_number_of_ranks_scores_every_clip_once(trained_run: Path, ranks: int) -> None:
-    alone = evaluate(trained_run, **CPU)
-    together = evaluate(trained_run, num_processes=ranks, **CPU)
+    alone = evaluated(trained_run, **CPU)
+    together = evaluated(trained_run, num_processes=ranks, **CPU)
     assert together.figures["clips"] == OF_CLIPS
     assert together.scored.names == alone.scored.names
     assert torch.equal(together.scored.labels, alone.scored.labels)
@@ -105,7 +107,7 @@ def test_any_number_of_ranks_scores_every_clip_once(trained_run: Path, ranks: in
 def test_a_failure_on_many_ranks_keeps_its_words_and_exit_code(changed_run: Make, tmp_path: Path) -> None:
     run = changed_run("run")
     with pytest.raises(TsnError, match="lacks 1 of the 1 shards") as raised:
-        evaluate(run, frames=tmp_path, num_processes=2, **CPU)
+        evaluated(run, frames=tmp_path, num_processes=2, **CPU)
     assert raised.value.exit_code == DataError.exit_code
 
 
@@ -131,33 +133,33 @@ def test_another_split_is_refused_also_under_its_own_splits_name(
     swapped_split(data, tmp_path, "1")
     swapped_split(data, tmp_path, "2")
     with pytest.raises(SettingsError, match="was trained on split 1: test clips of split 2 were among its training"):
-        evaluate(trained_run, splits=tmp_path, split="2", **CPU)
+        evaluated(trained_run, splits=tmp_path, split="2", **CPU)
     with pytest.raises(SettingsError, match="it trains on other clips"):
-        evaluate(trained_run, splits=tmp_path, **CPU)
-    found = evaluate(trained_run, splits=tmp_path, split="2", other_split=True, **CPU)
+        evaluated(trained_run, splits=tmp_path, **CPU)
+    found = evaluated(trained_run, splits=tmp_path, split="2", other_split=True, **CPU)
     assert (found.figures["split"], found.figures["trained_on_split"], found.figures["clips"]) == ("2", "1", 12)
     assert headline(found).startswith("split 2 (trained on split 1), val (3 segments, centre crop), 12 clips: top-1 ")
-    found = evaluate(trained_run, splits=tmp_path, other_split=True, **CPU)
+    found = evaluated(trained_run, splits=tmp_path, other_split=True, **CPU)
     assert headline(found).startswith("split 1 (another split 1 than it was trained on), val ")
     assert not found.figures["own_split"]
-    assert evaluate(trained_run, **CPU).figures["own_split"]
+    assert evaluated(trained_run, **CPU).figures["own_split"]
 
 
 def test_other_classes_are_refused(changed_run: Make, trained_run: Path) -> None:
     state = load_checkpoint(trained_run / "checkpoints" / "best.pt")
     run = changed_run("run", classes=[name.upper() for name in state["classes"]])
     with pytest.raises(SettingsError, match=r"has other classes \(4\) than"):
-        evaluate(run, **CPU)
+        evaluated(run, **CPU)
 
 
 def test_a_checkpoint_that_does_not_hold_its_network_names_the_tensor(changed_run: Make) -> None:
     run = changed_run("run", classes=["a", "b", "c"])
     with pytest.raises(DataError, match=r"backbone\.fc\.1\.bias is \(4,\), not \(3,\)"):
-        evaluate(run, **CPU)
+        evaluated(run, **CPU)
 
 
 def test_the_safetensors_of_a_run_answer_as_its_best_checkpoint(trained_run: Path) -> None:
-    best, alone = (evaluate(path, **CPU).figures for path in (trained_run, trained_run / "model.safetensors"))
+    best, alone = (evaluated(path, **CPU).figures for path in (trained_run, trained_run / "model.safetensors"))
     assert best | {"checkpoint": ""} == alone | {"checkpoint": ""}
 
 
@@ -166,7 +168,7 @@ def test_safetensors_that_say_nothing_of_themselves_are_refused(tmp_path: Path) 
 
     save_file({"weight": torch.zeros(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(DataError, match="does not say how it was trained"):
-        evaluate(tmp_path / "foreign.safetensors", **CPU)
+        evaluated(tmp_path / "foreign.safetensors", **CPU)
 
 
 def test_the_files_say_what_was_printed(trained_run: Path, tmp_path: Path) -> None:
@@ -207,14 +209,14 @@ def test_every_printed_result_names_split_protocol_and_clips(trained_run: Path, 
 
 def test_the_files_lie_in_the_runs_folder_unless_told_otherwise(changed_run: Make) -> None:
     run = changed_run("run")
-    evaluate_runs([run], fused=False, fuse_weights=None, split=None, out=None, protocol="val", **CPU)
+    evaluate_runs([run], SplitScoreSettings(**CPU))
     assert (run / "evaluation" / "split1-val-3" / "confusion.png").stat().st_size > 5000
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(SettingsError, match="cannot be written"):
-        evaluate_runs([trained_run], fused=False, fuse_weights=None, split=None, out=tmp_path / "file", **CPU)
+        evaluate_runs([trained_run], SplitScoreSettings(**CPU), out=tmp_path / "file")
 
 
 def of_split(changed_run: Make, data: DataSettings, tmp_path: Path, name: str) -> Path:
@@ -235,7 +237,7 @@ def test_several_runs_give_the_mean_over_their_splits(
     done = CliRunner().invoke(tsn, [*words, "--split", "1,2,3", "--json"])
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
-    each = [evaluate(run, **CPU).figures for run in runs]
+    each = [evaluated(run, **CPU).figures for run in runs]
     assert result["splits"] == ["1", "2", "3"]
     assert result["clips"] == 7 + 12 + 12
     for name in ("top1", "top5", "mean_class_accuracy", "loss"):
@@ -252,15 +254,16 @@ def test_several_runs_give_the_mean_over_their_splits(
         ({"fused": False}, "these runs are of splits 1, 1"),
         ({"fused": True, "fuse_weights": [1, -1]}, "--fuse-weights: 2 numbers above 0"),
         ({"fused": True, "fuse_weights": [1]}, "--fuse-weights: 2 numbers above 0"),
-        ({"fused": True, "split": "1,2,3"}, "2 runs need as many names of splits"),
     ],
 )
 def test_what_cannot_be_put_together_is_refused_before_anything_is_scored(
     trained_run: Path, tmp_path: Path, asked: dict[str, Any], words: str
 ) -> None:
-    usual = {"fuse_weights": None, "split": None, "out": None, "frames": tmp_path / "none"}
+    settings = SplitScoreSettings(frames=tmp_path / "none", **CPU)
     with pytest.raises(SettingsError, match=words):
-        evaluate_runs([trained_run, trained_run], **(usual | asked), **CPU)
+        evaluate_runs([trained_run, trained_run], settings, **asked)
+    with pytest.raises(SettingsError, match="--split 1,2,3: 2 runs need as many names of splits"):
+        evaluate_runs([trained_run, trained_run], replace(settings, split="1,2,3"), **asked | {"fuse_weights": None})
 
 
 def test_fusion_averages_the_probabilities_with_weights(trained_run: Path, changed_run: Make, tmp_path: Path) -> None:
@@ -269,7 +272,7 @@ def test_fusion_averages_the_probabilities_with_weights(trained_run: Path, chang
     done = CliRunner().invoke(tsn, [*words, "--fuse-weights", "1,3", "--json"])
     assert done.exit_code == 0, done.output
     figures = json.loads(done.stdout)
-    logits = [evaluate(run, **CPU).scored for run in (trained_run, other)]
+    logits = [evaluated(run, **CPU).scored for run in (trained_run, other)]
     first, second = (np.exp(s.values.numpy()) / np.exp(s.values.numpy()).sum(1, keepdims=True) for s in logits)
     mixed = 0.25 * first + 0.75 * second
     labels = logits[0].labels.numpy()
@@ -284,7 +287,7 @@ def test_runs_on_other_clips_are_not_fused(
     trained_run: Path, changed_run: Make, data: DataSettings, tmp_path: Path
 ) -> None:
     other = of_split(changed_run, data, tmp_path, "2")
-    evaluations = [evaluate(run, **CPU) for run in (trained_run, other)]
+    evaluations = [evaluated(run, **CPU) for run in (trained_run, other)]
     with pytest.raises(SettingsError, match="was scored on other clips or classes"):
         fuse(evaluations, None)
 
@@ -294,7 +297,7 @@ def test_wrong_usage_is_said(trained_run: Path) -> None:
     assert CliRunner().invoke(tsn, ["evaluate", str(trained_run), "--fuse", "a,b"]).exit_code == 2
     assert CliRunner().invoke(tsn, ["evaluate", str(trained_run), "--fuse-weights", "1,2"]).exit_code == 2
     with pytest.raises(SettingsError, match="--protocol 5crop"):
-        evaluate(trained_run, protocol="5crop", **CPU)
+        evaluated(trained_run, protocol="5crop", **CPU)
 
 
 def test_under_torchrun_it_says_how_to_start(trained_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -305,4 +308,4 @@ def test_under_torchrun_it_says_how_to_start(trained_run: Path, monkeypatch: pyt
     monkeypatch.setenv("MASTER_ADDR", "localhost")
     monkeypatch.setenv("MASTER_PORT", "1")
     with pytest.raises(SettingsError, match="start one process"):
-        evaluate(trained_run, **CPU)
+        evaluated(trained_run, **CPU)

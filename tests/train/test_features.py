@@ -9,7 +9,7 @@ import torch
 from click.testing import CliRunner
 
 from cli import tsn
-from train.evaluate import evaluate
+from tests.train.runs import evaluated
 from train.features import KIND
 from train.model import build_model, without_last_layer
 from train.trained import load_trained
@@ -40,7 +40,7 @@ def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
         layer = load_trained(trained_run).network.backbone.get_submodule("fc")
         with torch.inference_mode():
             logits = layer(torch.from_numpy(features)).numpy()
-        assert np.abs(logits - evaluate(trained_run, gpus="0").scored.values.numpy()).max() < 1e-4
+        assert np.abs(logits - evaluated(trained_run, gpus="0").scored.values.numpy()).max() < 1e-4
 
 
 def test_of_vgg_they_are_fc7_after_its_relu() -> None:

@@ -14,13 +14,13 @@ from PIL import Image
 import train.data as data
 from cli import tsn
 from tests.conftest import Dataset
+from tests.train.runs import evaluated
 from train.checkpoint import save_checkpoint
-from train.evaluate import evaluate
 from train.model import build_model
 from train.predict import describe, predict, predict_videos, refuse_failures
 from train.trained import load_trained
 from tsn_shared.errors import DataError, PartialError, SettingsError
-from tsn_shared.settings import TrainSettings
+from tsn_shared.settings import ScoreSettings, TrainSettings
 from tsn_shared.shards import Shard
 from tsn_shared.splits import open_split
 
@@ -55,9 +55,9 @@ def videos_of(dataset: Dataset, names: tuple[str, ...]) -> list[Path]:
 
 @pytest.mark.parametrize(("protocol", "segments"), [("val", None), ("3crop", 4)])
 def test_the_numbers_are_those_of_evaluate(dataset: Dataset, run: Path, protocol: str, segments: int | None) -> None:
-    scored = evaluate(run, protocol=protocol, num_segments=segments, **CPU).scored
+    scored = evaluated(run, protocol=protocol, num_segments=segments, **CPU).scored
     videos = videos_of(dataset, scored.names)
-    result = predict_videos(run, videos, protocol=protocol, num_segments=segments, top=3, **CPU)
+    result = predict_videos(run, videos, ScoreSettings(protocol=protocol, num_segments=segments, **CPU), top=3)
     classes = load_trained(run).classes
     assert [answer["video"] for answer in result["videos"]] == [str(video) for video in videos]
     for answer, logits in zip(result["videos"], scored.values, strict=True):
@@ -82,7 +82,7 @@ def frames_of(dataset: Dataset, name: str) -> np.ndarray[Any, np.dtype[np.uint8]
 
 
 def test_an_array_of_the_stored_frames_gives_the_same_numbers(dataset: Dataset, run: Path) -> None:
-    scored = evaluate(run, **CPU).scored
+    scored = evaluated(run, **CPU).scored
     model = load_trained(run)
     for name, logits in zip(scored.names, scored.values, strict=True):
         found = predict(model, frames_of(dataset, name))
@@ -92,7 +92,7 @@ def test_an_array_of_the_stored_frames_gives_the_same_numbers(dataset: Dataset, 
 
 def test_an_array_of_another_size_is_resized_to_the_frames_size(dataset: Dataset, run: Path) -> None:
     model = load_trained(run)
-    frames = frames_of(dataset, evaluate(run, **CPU).scored.names[0])
+    frames = frames_of(dataset, evaluated(run, **CPU).scored.names[0])
     assert model.frame_size == frames.shape[1:3] == (256, 340)
     bigger = np.stack([np.asarray(Image.fromarray(f).resize((680, 512), Image.Resampling.BICUBIC)) for f in frames])
     assert np.abs(predict(model, bigger) - predict(model, frames)).max() < 0.02
@@ -132,14 +132,14 @@ def test_bad_videos_get_extractions_verdict_and_exit_code_3(run: Path, mixed: Pa
 
 
 def test_only_bad_videos_are_an_answer_as_well(run: Path, mixed: Path) -> None:
-    result = predict_videos(run, [mixed / "text.avi"], **CPU)
+    result = predict_videos(run, [mixed / "text.avi"], ScoreSettings(**CPU))
     assert (result["clips"], result["videos"], len(result["failed"])) == (0, [], 1)
     with pytest.raises(PartialError, match="1 of 1 videos failed"):
         refuse_failures(result)
 
 
 def test_the_text_names_protocol_split_and_videos(run: Path, mixed: Path) -> None:
-    lines = describe(predict_videos(run, [mixed / "good.avi"], top=2, **CPU)).splitlines()
+    lines = describe(predict_videos(run, [mixed / "good.avi"], ScoreSettings(**CPU), top=2)).splitlines()
     assert lines[0] == "val (3 segments, centre crop), trained on split 1, 1 video"
     assert lines[1].startswith(str(mixed / "good.avi"))
     assert len(lines) == 4
@@ -147,15 +147,16 @@ def test_the_text_names_protocol_split_and_videos(run: Path, mixed: Path) -> Non
 
 
 def test_png_draws_the_sampled_frames(run: Path, mixed: Path, tmp_path: Path) -> None:
-    predict_videos(run, [mixed], png=tmp_path / "pictures", **CPU)
+    predict_videos(run, [mixed], ScoreSettings(**CPU), png=tmp_path / "pictures")
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["good.png"]
-    predict_videos(run, [mixed / "good.avi"], protocol="10crop", num_segments=7, png=tmp_path / "one.png", **CPU)
+    asked = ScoreSettings(protocol="10crop", num_segments=7, **CPU)
+    predict_videos(run, [mixed / "good.avi"], asked, png=tmp_path / "one.png")
     with Image.open(tmp_path / "one.png") as picture:
         assert picture.width > 600
     with pytest.raises(SettingsError, match="3 videos need a folder"):
-        predict_videos(run, [mixed], png=tmp_path / "one.png", **CPU)
+        predict_videos(run, [mixed], ScoreSettings(**CPU), png=tmp_path / "one.png")
 
 
 def test_a_missing_video_is_said_before_anything_is_done(run: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.avi does not exist"):
-        predict_videos(run, [tmp_path / "none.avi"], **CPU)
+        predict_videos(run, [tmp_path / "none.avi"], ScoreSettings(**CPU))

@@ -17,9 +17,8 @@ from click.testing import CliRunner
 from safetensors.torch import load_file
 
 from cli import tsn
-from tests.train.runs import ROOT, command, history
+from tests.train.runs import ROOT, command, evaluated, history
 from train.checkpoint import LAST, load_checkpoint, load_newest
-from train.evaluate import evaluate
 from train.launch import train
 from tsn_shared.errors import SettingsError, TsnError
 from tsn_shared.files import locked
@@ -43,7 +42,7 @@ def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(s
     rows = history(folder)
     assert [row["epoch"] for row in rows] == [0, 1]
     assert [row["step"] for row in rows] == [3, 5]  # 24 clips, 5 a step
-    last = evaluate(folder / "checkpoints" / LAST, protocol="val").figures
+    last = evaluated(folder / "checkpoints" / LAST, protocol="val").figures
     assert last["clips"] == 7
     assert {name: last[name] for name in ("loss", "top1", "top5")} == {
         name: rows[-1][f"val_{name}"] for name in ("loss", "top1", "top5")
@@ -208,7 +207,7 @@ def test_a_batch_that_cannot_fit_is_refused_before_the_first_step(small: dict[st
 def test_another_split_than_its_own_is_refused(small: dict[str, Any]) -> None:
     folder = run(small, num_epochs=1)
     with pytest.raises(SettingsError, match="was trained on split 1"):
-        evaluate(folder, protocol="val", split="2")
+        evaluated(folder, protocol="val", split="2")
 
 
 def test_more_clips_a_step_than_there_are_is_refused(small: dict[str, Any]) -> None:
