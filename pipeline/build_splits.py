@@ -209,7 +209,10 @@ def _warn(
         say(f"warning: {split}: {len(twins)} test clips are frame for frame the same as a train clip: {_some(twins)}")
     counted = [clip.path for rows in found.values() for clip, v in rows if clip.frames not in (None, v.frames)]
     if counted:
-        say(f"{split}: the lists count other frames than were decoded, which go, in {len(counted)}: {_some(counted)}")
+        say(
+            f"{split}: the lists count other frames than were decoded for {len(counted)} clips; the decoded "
+            f"number is used: {_some(counted)}"
+        )
 
 
 def _some(names: list[str]) -> str:

@@ -23,7 +23,7 @@ from pipeline.reader import ClipPlan
 from tsn_shared.augment import MEAN, STD
 
 KEPT = 4
-"""Batches whose memory is kept for use again: one is shown, one is ready, one is made."""
+"""Batches whose memory is kept for use again: one is in use, one is ready, one is being made, one is to spare."""
 
 TOGETHER = 4
 """Frames of a clip that go through torch at once: enough to make calls rare, few enough to stay in the cache."""

@@ -1,8 +1,8 @@
 """The DALI graph: one flat batch of F = B * S JPEG frames in, pixels out.
 
 On a GPU everything after the decoder runs there. On the CPU the same graph can run whole, or stop at the decoder and
-leave the rest to `pipeline.finish`, which is faster. One crop a frame is decoded as a region; of several crops the
-frame is decoded once and they are taken from it.
+leave the rest to `pipeline.finish`, which is faster. With one crop a frame only that region is decoded; with several,
+the frame is decoded once and cropped.
 """
 
 from collections.abc import Callable

@@ -1,7 +1,6 @@
 """One slice of the video list to one shard: a pure function of the slice and the settings, wherever it runs."""
 
 import tempfile
-import uuid
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -79,13 +78,8 @@ def make_shard(job: ShardJob, run: Map = one_by_one, stop: Callable[[], bool] = 
             spools.append(stack.enter_context(outcome.spool))
             if len(spools) == MOST_SPOOLS:
                 spools = [_joined(spools, into=stack.enter_context(_spool(job.path.parent)))]
-        # a name of its own: where a cluster runs a job twice, the later file replaces an equal one
-        part = job.path.with_name(f"{job.path.name}.{uuid.uuid4().hex}{TEMPORARY}")
-        try:
-            write_shard(part, _tables(job.settings, results), _blocks(spools))
-            part.replace(job.path)
-        finally:
-            part.unlink(missing_ok=True)
+        # unique: where a cluster runs a job twice, the later file replaces an equal one
+        write_shard(job.path, _tables(job.settings, results), _blocks(spools), unique=True)
     return job.path
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from train.pictures import draw_comparison
 from train.run_folder import Row, read_config
-from tsn_shared.console import say
+from tsn_shared.console import say, table
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import writing
 from tsn_shared.settings import flag_of
@@ -63,21 +63,15 @@ def read_history(run: Path) -> list[Row]:
 
 def side_by_side(columns: Sequence[dict[str, Any]]) -> str:
     """Return the runs as the columns of a table for a person."""
+    headers = ["run", *_names([Path(column["run"]) for column in columns])]
     facts = ("split", "protocol", "train_clips", "test_clips")
     lines = [
-        ("run", *_names([Path(column["run"]) for column in columns])),
         *((key.replace("_", " "), *(str(column[key]) for column in columns)) for key in facts),
         *((flag_of(key), *(_plain(column["settings"][key]) for column in columns)) for key in columns[0]["settings"]),
     ]
     for key, text, form in _FIGURES:
         lines.append((text, *("-" if column.get(key) is None else form.format(column[key]) for column in columns)))
-    widths = [max(map(len, cells)) for cells in zip(*lines, strict=True)]
-    return "\n".join(_row(line, widths) for line in lines)
-
-
-def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *others = (f"{cell:{'>' if place else '<'}{widths[place]}}" for place, cell in enumerate(cells))
-    return "  ".join([first, *others]).rstrip()
+    return table(headers, lines)
 
 
 _FIGURES = (

@@ -8,12 +8,11 @@ of ranks, and a restart needs no generator's state. The draws are those of `tsn_
 import torch
 from torch import Tensor, nn
 
+from tsn_shared.draws import DROPOUT
+
 _MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
 _KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
 _LOW = 0xFFFFFFFF
-
-DROPOUT = 2
-"""The last counter word of a model's first dropout layer; the next layers follow. Lower ones are the loader's draws."""
 
 
 class ClipDropout(nn.Dropout):

@@ -16,7 +16,7 @@ from train.launch import count_gpus
 from train.pictures import draw_confusion, draw_per_class
 from train.scoring import Scored, pass_over, score
 from train.trained import learned_from, load_trained
-from tsn_shared.console import say
+from tsn_shared.console import say, table
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import write_text, writing
 from tsn_shared.settings import SplitScoreSettings
@@ -133,7 +133,7 @@ def evaluate_runs(
         folder = out or evaluation.folder
         write_files(evaluation, folder / evaluation.folder.name if out and len(each) > 1 else folder)
     if len(each) == 1:
-        return result, f"{table(result)}\n\n{headline(each[0])}"
+        return result, f"{class_table(result)}\n\n{headline(each[0])}"
     lines = [headline(evaluation) for evaluation in each]
     mean = f"mean over splits {', '.join(result['splits'])}, {each[0].words}, {result['clips']} clips in all"
     return result, "\n".join([*lines, f"{mean}: {_percent(result['mean'])}"])
@@ -192,16 +192,19 @@ def headline(evaluation: Evaluation) -> str:
     return f"{where}, {evaluation.words}, {figures['clips']} clips: {_percent(figures)}"
 
 
-def table(figures: dict[str, Any]) -> str:
-    """Return a line a class, in percent, with the class that its clips were most often taken for."""
-    rows = figures["per_class"]
-    width = max(len(row["name"]) for row in rows)
-    lines = [f"{'class':{width}}  clips   top-1   top-5  most often taken for"]
-    for row in rows:
-        wrong = f"{row['taken_for']} ({row['times']})" if row["taken_for"] else ""
-        line = f"{row['name']:{width}}  {row['clips']:5}  {row['top1']:6.1%}  {row['top5']:6.1%}  {wrong}"
-        lines.append(line.rstrip())
-    return "\n".join(lines)
+def class_table(figures: dict[str, Any]) -> str:
+    """Return a table of the classes, in percent, with the class that the clips of each were most often taken for."""
+    rows = [
+        [
+            row["name"],
+            row["clips"],
+            f"{row['top1']:.1%}",
+            f"{row['top5']:.1%}",
+            f"{row['taken_for']} ({row['times']})" if row["taken_for"] else "",
+        ]
+        for row in figures["per_class"]
+    ]
+    return table(["class", "clips", "top-1", "top-5", "most often taken for"], rows)
 
 
 def _figures(scored: Scored, classes: tuple[str, ...]) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from train.pictures import draw_answer
 from train.scoring import Pass, how_to_score, score
 from train.trained import Trained, load_trained
 from tsn_shared.augment import centre_crops
-from tsn_shared.console import printable, say
+from tsn_shared.console import counted, printable, say
 from tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn_shared.files import writing
 from tsn_shared.sampling import uniform_indices, val_indices
@@ -145,7 +145,7 @@ def extract(sources: Sequence[Source], trained: Trained, folder: Path) -> Extrac
 def describe(result: dict[str, Any]) -> str:
     """Return the answers for a person, in percent."""
     split, clips = result["trained_on_split"], result["clips"]
-    lines = [f"{result['words']}, trained on split {split}, {clips} video{'' if clips == 1 else 's'}"]
+    lines = [f"{result['words']}, trained on split {split}, {counted(clips, 'video')}"]
     for answer in result["videos"]:
         lines.append(f"{printable(answer['video'])} ({answer['frames']} frames)")
         lines += [f"  {guess['score']:7.2%}  {guess['class']}" for guess in answer["top"]]

@@ -51,7 +51,7 @@ class Run:
         model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
         self.folder.say(ranks.agree(lambda: self._check_fit(model)))
         state = load_newest(self.folder.checkpoints, self.folder.say) if resume else None
-        if state is None:  # the first rank's are every rank's, as DDP begins
+        if state is None:  # only the first rank loads them: DDP broadcasts them as it begins
             self.folder.say(ranks.agree(lambda: load_weights(model, settings.model, settings.weights)))
         self.trainer = Trainer(
             model=channels_last(model).to(ranks.device),

@@ -15,15 +15,9 @@ SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class StopRequest:
-    """Whether somebody has asked this process to stop, and by which signal."""
+    """Whether a signal has asked this process to stop."""
 
-    def __init__(self) -> None:
-        self.signal: signal.Signals | None = None
-
-    @property
-    def asked(self) -> bool:
-        """Whether a signal has come."""
-        return self.signal is not None
+    asked = False
 
 
 @contextmanager
@@ -32,7 +26,7 @@ def stop_requests(then: Callable[[int], None] | None = None) -> Iterator[StopReq
     request = StopRequest()
 
     def remember(number: int, frame: FrameType | None) -> None:
-        request.signal = signal.Signals(number)
+        request.asked = True
         if then is not None:
             then(number)
 

@@ -1,4 +1,4 @@
-"""A trained network as those commands see it that ask it something: its weights, and all that its answers depend on."""
+"""A trained network loaded from a checkpoint, with the settings and facts that its answers depend on."""
 
 import json
 from dataclasses import dataclass, replace

@@ -17,8 +17,8 @@ _SHIFT = np.uint64(32)
 
 _BLOCK = 1 << 18  # clips whose draws are made at once: the generator takes some 200 bytes a clip
 
-PERMUTATION, AUGMENTATION = 0, 1
-"""The last counter word: what a draw is for, so that two purposes never share a number."""
+PERMUTATION, AUGMENTATION, DROPOUT = 0, 1, 2
+"""The last counter word: what a draw is for, so that two purposes never share a number. Dropout layer k has 2 + k."""
 
 
 def philox(counter: tuple[npt.ArrayLike, npt.ArrayLike, npt.ArrayLike, npt.ArrayLike], seed: int) -> Uint32:

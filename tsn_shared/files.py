@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 import resource
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,9 +44,13 @@ def writing(path: Path, way_out: str, then: str = "", also: type[Exception] = OS
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path` to write to; on success it becomes `path`, on failure it is removed."""
-    temporary = path.with_name(path.name + TEMPORARY)
+def replacing(path: Path, *, unique: bool = False) -> Iterator[Path]:
+    """Give a temporary path beside `path` to write to; on success it becomes `path`, on failure it is removed.
+
+    `unique` gives it a name of its own, for a file that several processes may write at once: the last one stays.
+    """
+    own = f".{uuid.uuid4().hex}" if unique else ""
+    temporary = path.with_name(f"{path.name}{own}{TEMPORARY}")
     try:
         yield temporary
         with temporary.open("rb") as file:

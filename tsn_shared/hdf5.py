@@ -55,9 +55,12 @@ class Seal:
         return text.encode().ljust(USER_BLOCK, b"\0")
 
 
-def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None]) -> None:
-    """Write an HDF5 file whole: `fill` gets the open file; `complete` is set after it, then the seal, then the name."""
-    with replacing(path) as temporary:
+def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None], *, unique: bool = False) -> None:
+    """Write an HDF5 file whole: `fill` gets the open file; `complete` is set after it, then the seal, then the name.
+
+    `unique` as in `replacing`.
+    """
+    with replacing(path, unique=unique) as temporary:
         with _disk(temporary) as disk, h5py.File(disk, "w", userblock_size=USER_BLOCK, libver=_LIBVER) as file:
             file.attrs.update({"format": kind.name, "version": kind.version})
             fill(file)
@@ -166,8 +169,10 @@ def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int
     if data.ndim != 1 or (data.dtype.kind != "S" if wanted.kind == "S" else data.dtype != wanted):
         raise DataError(f"{where} is {data.dtype} of {data.ndim} dimensions, not a column of {wanted}: refused")
     size = data.shape[0] * data.dtype.itemsize
-    if data.chunks is not None or size > Path(file.filename).stat().st_size:
-        raise DataError(f"{where} declares {size} bytes, more than its file holds or in chunks: refused")
+    if data.chunks is not None:
+        raise DataError(f"{where} is stored in chunks: refused")
+    if size > Path(file.filename).stat().st_size:
+        raise DataError(f"{where} declares {size} bytes, more than its file holds: refused")
     if rows is not None and len(data) != rows:
         raise DataError(f"{where} has {len(data)} rows, not {rows}: refused")
     return data

@@ -6,7 +6,7 @@ So options and their defaults stand in one place, and a setting cannot be offere
 import json
 import tomllib
 from collections.abc import Callable
-from dataclasses import MISSING, Field, fields
+from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from tsn_shared.errors import SettingsError
-from tsn_shared.settings import MODEL_ALIASES, Settings, flag_of
+from tsn_shared.settings import MODEL_ALIASES, Settings, default_of, flag_of
 
 FOLDER = click.Path(path_type=Path)
 
@@ -57,7 +57,7 @@ def settings_options(kind: type[Settings], *, leave: frozenset[str] = frozenset(
 
 
 def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
-    rule, default = entry.metadata, None if entry.default is MISSING else entry.default
+    rule, default = entry.metadata, default_of(entry)
     types = [part for part in get_args(hint) if part is not type(None)] if default is None else [hint]
     flag, kind = flag_of(entry.name), (types or [hint])[0]
     extra: dict[str, Any] = {"default": default, "help": rule["help"], "metavar": rule["metavar"]}
@@ -91,7 +91,8 @@ def read_config_file(context: click.Context, parameter: click.Parameter, path: P
         text = path.read_text(encoding="utf-8")
         values = _settings_of_run(json.loads(text)) if path.suffix == ".json" else tomllib.loads(text)
     except (OSError, ValueError) as error:
-        raise SettingsError(f"--config {path} cannot be read as {path.suffix[1:].upper()}: {error}") from None
+        kind = "JSON" if path.suffix == ".json" else "TOML"
+        raise SettingsError(f"--config {path} cannot be read as {kind}: {error}") from None
     known = {option.name for option in context.command.params}
     named = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(set(named) - known)

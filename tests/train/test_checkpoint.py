@@ -121,7 +121,6 @@ def test_a_copy_is_equal_and_shares_nothing() -> None:
     tensor = torch.arange(4.0, requires_grad=True)
     state = {"a": [tensor, {"b": (1, "two", None, tensor)}], 3: True}
     copy = copied(state)
-    assert str(copy) == str(copied(copy))
     with torch.no_grad():
         tensor.zero_()
     assert copy["a"][0].tolist() == copy["a"][1]["b"][3].tolist() == [0.0, 1.0, 2.0, 3.0]

@@ -32,7 +32,8 @@ def test_they_are_told_with_what_differs_and_drawn_in_one_picture(runs: list[Pat
     out = tmp_path / "pictures" / "both.png"
     done = CliRunner().invoke(tsn, ["compare", *map(str, runs), "--out", str(out)])
     assert done.exit_code == 0, done.output
-    rows = {line.split("  ")[0]: line.split()[-2:] for line in done.stdout.splitlines()}
+    cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
+    rows = {name: rest for name, *rest in cells}
     assert rows["run"] == ["run", "other"]
     assert rows["split"] == ["1", "1"]
     assert rows["test clips"] == ["7", "7"]

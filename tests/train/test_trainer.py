@@ -1,6 +1,5 @@
 """The training step against plain PyTorch, on a small network without batch statistics."""
 
-import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -168,7 +167,7 @@ def test_no_step_is_taken_from_an_infinite_loss_whose_gradients_are_finite(
 
 def test_asked_to_stop_it_saves_at_a_step_and_raises() -> None:
     trainer, stream = trainer_of(batch_size=4)
-    trainer.stop.signal = signal.SIGUSR1
+    trainer.stop.asked = True
     saved: list[int] = []
     with pytest.raises(StoppedError, match="at step 1, which is saved"):
         trainer.train_epoch(stream, lambda: saved.append(trainer.step))  # type: ignore[arg-type]
