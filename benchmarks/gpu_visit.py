@@ -3,6 +3,9 @@
     python -m benchmarks.gpu_visit --frames data/frames --splits data/splits --out benchmarks/results
     python -m benchmarks.gpu_visit --rehearse       the same on the CPU with tiny sizes, before the visit
 
+Where a command may run for ten minutes only, two leave every stage its time: --only together agreement loader step
+train paper, then --only tests curve profile with another --out.
+
 Every stage is a process of its own with a time limit, and writes down each figure when it has it, so that neither a
 crash nor the limit loses what was measured before. Ends with one table; all of it is in gpu_visit.json and .md.
 """

@@ -1,8 +1,8 @@
 """The DALI graph: one flat batch of F = B * S JPEG frames in, pixels out.
 
 On a GPU everything after the decoder runs there. On the CPU the same graph can run whole, or stop at the decoder and
-leave the rest to `pipeline.finish`, which is faster. With one crop a frame only that region is decoded; with several,
-the frame is decoded once and cropped.
+leave the rest to `pipeline.finish`, which is faster. With one crop a frame the CPU's decoder decodes only that region;
+otherwise the frame is decoded once and cropped.
 """
 
 from collections.abc import Callable
@@ -48,7 +48,7 @@ def build_graph(
             dtype=[types.UINT8, types.INT32, types.INT32][:used],
             ndim=[1, 2, 1][:used],
         )
-        pictures = _decoded(jpeg, rest[0] if crops == 1 else None, decoder, hw_decoder_load)
+        pictures = _decoded(jpeg, rest[0][0] if crops == 1 else None, decoder, hw_decoder_load)
         if finish == "dali":
             boxes, flips = rest
             if device_id is not None:
@@ -65,18 +65,20 @@ def build_graph(
     return pipe
 
 
-def _decoded(jpeg: Any, boxes: Any, decoder: Decoder, hw_decoder_load: float) -> Any:
-    """Decode the only crop of each frame, or the whole frame."""
+def _decoded(jpeg: Any, box: Any, decoder: Decoder, hw_decoder_load: float) -> Any:
+    """Decode the crop of each frame, or without `box` the whole frame."""
     how: dict[str, Any] = {
         "device": decoder,
         "output_type": types.RGB,
         "jpeg_fancy_upsampling": True,  # makes the GPU's chroma upsampling that of libjpeg-turbo
     }
+    if decoder == "cpu" and box is not None:
+        return fn.decoders.image_slice(jpeg, box[0:2], box[2:4], axes=[0, 1], **how)
     if decoder == "mixed":
-        how["hw_decoder_load"] = hw_decoder_load
-    if boxes is None:
-        return fn.decoders.image(jpeg, **how)
-    return fn.decoders.image_slice(jpeg, boxes[0, 0:2], boxes[0, 2:4], axes=[0, 1], **how)
+        how |= {"hw_decoder_load": hw_decoder_load, "device_memory_padding": 1 << 20, "host_memory_padding": 1 << 20}
+    pictures = fn.decoders.image(jpeg, **how)
+    # whole, and cropped on the GPU: nvJPEG refuses a region with this upsampling, and DALI would ask the CPU instead
+    return pictures if box is None else _cropped(pictures, box)
 
 
 def _cropped(pictures: Any, box: Any) -> Any:

@@ -4,7 +4,6 @@ import io
 import os
 from collections import deque
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -72,7 +71,6 @@ class ClipLoader:
         finish = finish or ("dali" if on_gpu else "torch")
         if half and finish == "torch":
             raise ValueError("half clips are what DALI finishes; torch's finish on the CPU gives float32")
-        self._stream = partial(torch.cuda.current_stream, device) if on_gpu else None
         self._crops = CROPS[view]
         self._shape = (schedule.batch_size, segments * self._crops, input_size, input_size, 3)
         self._plans: deque[ClipPlan] = deque()
@@ -98,21 +96,25 @@ class ClipLoader:
             half=half,
             threads=threads,
         )
-        self._finish, self._batches = None, None
-        if finish == "torch":  # what DALI finishes, it finishes ahead by itself
+        self._finish = None
+        if finish == "torch":
             self._finish = CpuFinish(
                 (schedule.batch_size, segments, self._crops),
                 input_size=input_size,
                 exact=view != "train",
                 threads=threads,
             )
-            self._batches = Ahead(self._make, depth=1, threads=1, name="tsn-batch")
+        # a thread of its own feeds and runs the graph: even on a GPU that costs the host some milliseconds a batch
+        self._batches = Ahead(self._run, depth=1, threads=1, name="tsn-batch")
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Batch:
-        return self._make(0) if self._batches is None else next(self._batches)
+        made, plan = next(self._batches)
+        flat = made if isinstance(made, torch.Tensor) else from_dlpack(made)
+        # (B, S * K, H, W, 3) in memory, seen as (B, S * K, 3, H, W): channels last without a copy
+        return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
 
     def close(self) -> None:
         """End the loader's threads and the pipeline."""
@@ -134,21 +136,19 @@ class ClipLoader:
         self._plans.append(encoded.plan)
         return frame_batch(encoded)
 
-    def _make(self, _: int) -> Batch:
+    def _run(self, _: int) -> tuple[Any, ClipPlan]:
+        """Return the next batch's frames, a tensor or what DALI holds on its device, complete, and their plan."""
         try:
-            (output,) = self._pipe.run() if self._stream is None else self._pipe.run(self._stream())
+            (output,) = self._pipe.run()
         except RuntimeError as error:
             if "fn.decoders" in str(error) and self._plans:
                 self._name_undecodable(self._plans[0])
             raise
         plan = self._plans.popleft()
         if self._finish is None:
-            flat = from_dlpack(output.as_tensor())
-        else:
-            pictures = [output.at(number) for number in range(len(output))]
-            flat = self._finish.batch(pictures, plan, cropped=self._crops == 1)
-        # (B, S * K, H, W, 3) in memory, seen as (B, S * K, 3, H, W): channels last without a copy
-        return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
+            return output.as_tensor(), plan
+        pictures = [output.at(number) for number in range(len(output))]
+        return self._finish.batch(pictures, plan, cropped=self._crops == 1), plan
 
     def _name_undecodable(self, plan: ClipPlan) -> None:
         """Raise a DataError that names the first frame that is no picture; DALI's own words name none."""

@@ -42,6 +42,10 @@ def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.SG
 
     Fused, which also lets a step be skipped on the device when its loss is not finite (`found_inf`).
     """
-    return torch.optim.SGD(
+    optimizer = torch.optim.SGD(
         model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.wd, fused=True
     )
+    if settings.momentum:  # else a first step that is skipped leaves torch's own momentum as memory was, not zero
+        for parameter in model.parameters():
+            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return optimizer

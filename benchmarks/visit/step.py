@@ -22,8 +22,9 @@ CLASSES = 101
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A way to take a step: tf32 lets convolutions and products of float32 round their inputs, `tuned` has cuDNN try
-    its algorithms first.
+    """A way to take a step; `tuned` has cuDNN try its algorithms first.
+
+    fp32 lets convolutions round their inputs to TF32, as torch does by itself; tf32 products too, fp32 throughout none.
     """
 
     precision: str
@@ -48,7 +49,7 @@ class Variant:
 def variants(sizes: Sizes, *, on_gpu: bool) -> list[Variant]:
     """Return the ways that a visit compares; the last is the one that `tsn train` takes by default."""
     bf16 = Variant(precision="bf16", batch=sizes.batch)
-    plain = [replace(bf16, precision="fp32"), replace(bf16, channels_last=False)]
+    plain = [*(replace(bf16, precision=p) for p in ("fp32 throughout", "fp32")), replace(bf16, channels_last=False)]
     if not on_gpu:
         return [*plain, bf16]
     more = [replace(bf16, precision="tf32"), bf16, replace(bf16, tuned=True), replace(bf16, graph=True)]
@@ -63,7 +64,7 @@ class TrainStep:
         self._variant, self._device = variant, device
         torch.set_float32_matmul_precision("high" if variant.precision == "tf32" else "highest")
         torch.backends.cudnn.benchmark = variant.tuned
-        torch.backends.cudnn.allow_tf32 = variant.precision == "tf32"
+        torch.backends.cudnn.allow_tf32 = variant.precision != "fp32 throughout"  # torch's default, and tsn train's
         torch.manual_seed(0)
         layout = torch.channels_last if variant.channels_last else torch.contiguous_format
         model = build_model(sizes.model, num_classes=CLASSES, dropout=0.9).to(device).to(memory_format=layout)

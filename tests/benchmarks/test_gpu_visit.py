@@ -109,7 +109,7 @@ def test_vgg16_costs_what_is_published() -> None:
 
 def test_the_last_variant_is_what_training_does_by_default() -> None:
     assert variants(Sizes(), on_gpu=True)[-1] == Variant(precision="bf16", batch=25, compiled=True)
-    assert len({variant.name for variant in variants(Sizes(), on_gpu=True)}) == 10
+    assert len({variant.name for variant in variants(Sizes(), on_gpu=True)}) == 11
     assert all(not (variant.graph or variant.compiled) for variant in variants(TINY, on_gpu=False))
 
 

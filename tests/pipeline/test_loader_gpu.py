@@ -27,8 +27,10 @@ def test_clips_are_those_of_the_cpu(clips: DataSettings, view: View, decoding: D
     assert batch.clips.dtype == torch.float32
     assert batch.clips.flatten(0, 1).is_contiguous(memory_format=torch.channels_last)
     off = np.abs(pixels_of(batch.clips) - on_cpu)
-    assert off.max() <= 2.001
-    check_against_reference(clips, batch, view=view, segments=3, size=224, worst=3, mean=0.5)
+    worst = 2.001 if decoding == ON_CPU else 7.001  # nvJPEG's own tests allow 6
+    assert off.max() <= worst
+    assert off.mean() <= 0.5
+    check_against_reference(clips, batch, view=view, segments=3, size=224, worst=worst + 1, mean=0.7)
 
 
 def test_half_clips_are_the_float_ones_rounded(clips: DataSettings) -> None:
@@ -57,6 +59,16 @@ def test_a_batch_that_is_kept_never_changes_on_the_gpu(clips: DataSettings) -> N
         for _ in range(8):
             next(loader)
         assert same(before, [*kept, part])
+
+
+def test_a_batch_that_is_let_go_is_whole_for_the_work_that_still_waits_for_it(clips: DataSettings) -> None:
+    wanted = stream(clips, device=CUDA, decoding=ON_CPU, steps=6)
+    with opened(clips, schedule_of(clips, "train", 4), device=CUDA, decoding=ON_CPU) as loader:
+        found = []
+        for _ in range(6):  # the copies wait for as many cycles of the GPU, the loader does not
+            torch.cuda._sleep(50_000_000)  # type: ignore[no-untyped-call]
+            found.append(next(loader).clips.clone())
+    assert same(wanted, found)
 
 
 def test_a_stream_of_the_callers_own_sees_whole_batches(clips: DataSettings) -> None:

@@ -165,6 +165,17 @@ def test_no_step_is_taken_from_an_infinite_loss_whose_gradients_are_finite(
         trainer.read_sums()
 
 
+def test_a_first_step_that_fp16_skips_leaves_no_trace_in_the_momentum() -> None:
+    trainer, stream = trainer_of(batch_size=4, precision="fp16")
+    before = trainer.model.state_dict()["layer.weight"].clone()
+    trainer._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30)  # no gradient of float16 survives that
+    trainer._take_step(stream)  # type: ignore[arg-type]
+    assert torch.equal(trainer.model.state_dict()["layer.weight"], before)
+    momenta = [state["momentum_buffer"] for state in trainer.optimizer.state.values()]
+    assert len(momenta) == 2
+    assert not any(momentum.any() for momentum in momenta)
+
+
 def test_asked_to_stop_it_saves_at_a_step_and_raises() -> None:
     trainer, stream = trainer_of(batch_size=4)
     trainer.stop.asked = True
