@@ -48,8 +48,7 @@ def extract_frames(videos: Path, settings: ExtractSettings) -> None:
 
 
 def _extract(found: Found, settings: ExtractSettings) -> None:
-    for left_over in settings.out.glob(f"*{TEMPORARY}"):
-        left_over.unlink()  # of a run that was killed: the folder is ours
+    _remove_left_overs(settings.out)  # of a run that was killed
     if settings.overwrite:
         for path in find_shards(settings.out):
             path.unlink()
@@ -58,8 +57,15 @@ def _extract(found: Found, settings: ExtractSettings) -> None:
     _announce(found, jobs, missing, settings)
     if missing:
         make_shards(missing, settings)
+        _remove_left_overs(settings.out)  # of a cluster's workers that were lost
     tables = [(job.path, read_tables(job.path)) for job in jobs]
     _report(tables, found, settings.out)
+
+
+def _remove_left_overs(out: Path) -> None:
+    """Remove what was never finished: the folder is ours, and nobody waits for a job that is still being done."""
+    for path in out.glob(f"*{TEMPORARY}"):
+        path.unlink(missing_ok=True)
 
 
 def plan_shards(videos: tuple[Source, ...], settings: ExtractSettings) -> list[ShardJob]:

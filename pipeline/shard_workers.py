@@ -1,5 +1,6 @@
 """Who makes the shards: threads of this process, or the workers of a Dask cluster. Both do the same jobs."""
 
+import logging
 import math
 import os
 from collections import deque
@@ -15,7 +16,7 @@ from typing import Any
 from pipeline.make_shard import TOGETHER, Extract, Outcome, ShardJob, batches, make_shard
 from pipeline.sources import Source
 from pipeline.video import Decoded, made_with
-from tsn_shared.console import Progress
+from tsn_shared.console import Progress, say
 from tsn_shared.errors import SettingsError, TsnError
 from tsn_shared.files import allow_open_files
 from tsn_shared.shards import read_tables
@@ -69,9 +70,9 @@ def cluster_workers(address: str, jobs: int | None, progress: Progress) -> Itera
     Each decodes `jobs` videos at once (by default one). A job whose worker is lost is given to another.
     """
     try:
-        from distributed import Client
+        from distributed import Client, KilledWorker
     except ImportError:
-        raise SettingsError("--dask needs Dask: pip install 'tsn[dask]'") from None
+        raise SettingsError("--dask needs Dask: pip install '.[dask]' where tsn was installed from") from None
     try:
         client: Any = Client(address, timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as error:
@@ -89,11 +90,18 @@ def cluster_workers(address: str, jobs: int | None, progress: Progress) -> Itera
                 tables = read_tables(future.result())
                 progress.advance(len(tables.names) + len(tables.failures), frames=len(tables.crc32))
 
+        if not client.scheduler_info()["workers"]:
+            say(f"--dask {address}: no worker is connected there yet: the work begins with the first")
         try:
             yield submit
-        except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)
-            raise
+        except (RuntimeError, KilledWorker) as error:  # Dask's own: another Python there, or workers that die
+            reason = str(error).partition("\n")[0]
+            raise TsnError(
+                f"--dask {address}: {reason}: the scheduler and its workers need the same Python and tsn as here"
+            ) from None
+        finally:
+            logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # on futures that end while cancelled
+            executor.shutdown(wait=False)  # cancels what is not finished
 
 
 def make_shard_alone(job: ShardJob, jobs: int) -> Path:

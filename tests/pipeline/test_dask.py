@@ -2,17 +2,19 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from pipeline.extract import extract_frames
 from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import SettingsError, TsnError
 from tsn_shared.files import sha256
 from tsn_shared.settings import ExtractSettings
 from tsn_shared.shards import find_shards
@@ -32,8 +34,15 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
-    """A scheduler and two workers; gives the address and the workers' processes."""
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}  # as if tsn were installed there
+    """A scheduler and two workers that have tsn; gives the address and the workers' processes."""
+    with started_cluster(tmp_path, ROOT) as started:
+        yield started
+
+
+@contextmanager
+def started_cluster(tmp_path: Path, path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
+    """Start a scheduler and two workers with this PYTHONPATH."""
+    environment = os.environ | {"PYTHONPATH": str(path)}
     log = tmp_path / "scheduler.json"
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": tmp_path}
     scheduler = subprocess.Popen(
@@ -82,6 +91,32 @@ def test_a_worker_is_killed_half_way_and_the_bytes_are_the_same(
     assert not list(out.glob("*.tmp"))
 
 
+def test_ctrl_c_is_one_line_and_leaves_the_cluster_at_work_for_the_next(
+    cluster: tuple[str, list["subprocess.Popen[bytes]"]], videos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "frames"
+    words = ["extract-frames", str(videos), "--out", str(out), "--videos-per-shard", "2", "--dask", cluster[0]]
+    process = subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    begun = time.monotonic()
+    while not find_shards(out) and time.monotonic() - begun < 60:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "tsn: interrupted"
+    assert "Traceback" not in said, said
+    extract_frames(videos, ExtractSettings(out=out, videos_per_shard=2, dask=cluster[0]))
+    assert len(find_shards(out)) == 8
+
+
+def test_workers_without_tsn_are_one_line(videos: Path, tmp_path: Path) -> None:
+    if subprocess.run([sys.executable, "-c", "import pipeline"], cwd=tmp_path, capture_output=True).returncode == 0:
+        pytest.skip("tsn is installed in this environment, so the workers have it")
+    wanted = r"--dask tcp://.*: the scheduler and its workers need the same Python"
+    with started_cluster(tmp_path, tmp_path) as (address, _), pytest.raises(TsnError, match=wanted):
+        extract_frames(videos, ExtractSettings(out=tmp_path / "frames", dask=address))
+
+
 def test_no_scheduler_is_one_line(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("pipeline.shard_workers.ANSWER_SECONDS", 1)
     with pytest.raises(SettingsError, match=r"--dask tcp://127\.0\.0\.1:9: no scheduler answers there"):
@@ -92,5 +127,5 @@ def test_without_dask_one_line_says_what_to_install(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(SettingsError, match=r"pip install 'tsn\[dask\]'"):
+    with pytest.raises(SettingsError, match=r"pip install '\.\[dask\]'"):
         extract_frames(videos, ExtractSettings(out=tmp_path, dask="tcp://127.0.0.1:9"))
