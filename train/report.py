@@ -1,9 +1,10 @@
 """What a run says of itself: a line an epoch, TensorBoard's scalars, and the closing verdict."""
 
-import time
+from datetime import datetime
 from typing import Any
 
 from train.run_folder import Row
+from tsn_shared.console import moment
 
 STARVED = 0.05
 """Share of the time spent waiting for data above which a run is called data-bound."""
@@ -19,7 +20,7 @@ def epoch_line(row: Row, *, ends: float) -> str:
     return (
         f"epoch {row['epoch']}: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:.1%}{validation} | "
         f"{row['clips_per_second']:,.1f} clips/s, {row['data_wait_share']:.1%} waiting for data, "
-        f"ends {time.strftime('%H:%M:%S', time.localtime(ends))}"
+        f"the run ends {moment(datetime.fromtimestamp(ends))}"
     )
 
 

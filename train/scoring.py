@@ -138,7 +138,7 @@ def _score_as_rank(
             subset=wanted.subset,
             view=wanted.protocol,
         )
-        with loader, Progress("scoring", total=loads, unit="batch", visible=ranks.is_first) as progress:
+        with loader, Progress("scoring", total=loads, unit="step", visible=ranks.is_first) as progress:
             values, labels = score_clips(
                 channels_last(network).to(ranks.device),
                 loader,

@@ -8,15 +8,19 @@ import sys
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from shutil import get_terminal_size
 from threading import Lock
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from tqdm import tqdm
 
 LINE_EVERY = 15.0
 """Seconds between two lines of progress where there is no terminal."""
 
+
+BAR = "{desc}: {percentage:3.0f}%|{bar:6}| {n_fmt}/{total_fmt}{postfix}"
+"""Room for rates and end in 80 columns."""
 
 _NUMBER = re.compile(r"[-+]?\d[\d,.]*( ?[%\w/]{1,9})?|-?")  # with its unit, or none
 
@@ -29,6 +33,14 @@ def say(text: str) -> None:
 def printable(name: str) -> str:
     """Return a file name as one line that any terminal shows: line ends, controls, bytes that are no text escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def moment(at: datetime, *, now: datetime | None = None) -> str:
+    """Return when something will be, as much of it as a person needs: 14:03:20 within the hour, else the day too."""
+    away = at - (now or datetime.now())
+    if away < timedelta(hours=1):
+        return f"{at:%H:%M:%S}"
+    return f"{at:%H:%M}" if at.date() == (now or datetime.now()).date() else f"{at:%a %d %b %H:%M}"
 
 
 def counted(count: int, word: str) -> str:
@@ -64,9 +76,10 @@ class Progress:
         self.note = ""
         self._lock = Lock()
         self._start = self._spoken = time.monotonic()
-        self._bar = (
-            tqdm(total=total, desc=title, unit=unit, file=sys.stderr) if visible and sys.stderr.isatty() else None
-        )
+        self._bar: tqdm[Any] | None = None
+        if visible and sys.stderr.isatty():
+            width, height = get_terminal_size()  # 80 x 24 where a terminal does not know
+            self._bar = tqdm(total=total, desc=title, file=sys.stderr, bar_format=BAR, ncols=width, nrows=height)
 
     def __enter__(self) -> Self:
         return self
@@ -103,7 +116,7 @@ class Progress:
 
     def _rates_and_end(self) -> str:
         left = (time.monotonic() - self._start) / max(self._done, 1) * (self._total - self._done)
-        end = f"ends {datetime.now() + timedelta(seconds=left):%H:%M:%S}" if self._done else ""
+        end = f"ends {moment(datetime.now() + timedelta(seconds=left))}" if self._done else ""
         return ", ".join(filter(None, [self._rates(), end]))
 
     def _line(self) -> str:
