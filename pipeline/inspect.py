@@ -75,6 +75,7 @@ def info(paths: Sequence[Path]) -> dict[str, Any]:
         "sizes": dict(summary.sizes),
         "classes": {name: asdict(tally) for name, tally in sorted(summary.classes.items())},
         "failures": [{"video": name, "reason": reason} for name, reason in summary.failures],
+        "notes": [{"video": name, "note": note} for name, note in summary.notes],
         "splits": [
             {
                 "path": str(split.path),
@@ -96,7 +97,7 @@ def info_text(paths: Sequence[Path]) -> str:
         parts += [_class_table(summary.classes), table(["frame size", "videos"], summary.sizes.most_common())]
     for title, words in (("not extracted because", summary.failures), ("note", summary.notes)):
         if words:
-            parts.append(table([title, "videos", "the first"], _by_reason(words)))
+            parts.append(table([title, "videos", "for example"], _by_reason(words)))
     if summary.splits:
         rows = [(s.path, len(s.classes), len(s.train), len(s.test), s.source) for s in summary.splits]
         parts.append(table(["split", "classes", "train", "test", "from"], rows))
@@ -167,12 +168,12 @@ def _class_table(classes: dict[str, Tally]) -> str:
 
 
 def _by_reason(words: list[tuple[str, str]]) -> list[tuple[str, int, str]]:
-    """Count what was said of videos, however its numbers differ: (as said of the first, videos, the first's name)."""
-    kinds: dict[str, list[tuple[str, str]]] = {}
+    """Count what was said of videos, however its numbers differ: (the words, N for numbers, videos, an example)."""
+    kinds: dict[str, list[str]] = {}
     for video, text in words:
-        kinds.setdefault(re.sub(r"\d+([.,]\d+)*", "0", text), []).append((text, video))
-    most = sorted(kinds.values(), key=len, reverse=True)
-    return [(kind[0][0], len(kind), kind[0][1]) for kind in most]
+        kinds.setdefault(re.sub(r"\d+([.,]\d+)*", "N", text), []).append(f"{video}: {text}")
+    most = sorted(kinds.items(), key=lambda kind: len(kind[1]), reverse=True)
+    return [(kind, len(said), said[0]) for kind, said in most]
 
 
 def _whole(summary: Summary) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 from train.pictures import draw_comparison
 from train.run_folder import Row, read_config
 from tsn_shared.console import say, table
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.files import writing
 from tsn_shared.settings import flag_of
 
@@ -24,6 +24,12 @@ def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
     if out.suffix != ".png":
         raise SettingsError(f"--out {out}: it must end in .png")
     configs = [read_config(run) for run in runs]
+    if young := [run for run in runs if not read_history(run)]:
+        say(f"left out, no epoch is finished: {', '.join(map(str, young))}")
+        configs = [config for config, run in zip(configs, runs, strict=True) if run not in young]
+        runs = [run for run in runs if run not in young]
+    if not runs:
+        raise SettingsError("nothing to compare yet: no run has a finished epoch in metrics.jsonl")
     histories = [read_history(run) for run in runs]
     names = _names(runs)
     plain = [config["settings"] for config in configs]
@@ -51,14 +57,14 @@ def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
 
 
 def read_history(run: Path) -> list[Row]:
-    """Read a run's metrics.jsonl; SettingsError where it has none yet."""
+    """Read a run's metrics.jsonl; nothing where it has none yet. DataError where it is damaged."""
+    path = run / "metrics.jsonl"
     try:
-        rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError):
-        rows = []
-    if not rows:
-        raise SettingsError(f"{run} has no finished epoch in metrics.jsonl: nothing to compare yet")
-    return rows
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None
 
 
 def side_by_side(columns: Sequence[dict[str, Any]]) -> str:

@@ -34,6 +34,7 @@ class Evaluation:
     classes: tuple[str, ...]
     folder: Path
     words: str
+    run: Path
 
 
 def evaluate(checkpoint: Path, settings: SplitScoreSettings) -> Evaluation:
@@ -41,6 +42,7 @@ def evaluate(checkpoint: Path, settings: SplitScoreSettings) -> Evaluation:
     trained = load_trained(checkpoint)
     wanted = pass_over("test", trained, settings)
     scored = score(wanted, trained, settings)
+    other = "" if trained.path.stem in ("best", "model") else f"-{trained.path.stem}"
     stated = {
         "checkpoint": str(trained.path),
         "epoch": trained.epoch,
@@ -54,8 +56,9 @@ def evaluate(checkpoint: Path, settings: SplitScoreSettings) -> Evaluation:
         figures=stated | _figures(scored, trained.classes),
         scored=scored,
         classes=trained.classes,
-        folder=trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}",
+        folder=trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}",
         words=wanted.words,
+        run=trained.run.resolve(),
     )
 
 
@@ -86,8 +89,9 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
         figures=stated | _figures(scored, first.classes),
         scored=scored,
         classes=first.classes,
-        folder=first.folder.with_name(f"fused-{first.folder.name}"),
+        folder=first.folder.with_name(f"fused-{'+'.join(each.run.name for each in evaluations)}-{first.folder.name}"),
         words=f"{len(evaluations)} runs fused, {first.words}",
+        run=first.run.with_name(" + ".join(each.run.name for each in evaluations)),
     )
 
 
@@ -156,7 +160,7 @@ def _check_splits(checkpoints: Sequence[Path], names: Sequence[str | None]) -> N
 def write_files(evaluation: Evaluation, folder: Path) -> None:
     """Write scores.json, predictions.csv, confusion.png and per_class.png into a folder."""
     figures, scored = evaluation.figures, evaluation.scored
-    title = headline(evaluation)
+    title = f"{evaluation.run.name}: {headline(evaluation)}"
     with writing(folder, "name another folder with --out"):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "scores.json", json.dumps(figures, indent=2) + "\n")

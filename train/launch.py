@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 import train.data as data
+from train.checkpoint import LAST
 from train.processes import run_processes
 from train.ranks import adopt_slurm, environment_ranks, joined
 from train.run import check_classes, run_rank
@@ -41,6 +42,15 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
                 raise error if ranks.is_first else SystemExit(error.exit_code) from None
         return
     settings, resume = place_run(settings, given)  # first: a run that goes on does so on as many devices
+    try:
+        _start(settings, resume)
+    except KeyboardInterrupt:
+        if settings.run is not None and (settings.run / "checkpoints" / LAST).exists():
+            say(f"the last checkpoint is kept: go on from it with --resume {settings.run}")
+        raise
+
+
+def _start(settings: TrainSettings, resume: bool) -> None:
     gpus = count_gpus(settings.gpus)
     processes = gpus or settings.num_processes
     if processes == 1 and settings.nnodes == 1:

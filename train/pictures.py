@@ -1,5 +1,6 @@
 """Pictures of a run, an evaluation, a prediction and a comparison, as PNG files that a person can read."""
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
@@ -18,6 +19,9 @@ DPI = 110
 CELL = 0.19
 """Inches a class in the tables: 101 classes make a picture of about 2,600 pixels whose names can be read."""
 
+LONGEST = 32
+"""Letters of a class's name that are drawn."""
+
 STAIRS = 6
 """Learning rates of a run up to which they are steps, each a factor below the one before: drawn on a log scale."""
 
@@ -32,10 +36,10 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str
     table = counts.numpy()
     kept = np.flatnonzero(table.sum(axis=0) + table.sum(axis=1))
     table = table[np.ix_(kept, kept)]
-    names, total = [_drawn(classes[label]) for label in kept.tolist()], table.sum(axis=1, keepdims=True)
+    names, total = [_name(classes[label]) for label in kept.tolist()], table.sum(axis=1, keepdims=True)
     share = table / np.maximum(total, 1)
-    edge = CELL * len(kept)
-    figure = _figure(max(edge + 2.6, 9), max(edge + 2.6, 4))
+    edge = max(CELL * len(kept), min(0.5 * len(kept), 4))
+    figure = _figure(max(edge + 3, 7), max(edge + 2.2, 4))
     axes = figure.subplots()
     right, wrong = (LinearSegmentedColormap.from_list("", ["white", colour]) for colour in ("#1b7837", "#b2182b"))
     shade = np.where(np.eye(len(kept), dtype=bool)[..., None], right(share), wrong(np.sqrt(share)))
@@ -69,9 +73,9 @@ def draw_per_class(rows: Sequence[ClassScore], out: Path, title: str) -> None:
     )
     axes.axvline(mean, color="#b2182b", linewidth=1, label=f"mean class accuracy {mean:.1f} %")
     for place, row in zip(places, ordered, strict=True):
-        text = f"{row.top1:.0%}" + (f"  taken for {_drawn(row.taken_for)} ({row.times})" if row.taken_for else "")
+        text = f"{row.top1:.1%}" + (f"  taken for {_name(row.taken_for)} ({row.times})" if row.taken_for else "")
         axes.text(101.5, place, text, va="center", fontsize=7, color="#333333")
-    axes.set_yticks(places, [f"{_drawn(row.name)} ({row.clips})" for row in ordered], fontsize=7)
+    axes.set_yticks(places, [f"{_name(row.name)} ({row.clips})" for row in ordered], fontsize=7)
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.set_xlim(0, 100)
     axes.set_xlabel("% of the class's clips")
@@ -113,7 +117,7 @@ def draw_answer(
     axes.barh(places, [guess["score"] for guess in top], color="#4393c3", height=0.7)
     for place, guess in zip(places, top, strict=True):
         axes.text(guess["score"] + 0.01, place, f"{guess['score']:.1%}", va="center", fontsize=8)
-    axes.set_yticks(places, [_drawn(guess["class"]) for guess in top], fontsize=9)
+    axes.set_yticks(places, [_name(guess["class"]) for guess in top], fontsize=9)
     axes.set_xlim(0, 1.12)
     axes.invert_yaxis()
     axes.tick_params(length=0, labelbottom=False)
@@ -137,12 +141,16 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
                 if points:
                     marker = "o" if len(points) < 12 else None
                     text = _drawn(name) if style == "-" else "_"
-                    axes.plot(*zip(*points, strict=True), style, color=colour, label=text, marker=marker, markersize=3)
+                    face = "white" if style == "--" else colour
+                    how: dict[str, Any] = {"color": colour, "label": text, "marker": marker, "markersize": 4}
+                    axes.plot(*zip(*points, strict=True), style, **how, markerfacecolor=face)
         axes.set_title(label, loc="left", fontsize=10)
         axes.set_xlabel("epoch")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.grid(alpha=0.3)
-    figure.suptitle("solid: validation; dashed: training", fontsize=9)
+    rows = [row for history in histories.values() for row in history]
+    _cut_spikes(panels[0], [row[name] for row in rows for name in ("train_loss", "val_loss") if name in row])
+    figure.suptitle("solid, full: validation; dashed, hollow: training", fontsize=9)
     lines, names = panels[2].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     _save(figure, out)
@@ -158,6 +166,8 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
     _draw_panel(lr, history, "learning rate", {"lr": ""})
     _cut_spikes(loss, [row[name] for row in history for name in ("train_loss", "val_loss") if name in row])
     top1.set_ylim(bottom=0)
+    for axes in (loss, top1, lr):
+        axes.set_xlim(-0.5, history[-1]["epoch"] + 0.5)
     if "val_top1" in history[0]:
         _mark_best(top1, max(history, key=lambda row: row["val_top1"]))
     if 1 < len({row["lr"] for row in history}) <= STAIRS:
@@ -211,13 +221,19 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, out: Path) -> None:
-    with replacing(out) as temporary:
+    with replacing(out) as temporary, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # of a script that the font lacks: boxes are drawn
         figure.savefig(temporary, dpi=DPI, format="png")
 
 
 def _drawn(text: str) -> str:
     """Return a text as matplotlib draws it: on one line, and with `$` as itself, never as the begin of a formula."""
     return printable(text).replace("$", r"\$")
+
+
+def _name(text: str) -> str:
+    """Return a class's name as it is drawn, cut short where it would leave no room for anything else."""
+    return _drawn(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
 
 
 def _folded(title: str) -> str:

@@ -88,6 +88,8 @@ def predict_videos(
         "protocol": protocol,
         "num_segments": segments,
     }
+    if png is not None and png.suffix not in ("", ".png") and not png.is_dir():
+        raise SettingsError(f"--png {png}: it must end in .png, or be a folder")
     if png is not None and png.suffix == ".png" and len(sources) > 1:
         raise SettingsError(f"--png {png}: {len(sources)} videos need a folder, one picture each")
     with tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
@@ -158,7 +160,8 @@ def refuse_failures(result: dict[str, Any]) -> None:
     for failure in failed:
         say(f"  {printable(failure['video'])}: {printable(failure['reason'])}")
     if failed:
-        raise PartialError(f"{len(failed)} of {len(failed) + result['clips']} videos failed, the others are answered")
+        others = ", the others are answered" if result["clips"] else ""
+        raise PartialError(f"{len(failed)} of {counted(len(failed) + result['clips'], 'video')} failed{others}")
 
 
 def _sources(videos: Sequence[Path]) -> list[Source]:

@@ -1,8 +1,11 @@
 """A training run as one rank sees it: open the data, build or resume the network, train, validate, write it down."""
 
 import math
+import shutil
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -25,10 +28,13 @@ from train.trained import facts
 from train.trainer import Trainer
 from train.versions import versions
 from train.weights import load_weights
+from tsn_shared.console import counted
 from tsn_shared.errors import DataError, SettingsError, StoppedError
 from tsn_shared.files import locked, replacing, writing
 from tsn_shared.settings import TrainSettings
 from tsn_shared.splits import Split, open_split
+
+WEIGHTS = "model.safetensors"
 
 DRAW_EVERY = 30.0
 """Seconds between two drawings of the curves."""
@@ -68,6 +74,12 @@ class Run:
 
     def train(self) -> None:
         """Train to the end of the last epoch; StoppedError, all saved, if a signal comes before."""
+        if self.trainer.finished:
+            done = f"{self.folder.path} is finished: {counted(self.trainer.epoch, 'epoch')} are done"
+            self.folder.say(f"{done}; a larger --num-epochs goes on")
+            if not (self.folder.path / WEIGHTS).exists():  # it was killed before its last words
+                self._close()
+            return
         self._announce()
         try:
             with ExitStack() as stack:
@@ -171,8 +183,6 @@ class Run:
     def _resume(self, state: dict[str, Any]) -> None:
         self.trainer.load_state(state)
         self.history = state["history"]
-        if self.trainer.finished:
-            self.folder.say(f"{self.folder.path} is finished: {self.settings.num_epochs} epochs are done")
 
     def _save(self, saver: CheckpointWriter, *, best: bool) -> None:
         if not self.ranks.is_first:
@@ -203,7 +213,7 @@ class Run:
             return
         best = self.folder.checkpoints / BEST
         state = load_checkpoint(best) if best.exists() else self._state()
-        weights_file = self.folder.path / "model.safetensors"
+        weights_file = self.folder.path / WEIGHTS
         with self.folder.writing(also=SafetensorError), replacing(weights_file) as temporary:
             weights = {name: value.contiguous() for name, value in state["model"].items()}
             save_file(weights, temporary, metadata=facts(state))
@@ -224,10 +234,23 @@ def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         if ranks.is_first:
+            stack.enter_context(_unused_is_removed(settings.run))
             busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
             with writing(settings.run, "set another --run"):
                 stack.enter_context(locked(settings.run, busy))
         Run(settings, ranks, resume=resume, stop=stop).train()
+
+
+@contextmanager
+def _unused_is_removed(folder: Path) -> Iterator[None]:
+    """Remove a new run folder again if the run fails before it begins."""
+    new = not folder.exists()
+    try:
+        yield
+    except BaseException:
+        if new and folder.is_dir() and not (folder / "config.json").exists():
+            shutil.rmtree(folder)
+        raise
 
 
 def check_classes(split: Split, settings: TrainSettings) -> tuple[str, ...]:

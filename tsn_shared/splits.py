@@ -123,8 +123,15 @@ def read_split(path: Path) -> Split:
 
 
 def open_split(data: DataSettings) -> Split:
-    """Read the split that the settings name."""
-    return read_split(data.splits / split_name(data.split))
+    """Read the split that the settings name; DataError says which there are."""
+    path = data.splits / split_name(data.split)
+    if not path.exists():
+        there = sorted(other.stem.removeprefix("split") for other in data.splits.glob(split_name("*")))
+        raise DataError(
+            f"{data.splits} holds no split {data.split} ({path.name}): "
+            + (f"there are {', '.join(there)}" if there else "run tsn build-splits, or name its folder with --splits")
+        )
+    return read_split(path)
 
 
 def _clips(file: h5py.File, subset: Subset, *, classes: int, shards: int) -> Clips:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from cli import tsn
 from train.compare import compare, side_by_side
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import DataError, SettingsError
 
 
 @pytest.fixture
@@ -62,9 +62,16 @@ def test_runs_of_one_name_go_by_their_paths(runs: list[Path], tmp_path: Path) ->
     assert str(twin) in text.splitlines()[0]
 
 
-def test_what_is_no_run_or_has_no_epoch_is_said(runs: list[Path], tmp_path: Path) -> None:
+def test_what_is_no_run_or_has_no_epoch_is_said(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(SettingsError, match="is not a run folder"):
         compare([tmp_path / "none"], tmp_path / "a.png")
     (runs[1] / "metrics.jsonl").write_text("")
-    with pytest.raises(SettingsError, match="no finished epoch"):
+    assert [column["run"] for column in compare(runs, tmp_path / "a.png")] == [str(runs[0])]
+    assert f"left out, no epoch is finished: {runs[1]}" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match="no run has a finished epoch"):
+        compare(runs[1:], tmp_path / "a.png")
+    (runs[1] / "metrics.jsonl").write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
         compare(runs, tmp_path / "a.png")

@@ -20,7 +20,7 @@ from cli import tsn
 from tests.train.runs import ROOT, command, evaluated, history
 from train.checkpoint import LAST, load_checkpoint, load_newest
 from train.launch import train
-from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn_shared.files import locked
 from tsn_shared.settings import DataSettings, TrainSettings
 from tsn_shared.splits import read_split, write_split
@@ -213,3 +213,23 @@ def test_another_split_than_its_own_is_refused(small: dict[str, Any]) -> None:
 def test_more_clips_a_step_than_there_are_is_refused(small: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="a step of 26 clips is more than the 12"):
         run(small, batch_size=13, accumulate=2)
+
+
+def test_a_start_that_fails_leaves_no_folder_and_a_finished_run_is_left_as_it_is(small: dict[str, Any]) -> None:
+    folder = Path(str(small["run"]))
+    with pytest.raises(DataError, match=r"holds no split 9 \(split9\.h5\): there are "):
+        run(small, split="9")
+    with pytest.raises(SettingsError, match="--num-classes 2"):
+        run(small, num_classes=2)
+    assert not folder.exists()
+    run(small, num_epochs=2)
+    before = {path: path.read_bytes() for path in (folder / "config.json", folder / "metrics.jsonl")}
+    run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=1)
+    assert {path: path.read_bytes() for path in before} == before
+    assert "2 epochs are done; a larger --num-epochs goes on" in (folder / "log.txt").read_text()
+
+
+def test_what_another_checkpoint_scores_lies_beside_what_the_best_did(small: dict[str, Any]) -> None:
+    folder = run(small, num_epochs=1)
+    best, last = (evaluated(path) for path in (folder, folder / "checkpoints" / LAST))
+    assert last.folder.name == f"{best.folder.name}-last"
