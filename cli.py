@@ -51,7 +51,14 @@ class InOrder(click.Group):
 
 
 @click.group(cls=InOrder, context_settings=CONTEXT)
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=show_versions, help="Versions.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=show_versions,
+    help="Show the versions that matter.",
+)
 def tsn() -> None:
     """Train Temporal Segment Networks on video, fast and without surprises.
 
@@ -66,7 +73,7 @@ def tsn() -> None:
     """
 
 
-@tsn.command("extract-frames")
+@tsn.command("extract-frames", short_help="Videos to shards of JPEG frames.")
 @click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
 @settings_options(ExtractSettings)
 def extract_frames(videos: Path, **options: Any) -> None:
@@ -79,7 +86,7 @@ def extract_frames(videos: Path, **options: Any) -> None:
     extract_frames(videos, ExtractSettings(**options))
 
 
-@tsn.command("build-splits")
+@tsn.command("build-splits", short_help="Lists and frames to split files.")
 @click.argument("annotations", type=FOLDER, default=Path("data/ucfTrainTestlist"))
 @settings_options(SplitsSettings)
 def build_splits(annotations: Path, **options: Any) -> None:
@@ -99,7 +106,7 @@ def build_splits(annotations: Path, **options: Any) -> None:
     build_splits(annotations, SplitsSettings(**options))
 
 
-@tsn.command()
+@tsn.command(short_help="Train a network on a split.")
 @settings_options(TrainSettings)
 @click.option(
     "--config",
@@ -127,7 +134,7 @@ def train(context: click.Context, /, **options: Any) -> None:
     train(TrainSettings(**options), stated(context))
 
 
-@tsn.command()
+@tsn.command(short_help="Score a run on its test clips.")
 @click.argument("checkpoints", type=FOLDER, nargs=-1, metavar="CHECKPOINT...")
 @settings_options(SplitScoreSettings)
 @click.option(
@@ -168,7 +175,7 @@ def evaluate(
     click.echo(json.dumps(figures) if as_json else text)
 
 
-@tsn.command()
+@tsn.command(short_help="Name the classes of videos.")
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("videos", type=FOLDER, nargs=-1, required=True, metavar="VIDEO...")
 @settings_options(ScoreSettings)
@@ -190,7 +197,7 @@ def predict(
     refuse_failures(result)
 
 
-@tsn.command()
+@tsn.command(short_help="Write a run as .onnx or .pt2.")
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("out", type=FOLDER)
 @click.option("--size", metavar="WxH", help="Size of the stored frames; by default the checkpoint's.")
@@ -210,7 +217,7 @@ def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | No
     )
 
 
-@tsn.command()
+@tsn.command(short_help="Write the features of clips.")
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("out", type=FOLDER)
 @click.option("--subset", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which clips.")
@@ -225,9 +232,11 @@ def features(checkpoint: Path, out: Path, subset: Literal["train", "test"], **op
     click.echo(write_features(checkpoint, out, SplitScoreSettings(**options), subset=subset))
 
 
-@tsn.command()
+@tsn.command(short_help="Runs side by side, their curves in one picture.")
 @click.argument("runs", type=FOLDER, nargs=-1, required=True, metavar="RUN...")
-@click.option("--out", type=FOLDER, default=Path("compare.png"), show_default=True, metavar="FILE.png", help="Picture.")
+@click.option(
+    "--out", type=FOLDER, default=Path("compare.png"), show_default=True, metavar="FILE.png", help="File of the curves."
+)
 @as_json
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
@@ -237,7 +246,7 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     click.echo(json.dumps(columns) if as_json else side_by_side(columns))
 
 
-@tsn.command("show-batch")
+@tsn.command("show-batch", short_help="The very clips of a step, as a picture.")
 @settings_options(ShowBatchSettings)
 def show_batch(**options: Any) -> None:
     """Show the very clips that the network sees at a step: a picture, or arrays."""
@@ -246,7 +255,7 @@ def show_batch(**options: Any) -> None:
     show_batch(ShowBatchSettings(**options))
 
 
-@tsn.command()
+@tsn.command(short_help="Hash shards and splits again.")
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 def verify(folders: tuple[Path, ...]) -> None:
     """Hash every byte of the shards and splits in FOLDERS again."""
@@ -255,7 +264,7 @@ def verify(folders: tuple[Path, ...]) -> None:
     verify(folders)
 
 
-@tsn.command()
+@tsn.command(short_help="Count what shards and splits hold.")
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 @as_json
 def info(folders: tuple[Path, ...], as_json: bool) -> None:
@@ -265,7 +274,7 @@ def info(folders: tuple[Path, ...], as_json: bool) -> None:
     click.echo(json.dumps(info(folders)) if as_json else info_text(folders))
 
 
-@tsn.group(cls=InOrder)
+@tsn.group(cls=InOrder, short_help="What this machine reaches, and what is short.")
 def bench() -> None:
     """Measure what this machine reaches, and which stage is short."""
 
@@ -274,10 +283,12 @@ def _measuring(command: Any) -> Any:
     """Give a measurement its time and its form."""
     seconds = click.FloatRange(min=0, min_open=True)
     command = as_json(command)
-    return click.option("--seconds", type=seconds, default=10.0, show_default=True, help="How long.")(command)
+    return click.option("--seconds", type=seconds, default=10.0, show_default=True, help="Seconds to measure for.")(
+        command
+    )
 
 
-@bench.command("extract")
+@bench.command("extract", short_help="Frames a second, by stage.")
 @click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
 @settings_options(ExtractSettings, leave=frozenset({"videos_per_shard", "dask", "retry_failed", "overwrite"}))
 @_measuring
@@ -292,7 +303,7 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
     click.echo(json.dumps(result) if as_json else bench_text(result))
 
 
-@bench.command("loader")
+@bench.command("loader", short_help="Clips a second, by stage.")
 @settings_options(BenchLoaderSettings)
 @_measuring
 def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
@@ -310,7 +321,7 @@ TIMED = frozenset(
 """Settings of training that decide how fast a step is."""
 
 
-@bench.command("train")
+@bench.command("train", short_help="The training loop beside a bare one.")
 @settings_options(TrainSettings, leave=frozenset(entry.name for entry in fields(TrainSettings)) - TIMED)
 @_measuring
 def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
@@ -321,7 +332,7 @@ def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
     click.echo(json.dumps(result) if as_json else bench_text(result))
 
 
-@tsn.command()
+@tsn.command(short_help="All of it on data of its own.")
 @click.argument("folder", type=FOLDER, default=Path("tsn-demo"))
 def demo(folder: Path) -> None:
     """Make a small data set like UCF101 in FOLDER (tsn-demo) and run the three commands on it.

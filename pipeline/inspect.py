@@ -111,7 +111,8 @@ def look(paths: Sequence[Path]) -> list[Folder]:
     folders = []
     for path in {path.resolve(): path for path in paths}.values():
         if not path.is_dir():
-            raise DataError(f"{path}: no such folder: name one that extract-frames or build-splits made")
+            what = "is no folder" if path.exists() else "does not exist"
+            raise DataError(f"{path} {what}: name a folder that extract-frames or build-splits made")
         folder = Folder(path=path, shards=tuple(shards.find_shards(path)), splits=tuple(sorted(path.glob(SPLITS))))
         if not folder.shards and not folder.splits:
             raise DataError(f"{path} holds no frame shards (frames-00000.h5) and no splits (split1.h5)")

@@ -118,7 +118,7 @@ def check_batch(*, num_clips: int, clips_per_step: int, split: str) -> None:
     if clips_per_step > num_clips:
         raise SettingsError(
             f"a step of {clips_per_step} clips is more than the {num_clips} that {split} trains on: "
-            "lower --batch-size, --accumulate or the number of ranks"
+            "lower --batch-size (or --accumulate, or the number of ranks)"
         )
 
 

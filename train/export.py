@@ -90,7 +90,9 @@ def _write_onnx(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
         import onnxruntime
         import onnxscript  # noqa: F401 (torch.onnx writes with it)
     except ImportError as error:
-        raise SettingsError(f"export to .onnx needs {error.name}: pip install 'tsn[export]'") from None
+        raise SettingsError(
+            f"export to .onnx needs {error.name}: pip install '.[export]' where tsn was installed from"
+        ) from None
     logging.getLogger("onnxscript").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter about itself

@@ -69,7 +69,11 @@ def check_memory(needs: Estimate, *, batch_size: int, free: float, where: str) -
     total = needs.total(batch_size)
     if total > free:
         fits = int((free - needs.fixed) // needs.clip)
-        way = f"use --batch-size {fits} and --accumulate" if fits > 0 else "use a smaller --model or --input-size"
+        way = (
+            f"use --batch-size {fits}, and --accumulate N for the same global batch"
+            if fits > 0
+            else "use a smaller --model or --input-size"
+        )
         raise SettingsError(
             f"--batch-size {batch_size} needs about {total / GIB:.1f} GiB a process, {free / GIB:.1f} GiB are free on "
             f"{where}: {way}"

@@ -176,11 +176,11 @@ class ShowBatchSettings(LoaderSettings, DataSettings):
     """Which batch is shown."""
 
     subset: str = setting("train", "Which clips.", choices=("train", "test"))
-    epoch: int = setting(0, "Epoch.", low=0)
-    step: int = setting(0, "Step of the epoch.", low=0)
-    rank: int = setting(0, "Whose clips.", low=0)
-    world_size: int = setting(1, "Of how many ranks.", low=1)
-    device: str = setting("cpu", "Where.", choices=("cpu", "gpu"))
+    epoch: int = setting(0, "Epoch of the training clips, from 0.", low=0)
+    step: int = setting(0, "Step of that epoch, or of the pass over the test clips, from 0.", low=0)
+    rank: int = setting(0, "The process whose part of the batch is shown, from 0.", low=0)
+    world_size: int = setting(1, "How many processes share the training.", low=1)
+    device: str = setting("cpu", "Where the clips are made.", choices=("cpu", "gpu"))
     out: Path = setting(Path("batch.png"), "A .png or .npz file.")
 
 
@@ -188,7 +188,9 @@ class ShowBatchSettings(LoaderSettings, DataSettings):
 class BenchLoaderSettings(LoaderSettings, DataSettings):
     """Which loader is measured."""
 
-    device: str = setting("auto", "Where.", choices=("auto", "cpu", "gpu"))
+    device: str = setting(
+        "auto", "Where the clips are made; auto: a GPU if there is one.", choices=("auto", "cpu", "gpu")
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -37,8 +37,8 @@ def test_failures_are_counted_by_reason_whatever_their_numbers(tmp_path: Path) -
     ]
     make_shard(tmp_path / "frames-00000.h5", {"A/v": [b"1"] * 25}, failures=failures)
     text = info_text([tmp_path])
-    assert "| N of N frames decode |      2 | A/one: 12 of 100 frames decode" in text
-    assert "| zero bytes           |      1 | A/two\\nlines: zero bytes" in text
+    assert "| N of N frames decode  |      2 | A/one: 12 of 100 frames decode |" in text
+    assert "| zero bytes            |      1 | A/two\\nlines: zero bytes" in text
     assert "1 video of 2 classes, 3 failed; 25 frames, 0.0 minutes" in text
 
 

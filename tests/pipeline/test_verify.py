@@ -172,7 +172,7 @@ def test_a_split_without_its_shards_is_hashed_and_said_to_be_compared_with_none(
 def test_a_folder_that_holds_neither_is_an_error(tmp_path: Path, do: Callable[[list[Path]], object]) -> None:
     with pytest.raises(DataError, match="holds no frame shards"):
         do([tmp_path])
-    with pytest.raises(DataError, match="no such folder"):
+    with pytest.raises(DataError, match="does not exist: name a folder"):
         do([tmp_path / "nowhere"])
 
 

@@ -58,7 +58,7 @@ def test_a_clip_costs_by_its_pixels_and_half_precision_halves_it() -> None:
 def test_a_batch_that_cannot_fit_is_refused_with_one_that_can() -> None:
     needs = Estimate(fixed=1 * GIB, clip=0.5 * GIB)
     with pytest.raises(
-        SettingsError, match=r"--batch-size 25 needs about 13\.5 GiB a process, 8\.0 GiB .* 14 and --acc"
+        SettingsError, match=r"--batch-size 25 needs about 13\.5 GiB a process, 8\.0 GiB .* 14, and --acc"
     ):
         check_memory(needs, batch_size=25, free=8 * GIB, where="cpu")
     with pytest.raises(SettingsError, match="a smaller --model or --input-size"):
