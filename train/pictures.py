@@ -77,7 +77,7 @@ def draw_per_class(rows: Sequence[ClassScore], out: Path, title: str) -> None:
         axes.text(101.5, place, text, va="center", fontsize=7, color="#333333")
     axes.set_yticks(places, [f"{_name(row.name)} ({row.clips})" for row in ordered], fontsize=7)
     axes.set_ylim(-0.7, len(ordered) - 0.3)
-    axes.set_xlim(0, 100)
+    axes.set_xlim(0, 100.4)  # for the mark of a top-5 of 100 %
     axes.set_xlabel("% of the class's clips")
     axes.grid(axis="x", alpha=0.3)
     axes.tick_params(axis="y", length=0)
@@ -128,8 +128,6 @@ def draw_answer(
 
 def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
     """Overlay the runs' curves of loss, top-1 and learning rate, a colour a run; dashed is training."""
-    from matplotlib.ticker import MaxNLocator
-
     figure = _figure(14, 4.2 + 0.18 * len(histories))
     panels = figure.subplots(1, 3)
     shown = (("loss", "loss", 1), ("top1", "top-1, %", 100), ("lr", "learning rate", 1))
@@ -145,8 +143,7 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
                     how: dict[str, Any] = {"color": colour, "label": text, "marker": marker, "markersize": 4}
                     axes.plot(*zip(*points, strict=True), style, **how, markerfacecolor=face)
         axes.set_title(label, loc="left", fontsize=10)
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        _count_epochs(axes, max(history[-1]["epoch"] for history in histories.values()))
         axes.grid(alpha=0.3)
     rows = [row for history in histories.values() for row in history]
     _cut_spikes(panels[0], [row[name] for row in rows for name in ("train_loss", "val_loss") if name in row])
@@ -166,8 +163,6 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
     _draw_panel(lr, history, "learning rate", {"lr": ""})
     _cut_spikes(loss, [row[name] for row in history for name in ("train_loss", "val_loss") if name in row])
     top1.set_ylim(bottom=0)
-    for axes in (loss, top1, lr):
-        axes.set_xlim(-0.5, history[-1]["epoch"] + 0.5)
     if "val_top1" in history[0]:
         _mark_best(top1, max(history, key=lambda row: row["val_top1"]))
     if 1 < len({row["lr"] for row in history}) <= STAIRS:
@@ -178,21 +173,28 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
 
 
 def _draw_panel(axes: Any, history: list[Row], title: str, lines: dict[str, str], factor: float = 1) -> None:
-    from matplotlib.ticker import MaxNLocator
-
     epochs = [row["epoch"] for row in history]
     for (name, label), colour in zip(lines.items(), ("#7a8794", "#c2410c"), strict=False):
         if name in history[0]:
             marker = "o" if len(epochs) < 12 else None
             values = [row[name] * factor for row in history]
             axes.plot(epochs, values, label=label, color=colour, linewidth=1.8, marker=marker, markersize=4)
-    axes.set_xlabel("epoch")
     axes.set_title(title, loc="left", fontsize=10)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    _count_epochs(axes, epochs[-1])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:
         axes.legend(frameon=False, loc="best")
+
+
+def _count_epochs(axes: Any, last: float) -> None:
+    """Let the x axis count epochs up to the last, in whole numbers, and leave some room above the curves."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.set_xlabel("epoch")
+    axes.set_xlim(-0.5, last + 0.5)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    axes.margins(y=0.1)
 
 
 def _cut_spikes(axes: Any, losses: list[float]) -> None:
