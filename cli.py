@@ -89,7 +89,8 @@ def extract_frames(videos: Path, **options: Any) -> None:
 @tsn.command("build-splits", short_help="Lists and frames to split files.")
 @click.argument("annotations", type=FOLDER, default=Path("data/ucfTrainTestlist"))
 @settings_options(SplitsSettings)
-def build_splits(annotations: Path, **options: Any) -> None:
+@click.pass_context
+def build_splits(context: click.Context, /, annotations: Path, **options: Any) -> None:
     """Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
 
     \b
@@ -101,6 +102,8 @@ def build_splits(annotations: Path, **options: Any) -> None:
 
     Listed videos without frames end the command with exit code 3 and no split, unless --allow-missing.
     """
+    if options["split_by"] and "annotations" in stated(context):
+        raise click.UsageError(f"--split-by reads no lists: leave out {annotations}")
     from pipeline.build_splits import build_splits
 
     build_splits(annotations, SplitsSettings(**options))

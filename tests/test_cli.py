@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import tsn
+from tsn_shared.errors import DataError
 
 ROOT = Path(__file__).parents[1]
 
@@ -130,3 +131,11 @@ def test_the_flags_of_train_are_these_and_no_others() -> None:
     text = CliRunner().invoke(tsn, ["train", "-h"]).output
     words = {word.strip(",") for word in text.replace("/", " ").split()}
     assert {word for word in words if word.startswith("--")} == set(FLAGS.split())
+
+
+def test_lists_and_a_drawn_split_exclude_each_other(tmp_path: Path) -> None:
+    done = CliRunner().invoke(tsn, ["build-splits", str(tmp_path), "--split-by", "group"])
+    assert done.exit_code == 2
+    assert f"leave out {tmp_path}" in done.output
+    done = CliRunner().invoke(tsn, ["build-splits", "--split-by", "group", "--frames", str(tmp_path)])
+    assert isinstance(done.exception, DataError)  # it went to look for frames
