@@ -112,7 +112,7 @@ class ClipLoader:
 
     def __next__(self) -> Batch:
         made, plan = next(self._batches)
-        flat = made if isinstance(made, torch.Tensor) else from_dlpack(made)
+        flat = made if isinstance(made, torch.Tensor) else from_dlpack(made.as_tensor())
         # (B, S * K, H, W, 3) in memory, seen as (B, S * K, 3, H, W): channels last without a copy
         return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
 
@@ -137,7 +137,7 @@ class ClipLoader:
         return frame_batch(encoded)
 
     def _run(self, _: int) -> tuple[Any, ClipPlan]:
-        """Return the next batch's frames, a tensor or what DALI holds on its device, complete, and their plan."""
+        """Return the next batch's frames, a tensor or what DALI gave on its device, complete, and their plan."""
         try:
             (output,) = self._pipe.run()
         except RuntimeError as error:
@@ -146,7 +146,7 @@ class ClipLoader:
             raise
         plan = self._plans.popleft()
         if self._finish is None:
-            return output.as_tensor(), plan
+            return output, plan
         pictures = [output.at(number) for number in range(len(output))]
         return self._finish.batch(pictures, plan, cropped=self._crops == 1), plan
 
