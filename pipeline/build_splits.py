@@ -60,6 +60,9 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> None:
     lists or the shards cannot be used.
     """
     frames = read_frames(settings.frames)
+    last = frames.shards[-1][0]
+    if settings.split_by is not None and last != shards.shard_name(len(frames.shards) - 1):
+        say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
     if settings.split_by is not None and frames.failures:
         say(f"{len(frames.failures)} videos failed in extraction and are in no split: {_some(sorted(frames.failures))}")
     listed = read_annotations(annotations) if settings.split_by is None else draw_split(frames.videos, settings)

@@ -6,7 +6,7 @@ whatever order and by whomever the shards are made, the files are the same, and 
 
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,7 +22,7 @@ from tsn_shared.console import Progress, counted, printable, say
 from tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn_shared.files import TEMPORARY, locked, write_text, writing
 from tsn_shared.settings import ExtractSettings, flag_of
-from tsn_shared.shards import ShardTables, find_shards, read_tables, shard_name
+from tsn_shared.shards import PATTERN, ShardTables, find_shards, read_tables, shard_name
 
 FAILURES = "failures.jsonl"
 """List of the videos that failed, one JSON object a line: name, file, reason, shard."""
@@ -48,24 +48,23 @@ def extract_frames(videos: Path, settings: ExtractSettings) -> None:
 
 
 def _extract(found: Found, settings: ExtractSettings) -> None:
-    _remove_left_overs(settings.out)  # of a run that was killed
-    if settings.overwrite:
-        for path in find_shards(settings.out):
-            path.unlink()
     jobs = plan_shards(found.videos, settings)
-    missing = missing_shards(jobs, settings)
+    replaced = find_shards(settings.out) if settings.overwrite else []
+    missing = jobs if settings.overwrite else missing_shards(jobs, settings)
+    _remove_left_overs(settings.out)  # of a run that was killed
     _announce(found, jobs, missing, settings)
     if missing:
-        make_shards(missing, settings)
+        make_shards(missing, settings, replaced)
         _remove_left_overs(settings.out)  # of a cluster's workers that were lost
     tables = [(job.path, read_tables(job.path)) for job in jobs]
     _report(tables, found, settings.out)
 
 
 def _remove_left_overs(out: Path) -> None:
-    """Remove what was never finished: the folder is ours, and nobody waits for a job that is still being done."""
-    for path in out.glob(f"*{TEMPORARY}"):
-        path.unlink(missing_ok=True)
+    """Remove what of ours was never finished; nobody waits for a job that is still being done."""
+    for name in (PATTERN, FAILURES):
+        for path in out.glob(f"{name}*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
 
 def plan_shards(videos: tuple[Source, ...], settings: ExtractSettings) -> list[ShardJob]:
@@ -147,8 +146,11 @@ def _announce(found: Found, jobs: list[ShardJob], missing: list[ShardJob], setti
         say(f"{settings.out}: {len(jobs) - len(missing)} of {len(jobs)} shards are there")
 
 
-def make_shards(jobs: list[ShardJob], settings: ExtractSettings) -> None:
-    """Make these shards, by threads or the cluster that the settings name, with progress."""
+def make_shards(jobs: list[ShardJob], settings: ExtractSettings, replaced: Sequence[Path] = ()) -> None:
+    """Make these shards, by threads or the cluster that the settings name, with progress.
+
+    Those that are `replaced` go first, once there is somebody to make the new ones.
+    """
     videos = sum(len(job.videos) for job in jobs)
     with Progress("extracting", total=videos, unit="video") as progress:
         workers: Workers = (
@@ -157,6 +159,8 @@ def make_shards(jobs: list[ShardJob], settings: ExtractSettings) -> None:
             else cluster_workers(settings.dask, settings.jobs, progress)
         )
         with workers as submit:
+            for path in replaced:
+                path.unlink()
             futures = [submit(job) for job in jobs]
             for future in as_completed(futures):
                 future.result()

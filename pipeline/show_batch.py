@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from pipeline.loader import Batch, ClipLoader, torch_device
 from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
 from tsn_shared.augment import MEAN, STD
-from tsn_shared.console import say
+from tsn_shared.console import printable, say
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import replacing, writing
 from tsn_shared.settings import ShowBatchSettings
@@ -92,7 +92,7 @@ def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Sche
 
 def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:
     plan, valid = batch.plan, batch.plan.valid
-    with replacing(out) as temporary, temporary.open("wb") as file:
+    with replacing(out, unique=True) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             clips=batch.clips.float().cpu().contiguous().numpy()[valid],
@@ -112,8 +112,10 @@ def _write_picture(
     for place in np.flatnonzero(plan.valid).tolist():
         crop, flip = plan.crops[place, 0].tolist(), bool(plan.flips[place, 0])
         y, x, h, w = crop
-        video = names[place].rpartition("/")[2].encode("utf-8", "replace").decode()
-        text = f"{classes[plan.labels[place]]}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
+        video = printable(names[place].rpartition("/")[2])
+        text = (
+            f"{printable(classes[plan.labels[place]])}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
+        )
         indices, count = plan.frame_indices[place].tolist(), stream.reader.clips.frames[plan.rows[place]]
         whole = Image.open(io.BytesIO(stream.reader.jpeg(int(plan.rows[place]), indices[0]).tobytes())).convert("RGB")
         shown = _pictures(batch.clips[place])
@@ -126,7 +128,7 @@ def _write_picture(
     for row in rows:
         sheet.paste(row, (GAP, top))
         top += row.height
-    with replacing(out) as temporary:
+    with replacing(out, unique=True) as temporary:
         sheet.save(temporary, "PNG")
 
 

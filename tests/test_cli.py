@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner
 
 from cli import tsn
-from tsn_shared.errors import DataError
+from tsn_shared.errors import DataError, SettingsError
 
 ROOT = Path(__file__).parents[1]
 
@@ -139,3 +139,26 @@ def test_lists_and_a_drawn_split_exclude_each_other(tmp_path: Path) -> None:
     assert f"leave out {tmp_path}" in done.output
     done = CliRunner().invoke(tsn, ["build-splits", "--split-by", "group", "--frames", str(tmp_path)])
     assert isinstance(done.exception, DataError)  # it went to look for frames
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("batch-size = 2.7", "batch_size = 2.7"),
+        ("lr = true", "lr = True"),
+        ("lr_decay_epoch = [3.5]", "'3.5' is not a list like 30,60"),
+        ('lr_decay_epoch = [3, "x"]', "'3,x' is not a list like 30,60"),
+        ('config = "other.toml"', "no such settings: config"),
+        ("warmup-epochs = inf", "--warmup-epochs inf: it must be a finite number"),
+    ],
+)
+def test_values_of_a_file_are_checked_as_flags_are(tmp_path: Path, line: str, words: str) -> None:
+    (tmp_path / "a.toml").write_text(line)
+    done = CliRunner().invoke(tsn, ["train", "--config", str(tmp_path / "a.toml")])
+    assert words in done.output + str(done.exception)
+    assert done.exit_code == 2 or isinstance(done.exception, SettingsError)
+
+
+def test_an_endpoint_is_a_host_and_a_port() -> None:
+    done = CliRunner().invoke(tsn, ["train", "--nnodes", "2", "--rdzv-endpoint", "localhost:notaport"])
+    assert "it is HOST:PORT" in str(done.exception)

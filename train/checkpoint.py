@@ -13,7 +13,7 @@ from typing import Any, Self
 
 import torch
 
-from tsn_shared.errors import DataError
+from tsn_shared.errors import DataError, brief
 from tsn_shared.files import replacing, sha256, write_text, writing
 
 FORMAT, VERSION = "tsn-checkpoint", 1
@@ -110,7 +110,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise DataError(f"{path} cannot be read as a checkpoint: {str(error).splitlines()[0][:200]}") from None
+        raise DataError(f"{path} cannot be read as a checkpoint: {brief(error)}") from None
     if not isinstance(state, dict) or state.get("format") != FORMAT:
         raise DataError(f"{path} is not a checkpoint of tsn")
     if state["version"] != VERSION:

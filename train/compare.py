@@ -1,14 +1,13 @@
 """Runs side by side: where their settings differ, how far each came, and their curves in one picture."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from train.pictures import draw_comparison
-from train.run_folder import Row, read_config
+from train.run_folder import Row, read_config, read_history
 from tsn_shared.console import say, table
-from tsn_shared.errors import DataError, SettingsError
+from tsn_shared.errors import SettingsError
 from tsn_shared.files import writing
 from tsn_shared.settings import flag_of
 
@@ -54,17 +53,6 @@ def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         draw_comparison(dict(zip(names, histories, strict=True)), out)
     say(f"the curves: {out}")
     return columns
-
-
-def read_history(run: Path) -> list[Row]:
-    """Read a run's metrics.jsonl; nothing where it has none yet. DataError where it is damaged."""
-    path = run / "metrics.jsonl"
-    try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    except FileNotFoundError:
-        return []
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
 
 
 def side_by_side(columns: Sequence[dict[str, Any]]) -> str:

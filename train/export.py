@@ -4,6 +4,7 @@ The file takes uint8 RGB frames (B, S, H, W, 3) and gives class probabilities (B
 metadata name the classes, the protocol and which frames of a video to show it.
 """
 
+import io
 import json
 import logging
 import warnings
@@ -48,7 +49,7 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
     module = EndToEnd(trained.network, frame_size=shape, input_size=trained.settings.input_size).eval()
     with writing(out, "name another file"):
         out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out) as temporary:
+        with replacing(out, unique=True) as temporary:
             run = writers[out.suffix](module, facts, temporary)
             _check(run, module, shape, int(facts["num_segments"]), out)
     return facts
@@ -120,8 +121,9 @@ def _write_pt2(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.export.export(module, (_example((48, 64), 3),), dynamic_shapes=_free(_AXES), strict=False)
-        with path.open("wb") as file:
-            torch.export.save(program, file, extra_files={METADATA: json.dumps(facts)})
+        whole = io.BytesIO()  # torch ends the process where the disk is full
+        torch.export.save(program, whole, extra_files={METADATA: json.dumps(facts)})
+        path.write_bytes(whole.getbuffer())
         with path.open("rb") as file:
             loaded = torch.export.load(file).module()
     return lambda frames: np.asarray(loaded(frames).detach().numpy())

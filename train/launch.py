@@ -2,12 +2,16 @@
 
 import os
 import time
+from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import torch
 
 import train.data as data
+from pipeline.reader import FrameReader
+from pipeline.schedule import check_batch
 from train.checkpoint import LAST
 from train.processes import run_processes
 from train.ranks import adopt_slurm, environment_ranks, joined
@@ -16,6 +20,7 @@ from train.run_folder import read_config
 from train.trainer import NotFiniteError
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError, StoppedError
+from tsn_shared.files import writing
 from tsn_shared.settings import TrainSettings, flag_of, from_plain
 from tsn_shared.splits import open_split
 
@@ -48,6 +53,10 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
         if settings.run is not None and (settings.run / "checkpoints" / LAST).exists():
             say(f"the last checkpoint is kept: go on from it with --resume {settings.run}")
         raise
+    finally:
+        if settings.run is not None:
+            with suppress(OSError):
+                settings.run.rmdir()  # it is empty where nothing began
 
 
 def _start(settings: TrainSettings, resume: bool) -> None:
@@ -57,7 +66,14 @@ def _start(settings: TrainSettings, resume: bool) -> None:
         with joined(on_gpu=gpus > 0) as ranks:
             run_rank(settings, resume, ranks)
     else:
-        check_classes(open_split(settings), settings)  # before any rank starts
+        split = open_split(settings)  # what a user may mend is told before any rank starts
+        check_classes(split, settings)
+        check_batch(
+            num_clips=len(split.train),
+            clips_per_step=settings.batch_size * processes * settings.nnodes * settings.accumulate,
+            split=str(split.path),
+        )
+        FrameReader(split, "train", settings.frames)
         run_processes(
             run_started_rank,
             *(settings, resume, gpus > 0),
@@ -109,14 +125,20 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
 
 
 def _new_folder(settings: TrainSettings) -> Path:
-    """Return runs/<time>, where nothing needs to find the run again by its name."""
+    """Make runs/<time> and return it, where nothing needs to find the run again by its name."""
     if settings.resume == "auto":
         raise SettingsError("--resume auto: name the run with --run DIR")
     if settings.nnodes > 1:
         raise SettingsError(f"--nnodes {settings.nnodes} needs --run DIR, a folder that all machines share")
     if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
         raise SettingsError("torchrun --max-restarts needs --run DIR, so that a restart finds its checkpoints")
-    return Path("runs") / time.strftime("%Y%m%d-%H%M%S")
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for number in count(1):
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        with writing(folder, "set --run"), suppress(FileExistsError):  # of a training that began in the same second
+            folder.mkdir(parents=True)
+            break
+    return folder
 
 
 def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> TrainSettings:

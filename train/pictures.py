@@ -223,7 +223,7 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, out: Path) -> None:
-    with replacing(out) as temporary, warnings.catch_warnings():
+    with replacing(out, unique=True) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a script that the font lacks: boxes are drawn
         figure.savefig(temporary, dpi=DPI, format="png")
 

@@ -94,7 +94,8 @@ def predict_videos(
         raise SettingsError(f"--png {png}: {len(sources)} videos need a folder, one picture each")
     with tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
         folder = Path(temporary)
-        extracted = extract(sources, trained, folder)
+        with writing(folder, "set TMPDIR to another disk"):
+            extracted = extract(sources, trained, folder)
         wanted = Pass(
             checkpoint=trained.path,
             data=DataSettings(frames=folder, splits=folder, split=SPLIT),

@@ -1,7 +1,9 @@
 """Work done by many processes, a rank each, under torch elastic: start, restart, stop, and what a failure says."""
 
 import logging
+import multiprocessing
 import os
+import signal
 import tempfile
 import threading
 from collections.abc import Callable
@@ -9,12 +11,14 @@ from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
 
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from train.stop import signal_children, stop_requests
-from tsn_shared.errors import SettingsError, StoppedError, TsnError
+from tsn_shared.console import say
+from tsn_shared.errors import SettingsError, StoppedError, TsnError, brief
 from tsn_shared.files import write_text
 
 SHUTDOWN_SECONDS = 20
@@ -43,16 +47,25 @@ def run_processes(
         def stop(number: int) -> None:
             _tell(story, StoppedError("stopped by a signal before the first step"))  # for ranks that it kills
             signal_children(number)
+            if nnodes > 1 and not multiprocessing.active_children():
+                raise StoppedError("stopped by a signal while waiting for the other machines")
 
+        if nnodes > 1:
+            say(f"meeting {nnodes - 1} more of {nnodes} machines at {rdzv_endpoint}")
         try:
             with stop_requests(then=stop):
                 ends = elastic_launch(launch, _as_rank)(work, args, story)
+        except SignalException as signalled:
+            if signalled.sigval == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            raise SystemExit(128 + signalled.sigval) from None
         except ChildFailedError as error:
             raise _failure(error, story) from None
         except RendezvousError as error:
             raise TsnError(
-                f"--rdzv-endpoint {rdzv_endpoint}: the {nnodes} machines did not meet "
-                f"({str(error).splitlines()[0]}): start the same command on each, and let its first machine be reached"
+                f"--rdzv-endpoint {rdzv_endpoint}: the {nnodes} machines did not meet, or another has ended "
+                f"({brief(error)}): start the same command on each, let its first machine be reached, and see what the "
+                "others say"
             ) from None
     stopped = next((end for end in ends.values() if isinstance(end, StoppedError)), None)
     if stopped is not None:

@@ -22,7 +22,7 @@ from train.model import TSN, build_model, channels_last, count_parameters
 from train.pictures import draw_curves
 from train.ranks import Ranks
 from train.report import epoch_line, verdict, write_scalars
-from train.run_folder import Row, RunFolder
+from train.run_folder import Row, RunFolder, read_history
 from train.stop import StopRequest, stop_requests
 from train.trained import facts
 from train.trainer import Trainer
@@ -57,6 +57,8 @@ class Run:
         model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
         self.folder.say(ranks.agree(lambda: self._check_fit(model)))
         state = load_newest(self.folder.checkpoints, self.folder.say) if resume else None
+        if resume and state is None:
+            self._begin_again()
         if state is None:  # only the first rank loads them: DDP broadcasts them as it begins
             self.folder.say(ranks.agree(lambda: load_weights(model, settings.model, settings.weights)))
         self.trainer = Trainer(
@@ -80,18 +82,18 @@ class Run:
             if not (self.folder.path / WEIGHTS).exists():  # it was killed before its last words
                 self._close()
             return
-        self._announce()
         try:
             with ExitStack() as stack:
-                self._train_epochs(stack)
+                loaders = self._open_loaders(stack)  # first: a run whose data are not there never began
+                self._announce()
+                self._train_epochs(stack, *loaders)
         except StoppedError as error:
             told = f"{error}: go on with --resume {self.folder.path}"
             self.folder.log(told)
             raise StoppedError(told) from None
         self._close()
 
-    def _train_epochs(self, stack: ExitStack) -> None:
-        loader, val_loader, loads = self._open_loaders(stack)
+    def _train_epochs(self, stack: ExitStack, loader: ClipLoader, val_loader: ClipLoader | None, loads: int) -> None:
         writer = self._open_tensorboard(stack)
         saver = stack.enter_context(CheckpointWriter(self.folder.checkpoints))
         drawn, begun, first = -math.inf, time.monotonic(), self.trainer.epoch
@@ -180,6 +182,16 @@ class Run:
         if trainer.position:
             say(f"going on at step {trainer.step}, epoch {trainer.epoch}")
 
+    def _begin_again(self) -> None:
+        """Say that there is no checkpoint; DataError where there must have been one, as the history says."""
+        epochs = len(read_history(self.folder.path))
+        if epochs > 1:
+            raise DataError(
+                f"{self.folder.checkpoints} holds no checkpoint, though {epochs} epochs are in metrics.jsonl: put them "
+                "back, or set another --run"
+            )
+        self.folder.say(f"{self.folder.path} has no checkpoint yet: it begins at the beginning")
+
     def _resume(self, state: dict[str, Any]) -> None:
         self.trainer.load_state(state)
         self.history = state["history"]
@@ -234,21 +246,22 @@ def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         if ranks.is_first:
-            stack.enter_context(_unused_is_removed(settings.run))
+            new = not settings.run.exists() or not any(settings.run.iterdir())
             busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
             with writing(settings.run, "set another --run"):
                 stack.enter_context(locked(settings.run, busy))
+            if new:
+                stack.enter_context(_removed_if_unused(settings.run))
         Run(settings, ranks, resume=resume, stop=stop).train()
 
 
 @contextmanager
-def _unused_is_removed(folder: Path) -> Iterator[None]:
-    """Remove a new run folder again if the run fails before it begins."""
-    new = not folder.exists()
+def _removed_if_unused(folder: Path) -> Iterator[None]:
+    """Remove a run folder again, which is held, if the run fails before it begins."""
     try:
         yield
     except BaseException:
-        if new and folder.is_dir() and not (folder / "config.json").exists():
+        if not (folder / "config.json").exists():
             shutil.rmtree(folder)
         raise
 

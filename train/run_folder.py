@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tsn_shared.console import say
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.files import write_text, writing
 
 Row = dict[str, float | int]
@@ -82,3 +82,14 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or not all(isinstance(config.get(name), dict) for name in ("settings", "split")):
         raise SettingsError(f"{path / 'config.json'} is not that of a run: settings or split are missing")
     return config
+
+
+def read_history(run: Path) -> list[Row]:
+    """Read a run's metrics.jsonl; nothing where it has none yet. DataError where it is damaged."""
+    path = run / "metrics.jsonl"
+    try:
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} cannot be read: {error}") from None

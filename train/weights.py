@@ -1,5 +1,7 @@
 """What a network starts from: torchvision's ImageNet weights, nothing, or a file."""
 
+import sys
+from contextlib import redirect_stdout
 from pathlib import Path
 from urllib.error import URLError
 
@@ -8,7 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from train.model import IMAGENET, LAST_LAYERS, TSN
-from tsn_shared.errors import DataError, SettingsError
+from tsn_shared.errors import DataError, SettingsError, brief
 
 
 def load_weights(model: TSN, name: str, weights: str) -> str:
@@ -31,7 +33,8 @@ def _imagenet(name: str) -> dict[str, Tensor]:
     entry = IMAGENET[name]()
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     try:
-        state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
+        with redirect_stdout(sys.stderr):
+            state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
         reason = getattr(error, "reason", error)
         raise SettingsError(
@@ -50,7 +53,7 @@ def _file(path: Path) -> dict[str, Tensor]:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise DataError(f"--weights {path} cannot be read as weights: {str(error).splitlines()[0][:200]}") from None
+        raise DataError(f"--weights {path} cannot be read as weights: {brief(error)}") from None
     if isinstance(state, dict) and "model" in state and isinstance(state["model"], dict):
         state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

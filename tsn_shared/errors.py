@@ -39,3 +39,8 @@ class StoppedError(TsnError):
     """A signal has stopped the work at a place where it can go on; the code is sysexits.h's "try again later"."""
 
     exit_code = 75
+
+
+def brief(error: BaseException) -> str:
+    """Return what an error says on its first line, or its kind where it says nothing."""
+    return str(error).strip().partition("\n")[0][:200] or type(error).__name__

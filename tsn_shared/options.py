@@ -28,7 +28,7 @@ class CommaSeparated(click.ParamType[tuple[Any, ...]]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         """Parse "30,60" to (30, 60)."""
         if isinstance(value, (tuple, list)):
-            return tuple(value)
+            value = ",".join(map(str, value))
         try:
             return tuple(self._kind(part) for part in str(value).split(",") if part.strip())
         except ValueError:
@@ -93,11 +93,17 @@ def read_config_file(context: click.Context, parameter: click.Parameter, path: P
     except (OSError, ValueError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
         raise SettingsError(f"--config {path} cannot be read as {kind}: {error}") from None
-    known = {option.name for option in context.command.params}
+    known = {option.name for option in context.command.params} - {parameter.name}
     named = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(set(named) - known)
     if unknown:
         raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown)}")
+    for option in context.command.params:
+        value = named.get(option.name or "")
+        if (isinstance(value, bool) and not getattr(option, "is_flag", False)) or (
+            isinstance(value, float) and option.type is click.INT
+        ):
+            raise SettingsError(f"--config {path}: {option.name} = {value}: it takes {option.type.name} values")
     context.default_map = {**(context.default_map or {}), **named}
 
 

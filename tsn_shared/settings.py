@@ -4,6 +4,7 @@ The command line makes its options from these fields, so a setting cannot be off
 default. Imports nothing heavy: `tsn -h` reads this module.
 """
 
+import math
 import re
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
@@ -97,6 +98,8 @@ def _check(entry: Field[Any], value: Any) -> None:
             raise SettingsError(f"{flag} {number}: it must be more than {above}")
         if high is not None and not number <= high:
             raise SettingsError(f"{flag} {number}: it must be at most {high}")
+        if isinstance(number, float) and not math.isfinite(number):
+            raise SettingsError(f"{flag} {number}: it must be a finite number")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +110,8 @@ class DataSettings(Settings):
     splits: Path = setting(Path("data/splits"), "Folder of split files that build-splits made.")
     split: str = setting("1", "Which split: split1.h5 is 1.", metavar="NAME")
 
+
+MAX_SEED = 2**64 - 1
 
 MAX_EDGE = 16_384
 """Pixels of a frame's longer edge, at most."""
@@ -153,7 +158,7 @@ class SplitsSettings(Settings):
         choices=("group", "video"),
     )
     test_share: float = setting(0.3, "Share of each class that a drawn split tests on.", above=0, high=0.9)
-    seed: int = setting(0, "Seed of a drawn split.", low=0)
+    seed: int = setting(0, "Seed of a drawn split.", low=0, high=MAX_SEED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +168,9 @@ class LoaderSettings(Settings):
     batch_size: int = setting(25, "Clips a GPU (or CPU process) and step.", low=1)
     num_segments: int = setting(3, "Segments a clip, one frame each.", low=1)
     input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16)
-    seed: int = setting(0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0)
+    seed: int = setting(
+        0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0, high=MAX_SEED
+    )
 
     @property
     def segments(self) -> int:
@@ -258,6 +265,11 @@ class TrainSettings(DataSettings, LoaderSettings):
     auto_scale_lr: bool = setting(False, "Scale the learning rate by the global batch over the published 200.")
     nnodes: int = setting(1, "Machines that train together.", low=1)
     rdzv_endpoint: str | None = setting(None, "Where they meet, the same on all.", metavar="HOST:PORT")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.rdzv_endpoint is not None and not re.fullmatch(r"\S+:\d{1,5}", self.rdzv_endpoint):
+            raise SettingsError(f"--rdzv-endpoint {self.rdzv_endpoint}: it is HOST:PORT, of the first machine")
 
     @property
     def segments(self) -> int:

@@ -303,3 +303,10 @@ def test_draw_says_which_videos_failed_in_extraction(
     make_shard(settings.frames / "frames-00077.h5", {}, failures=[("YoYo/v_bad", "zero bytes")])
     build_splits(Path("none"), with_(settings, split_by="group"))
     assert capsys.readouterr().err.startswith("1 videos failed in extraction and are in no split: YoYo/v_bad\n")
+
+
+def test_a_shard_that_is_missing_in_the_row_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = make_shards(tmp_path / "frames", [f"A/v_A_g{number:02d}_c01" for number in range(12)])
+    (frames / "frames-00001.h5").unlink()
+    build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="group"))
+    assert f"warning: {frames} lacks shards before frames-00002.h5" in capsys.readouterr().err

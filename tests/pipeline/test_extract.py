@@ -226,6 +226,22 @@ def test_one_bad_video_ends_the_command_with_code_3(videos: Path, tmp_path: Path
     assert done.stdout == ""
 
 
+def test_only_what_is_its_own_is_cleared_away(videos: Path, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tmp").write_text("mine")
+    (tmp_path / "frames-00000.h5.1234.tmp").write_text("half")
+    extract_frames(videos, settings(tmp_path))
+    assert [path.name for path in tmp_path.glob("*.tmp")] == ["thesis.tmp"]
+
+
+def test_overwrite_takes_nothing_away_before_somebody_can_make_it_again(videos: Path, tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    extract_frames(videos, settings(tmp_path))
+    before = digests(tmp_path)
+    with pytest.raises(SettingsError, match="no scheduler answers"):
+        extract_frames(videos, settings(tmp_path, overwrite=True, dask="nonsense"))
+    assert digests(tmp_path) == before
+
+
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     """A file system of its own of a few megabytes; skips where mounting is not allowed."""

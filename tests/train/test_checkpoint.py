@@ -63,6 +63,12 @@ def test_a_checkpoint_beside_a_damaged_digest_is_damaged_and_saved_over(content:
     assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, PREVIOUS)] == [2, 0]
 
 
+def test_an_empty_file_is_no_checkpoint(tmp_path: Path) -> None:
+    (tmp_path / "empty.pt").touch()
+    with pytest.raises(DataError, match=r"empty\.pt cannot be read as a checkpoint: "):
+        load_checkpoint(tmp_path / "empty.pt")
+
+
 def test_a_damaged_last_falls_back_to_the_one_before_with_a_warning(tmp_path: Path) -> None:
     for step in range(2):
         save_checkpoint(tmp_path, state(step), best=False)

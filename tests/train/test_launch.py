@@ -255,6 +255,16 @@ def test_a_failing_ranks_traceback_is_shown_once_also_where_it_was_asked_to_stop
     assert said.startswith("TsnError 1: rank 1 failed:")
 
 
+def test_ctrl_c_with_several_ranks_is_a_line_and_says_how_to_go_on(two: Small) -> None:
+    process = start(command(two | {"num_epochs": 500}))
+    at_step(Path(two["run"]), 1)
+    process.send_signal(signal.SIGINT)
+    said = finish(process, code=130)
+    assert "Traceback" not in said
+    assert said.splitlines()[-1] == "tsn: interrupted"
+    assert f"go on from it with --resume {two['run']}" in said
+
+
 @pytest.mark.slow
 def test_two_machines_meet_at_the_endpoint(small: Small, tmp_path: Path) -> None:
     words = command(small | {"batch_size": 3}, "--nnodes=2", f"--rdzv-endpoint=localhost:{free_port()}")

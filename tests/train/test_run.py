@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from cli import tsn
 from tests.train.runs import ROOT, command, evaluated, history
 from train.checkpoint import LAST, load_checkpoint, load_newest
-from train.launch import train
+from train.launch import place_run, train
 from tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn_shared.files import locked
 from tsn_shared.settings import DataSettings, TrainSettings
@@ -227,6 +227,33 @@ def test_a_start_that_fails_leaves_no_folder_and_a_finished_run_is_left_as_it_is
     run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=1)
     assert {path: path.read_bytes() for path in before} == before
     assert "2 epochs are done; a larger --num-epochs goes on" in (folder / "log.txt").read_text()
+
+
+def test_a_run_whose_frames_are_not_there_never_began(small: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="the folder of frames, cannot be read"):
+        run(small, frames=tmp_path / "none")
+    assert not Path(str(small["run"])).exists()
+
+
+def test_a_run_that_has_lost_its_checkpoints_does_not_begin_anew_in_silence(small: dict[str, Any]) -> None:
+    folder = run(small, num_epochs=2)
+    for path in (folder / "checkpoints").iterdir():
+        path.unlink()
+    with pytest.raises(DataError, match=r"holds no checkpoint, though 2 epochs are in metrics\.jsonl"):
+        run(small, resume=str(folder))
+    (folder / "metrics.jsonl").unlink()
+    run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=1)
+    assert "has no checkpoint yet: it begins at the beginning" in (folder / "log.txt").read_text()
+
+
+def test_trainings_of_the_same_second_have_folders_of_their_own(
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("time.strftime", lambda _: "20260101-000000")
+    settings = TrainSettings(**(small | {"run": None}))
+    names = [place_run(settings, frozenset())[0].run for _ in range(3)]
+    assert [str(name) for name in names] == [f"runs/20260101-000000{end}" for end in ("", "-2", "-3")]
 
 
 def test_what_another_checkpoint_scores_lies_beside_what_the_best_did(small: dict[str, Any]) -> None:
