@@ -19,6 +19,7 @@ from pipeline.shard_workers import decoder_threads
 from pipeline.sources import Source, find_videos
 from pipeline.video import Decoded, VideoError, decode_videos
 from tsn_shared.console import table
+from tsn_shared.errors import DataError
 from tsn_shared.settings import ExtractSettings
 
 STAGES = ("decode", "scale", "encode", "write")
@@ -42,7 +43,9 @@ def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) ->
     `stages` are milliseconds of one job a frame; `frames_per_second` is all jobs together, less the writing of shards.
     DataError without videos.
     """
-    found = find_videos(videos).videos
+    found = [video for video in find_videos(videos).videos if video.path.is_file()]  # a FIFO would never end
+    if not found:
+        raise DataError(f"{videos} holds no video that is a file: name another folder")
     frames = FrameSettings(size=settings.frame_size, quality=settings.quality)
     jobs = settings.jobs or len(os.sched_getaffinity(0))
     work = list(batches(found, most=TOGETHER if frames.size else 1))

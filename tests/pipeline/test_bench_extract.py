@@ -1,5 +1,12 @@
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
 from pipeline.bench_extract import STAGES, bench_extract, bench_text
 from tests.conftest import Dataset
+from tsn_shared.errors import DataError
 from tsn_shared.settings import ExtractSettings
 
 
@@ -17,3 +24,11 @@ def test_it_leaves_the_shards_alone(dataset: Dataset) -> None:
     before = {path.name for path in dataset.frames.iterdir()}
     bench_extract(dataset.videos, ExtractSettings(out=dataset.frames, jobs=1), seconds=0.1)
     assert {path.name for path in dataset.frames.iterdir()} == before
+
+
+def test_what_is_no_file_is_passed_over(dataset: Dataset, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo.avi")
+    with pytest.raises(DataError, match="holds no video that is a file"):
+        bench_extract(tmp_path, ExtractSettings(out=tmp_path, jobs=1), seconds=0.1)
+    shutil.copy(next(dataset.videos.rglob("*.avi")), tmp_path)
+    assert bench_extract(tmp_path, ExtractSettings(out=tmp_path, jobs=1), seconds=0.1)["frames_per_second"] > 0
