@@ -17,7 +17,7 @@ from pipeline.make_shard import TOGETHER, Extract, Outcome, ShardJob, batches, m
 from pipeline.sources import Source
 from pipeline.video import Decoded, made_with
 from tsn_shared.console import Progress, say
-from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.errors import SettingsError, TsnError, brief
 from tsn_shared.files import allow_open_files
 from tsn_shared.shards import read_tables
 
@@ -95,9 +95,8 @@ def cluster_workers(address: str, jobs: int | None, progress: Progress) -> Itera
         try:
             yield submit
         except (RuntimeError, KilledWorker) as error:  # Dask's own: another Python there, or workers that die
-            reason = str(error).partition("\n")[0]
             raise TsnError(
-                f"--dask {address}: {reason}: the scheduler and its workers need the same Python and tsn as here"
+                f"--dask {address}: {brief(error)}: the scheduler and its workers need the same Python and tsn as here"
             ) from None
         finally:
             for talker in ("tornado.application", "concurrent.futures", "distributed"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.errors import SettingsError, TsnError, brief
 
 TEMPORARY = ".tmp"
 """Suffix of a file that is being written; whoever holds the folder may delete one that he finds."""
@@ -37,7 +37,7 @@ def writing(path: Path, way_out: str, then: str = "", also: type[Exception] = OS
     except (OSError, also) as error:
         stated = re.search(r"(?:errno = |os error )(\d+)", str(error))  # as HDF5 and Rust put it
         number = getattr(error, "errno", None) or (int(stated[1]) if stated else 0)
-        reason = os.strerror(number) if number else str(error).partition("\n")[0]
+        reason = os.strerror(number) if number else brief(error)
         kind = SettingsError if number in WRONG_PATH else TsnError
         mend = "free some space" if number in FULL else way_out
         raise kind(f"{path} cannot be written: {reason}: {mend}{then}") from None

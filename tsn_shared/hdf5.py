@@ -26,7 +26,7 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from tsn_shared.errors import DataError
+from tsn_shared.errors import DataError, brief
 from tsn_shared.files import replacing
 
 USER_BLOCK = 512
@@ -139,7 +139,7 @@ def opened(path: Path, kind: Kind) -> Iterator[h5py.File]:
     try:
         file = h5py.File(path, "r")
     except OSError as error:
-        raise DataError(f"{path} cannot be read as HDF5: {_brief(error)}") from None
+        raise DataError(f"{path} cannot be read as HDF5: {brief(error)}") from None
     with file:
         if not np.array_equal(file.attrs.get("complete", False), True):
             raise DataError(f"{path} was never finished: make it again")
@@ -161,7 +161,7 @@ def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int
         _refuse_links(file, name, where)
         data = file[name]
     except (KeyError, OSError, RuntimeError) as error:
-        raise DataError(f"{where} is missing or damaged: {_brief(error)}") from None
+        raise DataError(f"{where} is missing or damaged: {brief(error)}") from None
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise DataError(f"{where} is not a plain data set of this file: refused")
     wanted = np.dtype(dtype)
@@ -183,7 +183,7 @@ def text_attribute(file: h5py.File, name: str) -> str:
     try:
         value = file.attrs[name]
     except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{file.filename}: attribute {name} is missing or damaged: {_brief(error)}") from None
+        raise DataError(f"{file.filename}: attribute {name} is missing or damaged: {brief(error)}") from None
     if not isinstance(value, str):
         raise DataError(f"{file.filename}: attribute {name} is not a text: refused")
     return value
@@ -235,7 +235,3 @@ def _digest(path: Path, skip: tuple[int, int]) -> str:
                 digest.update(block)
                 start += len(block)
     return digest.hexdigest()
-
-
-def _brief(error: Exception) -> str:
-    return str(error).replace("\n", " ")[:200]
