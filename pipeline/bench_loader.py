@@ -4,17 +4,18 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from itertools import cycle
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 
 from pipeline.finish import CpuFinish
-from pipeline.graph import FrameBatch, build_graph
+from pipeline.graph import Decoder, FrameBatch, build_graph
 from pipeline.loader import cpu_share, frame_batch, torch_device, train_clips
 from pipeline.reader import Encoded, FrameReader, read_ahead
 from pipeline.schedule import TrainSchedule, check_batch
 from tsn_shared.console import table
+from tsn_shared.errors import SettingsError
 from tsn_shared.settings import BenchLoaderSettings
 from tsn_shared.splits import Split, open_split
 
@@ -57,7 +58,7 @@ def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> dict[str, 
         "stages": medians,
         "short": min(needed, key=needed.__getitem__),
         "device": place.type,
-        "threads": cpu_share(),
+        "threads": settings.loader_threads or cpu_share(),
         "batch_size": settings.batch_size,
         "num_segments": settings.segments,
         "input_size": settings.input_size,
@@ -86,16 +87,20 @@ def _parts(
     encoded = read_ahead(reader, schedule, view="train", segments=segments, seed=settings.seed)
     stack.callback(encoded.close)
     kept = [next(encoded) for _ in range(KEPT)]
-    on_gpu = device.type == "cuda"
-    whole = stack.enter_context(train_clips(split, settings.frames, settings, device=device))
+    on_gpu, threads = device.type == "cuda", settings.loader_threads or cpu_share()
+    decoder = cast("Decoder", settings.decoder)
+    if decoder != "cpu" and not on_gpu:
+        raise SettingsError(f"--decoder {decoder} needs a GPU: leave it out")
+    whole = stack.enter_context(
+        train_clips(split, settings.frames, settings, device=device, decoder=decoder, threads=threads)
+    )
     graph: dict[str, Any] = {
         "frames": settings.batch_size * segments,
         "crops": 1,
         "input_size": size,
         "device_id": device.index if on_gpu else None,
-        "decoder": whole.decoding.decoder,
-        "hw_decoder_load": whole.decoding.hw_decoder_load,
-        "threads": cpu_share(),
+        "decoder": decoder,
+        "threads": threads,
     }
     decode = build_graph(_again(kept), finish="torch", **graph)
     batch = next(whole).clips
@@ -105,7 +110,7 @@ def _parts(
     if on_gpu:
         parts["finish"] = build_graph(_again(kept), finish="dali", **graph).run
     else:
-        finish = CpuFinish((settings.batch_size, segments, 1), input_size=size, exact=False, threads=cpu_share())
+        finish = CpuFinish((settings.batch_size, segments, 1), input_size=size, exact=False, threads=threads)
         stack.callback(finish.close)
         (output,) = build_graph(_again(kept), finish="torch", **graph).run()  # its first batch is the first kept
         pictures = [output.at(number).copy() for number in range(len(output))]

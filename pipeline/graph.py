@@ -14,7 +14,8 @@ from nvidia.dali import Pipeline, fn, types
 
 from tsn_shared.augment import MEAN, STD
 
-Decoder = Literal["cpu", "mixed"]
+Decoder = Literal["cpu", "engine", "mixed"]
+"""The CPU (libjpeg-turbo), the card's own JPEG engine, or nvJPEG's kernels; DALI's `mixed` is the latter two."""
 Finish = Literal["dali", "torch"]
 FrameBatch = tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int32], npt.NDArray[np.int32]]
 """What the source gives for F frames: JPEG data, crops (F, K, 4) as y, x, h, w, flips (F, K)."""
@@ -28,7 +29,6 @@ def build_graph(
     input_size: int,
     device_id: int | None,
     decoder: Decoder,
-    hw_decoder_load: float = 0.0,
     finish: Finish,
     half: bool = False,
     threads: int,
@@ -48,7 +48,7 @@ def build_graph(
             dtype=[types.UINT8, types.INT32, types.INT32][:used],
             ndim=[1, 2, 1][:used],
         )
-        pictures = _decoded(jpeg, rest[0][0] if crops == 1 else None, decoder, hw_decoder_load)
+        pictures = _decoded(jpeg, rest[0][0] if crops == 1 else None, decoder)
         if finish == "dali":
             boxes, flips = rest
             if device_id is not None:
@@ -65,17 +65,19 @@ def build_graph(
     return pipe
 
 
-def _decoded(jpeg: Any, box: Any, decoder: Decoder, hw_decoder_load: float) -> Any:
+def _decoded(jpeg: Any, box: Any, decoder: Decoder) -> Any:
     """Decode the crop of each frame, or without `box` the whole frame."""
     how: dict[str, Any] = {
-        "device": decoder,
+        "device": "cpu" if decoder == "cpu" else "mixed",
         "output_type": types.RGB,
         "jpeg_fancy_upsampling": True,  # makes the GPU's chroma upsampling that of libjpeg-turbo
     }
     if decoder == "cpu" and box is not None:
         return fn.decoders.image_slice(jpeg, box[0:2], box[2:4], axes=[0, 1], **how)
-    if decoder == "mixed":
-        how |= {"hw_decoder_load": hw_decoder_load, "device_memory_padding": 1 << 20, "host_memory_padding": 1 << 20}
+    if decoder != "cpu":
+        # a card without the engine leaves all to the kernels
+        how |= {"hw_decoder_load": 1.0 if decoder == "engine" else 0.0}
+        how |= {"device_memory_padding": 1 << 20, "host_memory_padding": 1 << 20}
     pictures = fn.decoders.image(jpeg, **how)
     # whole, and cropped on the GPU: nvJPEG refuses a region with this upsampling, and DALI would ask the CPU instead
     return pictures if box is None else _cropped(pictures, box)

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from torch.utils.dlpack import from_dlpack
 
-from pipeline.decoding import Decoding, choose_decoding
 from pipeline.finish import CpuFinish
-from pipeline.graph import Finish, FrameBatch, build_graph
+from pipeline.graph import Decoder, Finish, FrameBatch, build_graph
+from pipeline.handover import Handover
 from pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
 from pipeline.schedule import Schedule, TrainSchedule
 from tsn_shared.errors import DataError, SettingsError
@@ -29,6 +29,10 @@ class Batch:
 
     `clips` (B, S * K, 3, H, W) are normalised floats, channels last in memory, on the loader's device; crop k of frame
     s is at s * K + k, so a mean over axis 1 is the mean over frames and crops.
+
+    On a GPU they belong, as any torch tensor does, to the stream that was current at `next()`: whatever is asked of
+    them there sees this batch, also once it is let go. Work of another stream waits for that one first
+    (`wait_stream`), and says that it reads them (`clips.record_stream(stream)`).
     """
 
     clips: torch.Tensor
@@ -55,16 +59,15 @@ class ClipLoader:
         input_size: int,
         seed: int = 0,
         device: torch.device | None = None,
-        decoding: Decoding | None = None,
+        decoder: Decoder = "cpu",
         finish: Finish | None = None,
         half: bool = False,
         threads: int | None = None,
     ) -> None:
         """Open the stream.
 
-        `device` is the CPU by default, `finish` what is fast there. On a GPU `decoding` is chosen by a short
-        measurement unless it is stated, and `half` gives float16 clips: half the memory, and autocast takes them as
-        they are.
+        `device` is the CPU by default, `finish` what is fast there. On a GPU `decoder` may be one that decodes there,
+        and `half` gives float16 clips: half the memory, and autocast takes them as they are.
         """
         on_gpu = device is not None and device.type == "cuda"
         threads = threads or cpu_share()
@@ -76,13 +79,6 @@ class ClipLoader:
         self._plans: deque[ClipPlan] = deque()
         self.reader = FrameReader(split, subset, frames)
         device_id = (device.index or 0) if device is not None and on_gpu else None
-        if decoding is None and device_id is not None:
-            some = [
-                frame_batch(self.reader.encoded(schedule.load(number), view=view, segments=segments, seed=seed))
-                for number in range(4)
-            ]
-            decoding = choose_decoding(some, device_id=device_id, threads=threads)
-        self.decoding = decoding or Decoding()
         self._encoded = read_ahead(self.reader, schedule, view=view, segments=segments, seed=seed)
         self._pipe = build_graph(
             self._source,
@@ -90,8 +86,7 @@ class ClipLoader:
             crops=self._crops,
             input_size=input_size,
             device_id=device_id,
-            decoder=self.decoding.decoder,
-            hw_decoder_load=self.decoding.hw_decoder_load,
+            decoder=decoder,
             finish=finish,
             half=half,
             threads=threads,
@@ -106,19 +101,23 @@ class ClipLoader:
             )
         # a thread of its own feeds and runs the graph: even on a GPU that costs the host some milliseconds a batch
         self._batches = Ahead(self._run, depth=1, threads=1, name="tsn-batch")
+        self._handover = Handover() if on_gpu else None
 
     def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> Batch:
         made, plan = next(self._batches)
-        flat = made if isinstance(made, torch.Tensor) else from_dlpack(made.as_tensor())
+        if self._handover is not None:
+            flat = self._handover.take(made)
+        else:
+            flat = made if isinstance(made, torch.Tensor) else from_dlpack(made.as_tensor())
         # (B, S * K, H, W, 3) in memory, seen as (B, S * K, 3, H, W): channels last without a copy
         return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
 
     def close(self) -> None:
         """End the loader's threads and the pipeline."""
-        for part in (self._batches, self._encoded, self._finish):
+        for part in (self._batches, self._handover, self._encoded, self._finish):
             if part is not None:
                 part.close()
         del self._pipe
@@ -137,7 +136,7 @@ class ClipLoader:
         return frame_batch(encoded)
 
     def _run(self, _: int) -> tuple[Any, ClipPlan]:
-        """Return the next batch's frames, a tensor or what DALI gave on its device, complete, and their plan."""
+        """Return the next batch's frames, complete, and their plan: a tensor, or what DALI gave on its device."""
         try:
             (output,) = self._pipe.run()
         except RuntimeError as error:
@@ -193,6 +192,13 @@ def train_clips(
         seed=settings.seed,
         **how,
     )
+
+
+def sample_batches(split: Split, frames: Path, settings: LoaderSettings, *, count: int) -> list[FrameBatch]:
+    """Return the first batches of a training as the graph takes them."""
+    schedule = TrainSchedule(num_clips=len(split.train), batch_size=settings.batch_size, seed=settings.seed)
+    reader, how = FrameReader(split, "train", frames), {"segments": settings.segments, "seed": settings.seed}
+    return [frame_batch(reader.encoded(schedule.load(number), view="train", **how)) for number in range(count)]
 
 
 def frame_batch(encoded: Encoded) -> FrameBatch:

@@ -11,12 +11,14 @@ from torch.nn.functional import cross_entropy
 
 import train.data as data
 from pipeline.loader import ClipLoader
+from train.compilation import FALLBACK
 from train.evaluation import autocast, precision_of
 from train.launch import count_gpus
 from train.model import build_model, channels_last
 from train.ranks import Ranks, joined
 from train.recipe import build_optimizer
-from train.trainer import Trainer, compiles
+from train.trainer import Trainer
+from tsn_shared.console import say
 from tsn_shared.settings import TrainSettings
 from tsn_shared.splits import open_split
 
@@ -49,19 +51,21 @@ class TrainLoop:
         self.trainer = Trainer(
             model=model, settings=settings, ranks=ranks, num_clips=settings.batch_size, precision=precision
         )
+        self.waited: list[float] = []
         self._loader = loader
 
     def steps(self, count: int) -> None:
-        """Take steps."""
+        """Take steps, and note which share of their time went on waiting for clips."""
         trainer = self.trainer
         trainer.position, trainer.num_clips = 0, count * trainer.clips_per_step
-        trainer.train_epoch(self._loader, lambda: None)
+        self.waited.append(trainer.train_epoch(self._loader, lambda: None)["data_wait_share"])
 
 
 def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
     """Time the loop of `tsn train` and the bare loop in turns, for about `seconds` in all, on one rank.
 
-    Returns clips a second of both, and the share of the bare loop's that training reaches, by round as well.
+    Returns clips a second of both, the share of the bare loop's that training reaches, by round as well, and the
+    share of its time in which training had nothing to do because no batch was there.
     """
     on_gpu = count_gpus(settings.gpus) > 0
     split = open_split(settings)
@@ -71,17 +75,21 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
         loader = stack.enter_context(data.open_train_loader(split, settings, ranks, position=0))
         batch = next(loader)
         classes = len(split.classes)
-        network = channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout))
-        network = network.to(ranks.device)
+        networks = [
+            channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout)).to(ranks.device)
+            for _ in range(2)
+        ]
+        whole = TrainLoop(networks[0], settings, ranks, loader, precision)
+        if told := whole.trainer.compile():
+            say(told)
+        fast = told and not told.startswith(FALLBACK)
         bare = BareLoop(
-            torch.compile(network) if compiles(settings, ranks.device) else network,  # type: ignore[arg-type]
+            torch.compile(networks[1]) if fast else networks[1],  # type: ignore[arg-type]
             settings,
             clips=batch.clips,
             labels=batch.labels.to(ranks.device),
             precision=precision,
         )
-        model = build_model(settings.model, num_classes=classes, dropout=settings.dropout)
-        whole = TrainLoop(channels_last(model).to(ranks.device), settings, ranks, loader, precision)
         rates = in_turns({"bare": bare, "train": whole}, seconds=seconds, clips=settings.batch_size, ranks=ranks)
     ratios = [train / ready for train, ready in zip(rates["train"], rates["bare"], strict=True)]
     return {
@@ -94,6 +102,7 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
         "clips_per_second": median(rates["train"]),
         "bare_clips_per_second": median(rates["bare"]),
         "share_of_bare": median(ratios),
+        "data_wait_share": median(whole.waited[-ROUNDS:]),
         "rounds": ratios,
     }
 
@@ -118,7 +127,8 @@ def bench_text(result: dict[str, Any]) -> str:
     return (
         f"{result['model']}, {result['batch_size']} clips of {result['num_segments']} frames at {result['input_size']} "
         f"pixels, {result['precision']} on {result['device']}: {result['clips_per_second']:,.1f} clips/s, "
-        f"{result['share_of_bare']:.1%} of the {result['bare_clips_per_second']:,.1f} of a bare loop on ready clips"
+        f"{result['share_of_bare']:.1%} of the {result['bare_clips_per_second']:,.1f} of a bare loop on ready clips; "
+        f"{result['data_wait_share']:.1%} of the time went on waiting for clips"
     )
 
 

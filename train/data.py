@@ -1,13 +1,19 @@
 """The one place where training opens the loader."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
-from pipeline.loader import ClipLoader, train_clips
+import torch
+
+from pipeline import decoding
+from pipeline.graph import Decoder
+from pipeline.loader import ClipLoader, cpu_share, sample_batches, train_clips
 from pipeline.reader import View
 from pipeline.schedule import EvalSchedule
-from train.evaluation import precision_of
+from train.evaluation import clips_dtype, precision_of
 from train.ranks import Ranks
 from tsn_shared.draws import permutation
+from tsn_shared.errors import SettingsError
 from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import DataSettings, TrainSettings
 from tsn_shared.shards import read_tables
@@ -42,7 +48,8 @@ def frames_facts(split: Split, data: DataSettings) -> dict[str, Any]:
 def open_train_loader(split: Split, settings: TrainSettings, ranks: Ranks, *, position: int) -> ClipLoader:
     """Open the endless training stream of this rank, `position` clips in, counted over all ranks.
 
-    A GPU that trains in bf16 or fp16 gets float16 clips: what autocast makes of them, at half the memory.
+    A GPU that trains in bf16 or fp16 gets float16 clips: what autocast makes of them, at half the memory. Where the
+    settings leave the decoder open it is the CPU: `choose_decoder` comes first.
     """
     return train_clips(
         split,
@@ -52,7 +59,56 @@ def open_train_loader(split: Split, settings: TrainSettings, ranks: Ranks, *, po
         world_size=ranks.world_size,
         start=position,
         device=ranks.device,
-        half=ranks.device.type == "cuda" and precision_of(settings, ranks.device) != "fp32",
+        half=is_half(settings, ranks),
+        decoder=decoder_of(settings),
+        threads=settings.loader_threads,
+    )
+
+
+def is_half(settings: TrainSettings, ranks: Ranks) -> bool:
+    """Return whether this rank trains on float16 clips."""
+    return clips_dtype(precision_of(settings, ranks.device), ranks.device) == torch.float16
+
+
+def decoder_of(settings: TrainSettings) -> Decoder:
+    """Return the decoder of the settings, the CPU where they leave it open."""
+    return "cpu" if settings.decoder == "auto" else cast("Decoder", settings.decoder)
+
+
+def choose_decoder(
+    split: Split, settings: TrainSettings, ranks: Ranks, *, before: str, eats: Callable[[], float]
+) -> tuple[str, str]:
+    """Return the decoder that this rank trains with, and what there is to say of it.
+
+    The one that the settings state, on a GPU only; else the one that the run had `before`, if any; else what measuring
+    finds: `eats()` is the clips a second that training takes. SettingsError where there is no GPU for it.
+    """
+    words = ""
+    if ranks.device.type == "cpu":
+        if settings.decoder not in ("auto", "cpu", before):
+            raise SettingsError(f"--decoder {settings.decoder} needs a GPU: leave it out")
+        decoder: Decoder = "cpu"
+    elif settings.decoder != "auto":
+        decoder = decoder_of(settings)
+    else:
+        decoder, words = decoding.choose_decoder(_serving(split, settings, ranks), eats=eats())
+    if before not in ("auto", decoder):
+        words = f"frames are decoded by {decoder}, before it was {before}: pixels differ by up to 5 of 255 from here on"
+    return decoder, words
+
+
+def _serving(split: Split, settings: TrainSettings, ranks: Ranks) -> Callable[[Decoder], float]:
+    """Return what measures the clips a second that this rank's loader serves by a decoder, at most."""
+    batches = sample_batches(split, settings.frames, settings, count=4)
+    return lambda decoder: decoding.serving_rate(
+        batches,
+        clips=settings.batch_size,
+        decoder=decoder,
+        input_size=settings.input_size,
+        device_id=ranks.device.index,
+        finish="dali",
+        half=is_half(settings, ranks),
+        threads=settings.loader_threads or cpu_share(),
     )
 
 
@@ -66,6 +122,7 @@ def open_val_loader(
     input_size: int,
     subset: Subset = "test",
     view: View = "val",
+    decoder: Decoder = "cpu",
 ) -> tuple[ClipLoader, int]:
     """Open the endless stream of this rank over a subset's clips in order; also return how many batches make a pass.
 
@@ -83,5 +140,6 @@ def open_val_loader(
         segments=segments,
         input_size=input_size,
         device=ranks.device,
+        decoder=decoder if ranks.device.type == "cuda" else "cpu",
     )
     return loader, schedule.loads

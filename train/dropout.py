@@ -2,17 +2,13 @@
 
 torch's own dropout draws from one generator a process, so its masks change with the batch and the number of ranks.
 Here a clip is dropped the same way wherever it is trained, so the same global batch gives the same losses on any number
-of ranks, and a restart needs no generator's state. The draws are those of `tsn_shared.draws.philox`, on the device.
+of ranks, and a restart needs no generator's state. The draws are those of `tsn_shared.draws`, made on the device.
 """
 
 import torch
 from torch import Tensor, nn
 
-from tsn_shared.draws import DROPOUT
-
-_MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)
-_KEY_STEPS = (0x9E3779B9, 0xBB67AE85)
-_LOW = 0xFFFFFFFF
+from tsn_shared.draws import DROPOUT, philox_words
 
 
 class ClipDropout(nn.Dropout):
@@ -50,20 +46,8 @@ def philox(places: Tensor, blocks: Tensor, *, seed: int, purpose: int) -> Tensor
 
     `places` are (B, 1), `blocks` (1, N), both int64.
     """
-    shape = (len(places), blocks.shape[1])
-    x0, x1 = (places & _LOW).expand(shape), (places >> 32).expand(shape)
-    x2, x3 = blocks.expand(shape), torch.full(shape, purpose, dtype=torch.int64, device=places.device)
-    key0, key1 = seed & _LOW, (seed >> 32) & _LOW
-    for _ in range(10):
-        product0, product1 = _MULTIPLIERS[0] * x0, _MULTIPLIERS[1] * x2  # 64 bits, wrapped: masked below
-        x0, x1, x2, x3 = (
-            ((product1 >> 32) & _LOW) ^ x1 ^ key0,
-            product1 & _LOW,
-            ((product0 >> 32) & _LOW) ^ x3 ^ key1,
-            product0 & _LOW,
-        )
-        key0, key1 = (key0 + _KEY_STEPS[0]) & _LOW, (key1 + _KEY_STEPS[1]) & _LOW
-    return torch.stack([x0, x1, x2, x3], dim=-1)
+    words = torch.broadcast_tensors(*philox_words((places, places >> 32, blocks, purpose), seed))  # type: ignore[no-untyped-call]
+    return torch.stack(words, dim=-1)
 
 
 def _plain(module: nn.Module) -> bool:

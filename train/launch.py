@@ -26,6 +26,7 @@ from tsn_shared.splits import open_split
 
 FREE_ON_RESUME = frozenset(
     {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
+    | {"decoder", "loader_threads"}
     | {"run", "resume", "frames", "splits", "save_every", "num_epochs", "weights"}
 )
 """Settings that may change when a run goes on: its place in the stream of clips still means the same."""

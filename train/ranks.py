@@ -62,6 +62,14 @@ class Ranks:
         dist.all_gather(parts, values.contiguous())
         return torch.cat(parts)
 
+    def gather_words(self, words: str) -> list[str]:
+        """Return what each rank says, in their order."""
+        if self.world_size == 1:
+            return [words]
+        said = [""] * self.world_size
+        dist.all_gather_object(said, words)
+        return said
+
     def broadcast(self, values: Tensor) -> None:
         """Overwrite the tensor with the first rank's."""
         if self.world_size > 1:

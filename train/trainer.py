@@ -5,7 +5,8 @@ dropout masks follow from it. Nothing else is random, so a checkpoint resumes ex
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +16,10 @@ from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.loader import Batch, ClipLoader
+from train.compilation import FALLBACK, compiled, where_kernels_are_kept
+from train.data_wait import DataWait
 from train.dropout import key_dropout
-from train.evaluation import Scores, autocast, score_clips, scores_of
+from train.evaluation import Scores, autocast, clips_dtype, consensus, score_clips, scores_of
 from train.ranks import Ranks
 from train.recipe import base_lr, build_optimizer, learning_rate
 from train.run_folder import Row
@@ -27,6 +30,9 @@ from tsn_shared.settings import TrainSettings
 
 READ_EVERY, READ_SECONDS = 50, 1.0
 """Most steps, and about how many seconds, between two looks at the sums: the only times when the host waits."""
+
+PACE_PASSES = 5
+"""Passes that are timed to learn how fast this rank trains."""
 
 _NAT = 2**24
 """Losses are summed as whole numbers of 2**-24 nats, so that a sum is the same in any order and on any ranks."""
@@ -73,8 +79,10 @@ class Trainer:
         self._sums = torch.zeros(2, dtype=torch.int64, device=device)  # this rank's part of the tally's loss and hits
         self._bad = torch.zeros(self.clips_per_step, dtype=torch.int64, device=device)
         self._next_reading, self._last_reading = 0, (0, time.monotonic())
-        self._ddp: DistributedDataParallel | None = None
-        self._network = self._wrapped()
+        self._data_wait = DataWait(device)
+        self._ddp = self._distributed() if self.ranks.world_size > 1 else None
+        self._network: nn.Module = self._ddp or self.model
+        self._scored = self.model  # without DDP, which speaks to the other ranks at every pass
 
     @property
     def clips_per_step(self) -> int:
@@ -90,6 +98,33 @@ class Trainer:
     def finished(self) -> bool:
         """Whether all epochs are done."""
         return self.epoch >= self.settings.num_epochs
+
+    def compile(self) -> str:
+        """Compile the network for training and validation if the settings say so; return how that went, else ''.
+
+        It happens in passes over clips of zeros, which leave no trace, so that no batch waits for it.
+        """
+        if not compiles(self.settings, self.ranks.device):
+            return ""
+        start = time.monotonic()
+        networks, reason = compiled((self._network, self._scored), self._rehearse, self.ranks)
+        if reason:
+            return f"{FALLBACK} ({reason}): training goes on without it, slower"
+        self._network, self._scored = networks
+        kept = where_kernels_are_kept()
+        return f"compiled in {time.monotonic() - start:.1f} s; what {kept} keeps of it makes the next start quicker"
+
+    def pace(self) -> float:
+        """Return the clips a second that this rank's passes take at most: forward and backward on ready clips."""
+        clips = self._zeros()
+        with self._no_trace():
+            for count in (2, PACE_PASSES):
+                start = time.monotonic()
+                for _ in range(count):
+                    self._pass(self._network.train(), clips)
+                if clips.is_cuda:
+                    torch.cuda.synchronize(clips.device)
+        return len(clips) * PACE_PASSES / (time.monotonic() - start)
 
     def train_epoch(self, loader: ClipLoader, save: Callable[[], None]) -> Row:
         """Train to the end of the epoch at hand and return its row, less the validation; `save()` at checkpoints.
@@ -116,14 +151,15 @@ class Trainer:
                         raise StoppedError(f"stopped by a signal at step {self.step}, which is saved")
         self.read_sums()
         self.tally.seconds = before + time.monotonic() - start
-        return self._row(epoch, self.tally.waited - waited_before, self.tally.seconds - before)
+        waited = torch.tensor(self.tally.waited - waited_before, dtype=torch.float64, device=self.ranks.device)
+        return self._row(epoch, self.ranks.max(waited).item(), self.tally.seconds - before)
 
     def validate(self, loader: ClipLoader, *, loads: int, clips: int) -> Scores:
         """Score every test clip once, with the first rank's buffers (batch normalisation's statistics) on all."""
         for buffer in self.model.buffers():
             self.ranks.broadcast(buffer)
         logits, labels = score_clips(
-            self.model, loader, loads=loads, clips=clips, ranks=self.ranks, precision=self.precision
+            self._scored, loader, loads=loads, clips=clips, ranks=self.ranks, precision=self.precision
         )
         return scores_of(logits, labels)
 
@@ -137,6 +173,7 @@ class Trainer:
         words_there = torch.tensor(words, dtype=torch.int64, device=self.ranks.device)
         sums = torch.cat([self._sums, words_there, self._bad.any().long()[None]])
         self.tally.loss, self.tally.hits, stops, pace, bad = self.ranks.sum(sums).tolist()
+        self.tally.waited += self._data_wait.read()  # after the sums: the device has come as far as this
         if bad:
             raise self._not_finite([place - 1 for place in self._bad.tolist() if place])
         self._next_reading = self.step + pace
@@ -170,9 +207,8 @@ class Trainer:
             group["lr"] = self._lr
         bad = []
         for part in range(settings.accumulate):
-            waiting = time.monotonic()
-            batch = next(loader)
-            self.tally.waited += time.monotonic() - waiting
+            with self._data_wait:
+                batch = next(loader)
             torch.add(self._own, self.position + part * settings.batch_size * ranks.world_size, out=self._places)
             losses = self._backward(batch, last=part == settings.accumulate - 1)
             bad.append(torch.where(torch.isfinite(losses), 0, self._places + 1))
@@ -190,7 +226,7 @@ class Trainer:
             self._ddp.require_backward_grad_sync = last  # gradients travel once a step
         with autocast(self.precision, self.ranks.device):
             logits = self._network(batch.clips)
-        losses = cross_entropy(logits.float(), labels, label_smoothing=self.settings.label_smoothing, reduction="none")
+        losses = clip_losses(logits, labels, self.settings.label_smoothing)
         self._scaler.scale(losses.mean() / self.settings.accumulate).backward()  # type: ignore[no-untyped-call]
         losses = losses.detach()
         hits = (logits.detach().argmax(dim=1) == labels).sum()
@@ -253,18 +289,49 @@ class Trainer:
             "seconds": tally.seconds,
         }
 
-    def _wrapped(self) -> nn.Module:
-        network: nn.Module = self.model
+    def _distributed(self) -> DistributedDataParallel:
         device = self.ranks.device
-        if self.ranks.world_size > 1:
-            network = self._ddp = DistributedDataParallel(
-                network,
-                device_ids=[device.index] if device.type == "cuda" else None,
-                gradient_as_bucket_view=True,
-            )
-        if compiles(self.settings, device):
-            network = torch.compile(network)  # type: ignore[assignment]
-        return network
+        return DistributedDataParallel(
+            self.model, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True
+        )
+
+    def _rehearse(self, networks: Sequence[nn.Module]) -> None:
+        """Run what training runs, forward and backward, and what validation does, by these two networks."""
+        network, scored = networks
+        clips = self._zeros()
+        with self._no_trace():
+            self._pass(network.train(), clips)
+            with torch.inference_mode():
+                consensus(scored.eval(), clips.float(), precision=self.precision)
+
+    def _pass(self, network: nn.Module, clips: Tensor) -> None:
+        with autocast(self.precision, self.ranks.device):
+            logits = network(clips)
+        clip_losses(logits, torch.zeros_like(self._places), self.settings.label_smoothing).mean().backward()  # type: ignore[no-untyped-call]
+
+    @contextmanager
+    def _no_trace(self) -> Iterator[None]:
+        """Take back what passes change, gradients and batch statistics, and let them speak to no other rank."""
+        before = [buffer.clone() for buffer in self.model.buffers()]
+        if self._ddp is not None:
+            self._ddp.require_backward_grad_sync = False
+        try:
+            yield
+        finally:
+            self.model.zero_grad(set_to_none=True)
+            for buffer, values in zip(self.model.buffers(), before, strict=True):
+                buffer.copy_(values)
+
+    def _zeros(self) -> Tensor:
+        """Return a batch of zeros, laid out as the loader's."""
+        settings, device = self.settings, self.ranks.device
+        shape = (settings.batch_size, settings.segments, settings.input_size, settings.input_size, 3)
+        return torch.zeros(shape, dtype=clips_dtype(self.precision, device), device=device).permute(0, 1, 4, 2, 3)
+
+
+def clip_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return the cross-entropy of each clip (B,), float32, of logits (B, C) and labels (B,)."""
+    return cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
 
 
 def compiles(settings: TrainSettings, device: torch.device) -> bool:

@@ -161,6 +161,9 @@ class SplitsSettings(Settings):
     seed: int = setting(0, "Seed of a drawn split.", low=0, high=MAX_SEED)
 
 
+DECODERS = ("cpu", "engine", "mixed")
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoaderSettings(Settings):
     """What of a clip is served, and how many at once."""
@@ -198,6 +201,8 @@ class BenchLoaderSettings(LoaderSettings, DataSettings):
     device: str = setting(
         "auto", "Where the clips are made; auto: a GPU if there is one.", choices=("auto", "cpu", "gpu")
     )
+    decoder: str = setting("cpu", "What decodes the frames for a GPU.", choices=DECODERS)
+    loader_threads: int | None = setting(None, "Threads that decode; by default one a core.", low=1)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -259,6 +264,13 @@ class TrainSettings(DataSettings, LoaderSettings):
     label_smoothing: float = setting(0.0, "Label smoothing.", low=0, high=1)
     precision: str | None = setting(None, "By default bf16 on a GPU and fp32 on the CPU.", choices=PRECISIONS)
     compile: bool | None = setting(None, "torch.compile; by default on a GPU only.")
+    decoder: str = setting(
+        "auto",
+        "What decodes the frames: the CPU, the card's JPEG engine or the GPU's kernels (mixed); auto: the first of "
+        "these that keeps ahead of training.",
+        choices=("auto", *DECODERS),
+    )
+    loader_threads: int | None = setting(None, "Threads a rank that decode; by default its share of the cores.", low=1)
     num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1)
     save_every: int | None = setting(None, "Steps between checkpoints; by default an epoch.", low=1)
     max_restarts: int = setting(3, "Restarts from the last checkpoint after a rank died.", low=0)

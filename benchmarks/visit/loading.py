@@ -8,22 +8,18 @@ from typing import Any
 import torch
 
 from benchmarks.visit.plan import Visit
-from pipeline.decoding import Decoding
+from pipeline.decoding import DECODERS
 from pipeline.loader import ClipLoader, train_clips
 from tsn_shared.settings import LoaderSettings
 from tsn_shared.splits import read_split
-
-SHARES = (0.5, 1.0)
-"""Of the JPEGs that go to the card's own decoder; DALI's default lies in between."""
 
 
 def decoders(visit: Visit) -> dict[str, dict[str, Any]]:
     """Return the ways to decode that this visit compares, by name, as options of the loader."""
     if visit.rehearse:
         return {"CPU, DALI's finish": {"finish": "dali"}, "CPU, torch's finish": {"finish": "torch"}}
-    ways: dict[str, dict[str, Any]] = {"cpu": {"decoding": Decoding("cpu")}, "mixed": {"decoding": Decoding("mixed")}}
-    ways["mixed, half"] = {"decoding": Decoding("mixed"), "half": True}
-    return ways | {f"mixed, hardware {share:g}": {"decoding": Decoding("mixed", share)} for share in SHARES}
+    ways: dict[str, dict[str, Any]] = {name: {"decoder": name} for name in DECODERS}
+    return ways | {"cpu, half": {"decoder": "cpu", "half": True}}
 
 
 def threaded(visit: Visit) -> dict[str, dict[str, Any]]:
