@@ -7,9 +7,8 @@ hold tensors and plain Python, so they load with `weights_only=True`.
 import os
 import time
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import torch
 
@@ -57,48 +56,6 @@ def _name_as_well(last: Path, name: Path, digest: str) -> None:
         temporary.unlink(missing_ok=True)  # of a process that was killed here
         os.link(last, temporary)
         _write_digest(name, digest)
-
-
-class CheckpointWriter:
-    """Saves checkpoints from a thread of its own, one at a time, while training goes on; leaving it waits for the last.
-
-    What is written is a copy of the state as it was handed in, in memory. An error is raised by whichever call comes
-    next.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="tsn-checkpoint")
-        self._writing: Future[None] | None = None
-
-    def save(self, state: dict[str, Any], *, best: bool) -> None:
-        """Save a state as `save_checkpoint` does, once the one before is on the disk."""
-        self.wait()
-        self._writing = self._pool.submit(save_checkpoint, self._folder, copied(state), best=best)
-
-    def wait(self) -> None:
-        """Wait until all that was handed in is on the disk."""
-        writing, self._writing = self._writing, None
-        if writing is not None:
-            writing.result()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        with self._pool:
-            self.wait()
-
-
-def copied(state: Any) -> Any:
-    """Return a state whose tensors are copies on the CPU."""
-    if isinstance(state, torch.Tensor):
-        return state.detach().to("cpu", copy=True)
-    if isinstance(state, dict):
-        return {key: copied(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return type(state)(copied(value) for value in state)
-    return state
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -1,17 +1,33 @@
-"""torch.compile: a speed-up, never a condition. Where the compiler fails, all ranks go on without it."""
+"""torch.compile: a speed-up, never a condition. Where the compiler fails, all ranks go on without it.
+
+The compiler is imported where it is used: that takes seconds, which a training without it need not wait.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from threading import Thread
 
 import torch
 from torch import nn
-from torch._dynamo.exc import TorchDynamoException
-from torch._inductor.runtime.cache_dir_utils import cache_dir
 
 from train.ranks import Ranks
 from tsn_shared.errors import brief
 
 FALLBACK = "torch.compile failed"
 """How the line begins that says of a training that it goes on without: where it must not, this is looked for."""
+
+
+def begin() -> None:
+    """Load the compiler and start its helpers in a thread, beside what comes before the first compilation."""
+
+    def load() -> None:
+        with suppress(Exception):  # if it fails, compiling tells
+            from torch._dynamo.backends import inductor  # noqa: F401
+            from torch._inductor import async_compile, compile_fx  # noqa: F401
+
+            async_compile.maybe_warm_pool()
+
+    Thread(target=load, name="tsn-compiler", daemon=True).start()
 
 
 def compiled(
@@ -40,6 +56,8 @@ def compiled(
 
 def is_compilers(error: BaseException) -> bool:
     """Return whether an error is one of the compiler itself: of Dynamo, Inductor or Triton, and no want of memory."""
+    from torch._dynamo.exc import TorchDynamoException
+
     causes = list(_causes(error))
     if any(isinstance(cause, torch.OutOfMemoryError | MemoryError) for cause in causes):
         return False
@@ -48,6 +66,8 @@ def is_compilers(error: BaseException) -> bool:
 
 def where_kernels_are_kept() -> str:
     """Return the folder that the compiler keeps its kernels in: a training that finds them there begins sooner."""
+    from torch._inductor.runtime.cache_dir_utils import cache_dir
+
     return cache_dir()
 
 

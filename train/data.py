@@ -12,6 +12,7 @@ from pipeline.reader import View
 from pipeline.schedule import EvalSchedule
 from train.evaluation import clips_dtype, precision_of
 from train.ranks import Ranks
+from train.versions import versions
 from tsn_shared.draws import permutation
 from tsn_shared.errors import SettingsError
 from tsn_shared.hdf5 import read_seal
@@ -24,6 +25,26 @@ def split_facts(split: Split) -> dict[str, Any]:
     """Return what tells a split from another: where it is, its sealed SHA-256, and how many clips it has."""
     facts = {"path": str(split.path), "sha256": read_seal(split.path, KIND).sha256}
     return facts | {"train": len(split.train), "test": len(split.test)}
+
+
+def check_classes(split: Split, settings: TrainSettings) -> tuple[str, ...]:
+    """Return the names of the network's classes: the split's, with numbers for classes beyond them."""
+    asked = settings.num_classes
+    if asked is None or asked == len(split.classes):
+        return split.classes
+    if asked < len(split.classes):
+        raise SettingsError(f"--num-classes {asked}: {split.path} has {len(split.classes)} classes")
+    return (*split.classes, *(f"class{number}" for number in range(len(split.classes), asked)))
+
+
+def config(settings: TrainSettings, split: Split, classes: tuple[str, ...]) -> dict[str, Any]:
+    """Return what config.json holds."""
+    return {
+        "settings": settings.plain(),
+        "split": split_facts(split),
+        "classes": list(classes),
+        "versions": versions(),
+    }
 
 
 def clip_names(split: Split, seed: int, places: list[int]) -> list[str]:
@@ -122,11 +143,11 @@ def open_val_loader(
     input_size: int,
     subset: Subset = "test",
     view: View = "val",
-    decoder: Decoder = "cpu",
 ) -> tuple[ClipLoader, int]:
     """Open the endless stream of this rank over a subset's clips in order; also return how many batches make a pass.
 
-    Views: val (middle frames, centre crop), 3crop and 10crop (the test protocols, usually of 25 segments).
+    Views: val (middle frames, centre crop), 3crop and 10crop (the test protocols, usually of 25 segments). The CPU
+    decodes, whatever training does: a score does not depend on a card's rounding.
     """
     schedule = EvalSchedule(
         num_clips=len(split.subset(subset)), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size
@@ -140,6 +161,5 @@ def open_val_loader(
         segments=segments,
         input_size=input_size,
         device=ranks.device,
-        decoder=decoder if ranks.device.type == "cuda" else "cpu",
     )
     return loader, schedule.loads

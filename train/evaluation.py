@@ -100,6 +100,11 @@ def consensus(model: nn.Module, clips: Tensor, *, precision: str) -> Tensor:
     return logits.view(*clips.shape[:2], -1).mean(dim=1)
 
 
+def clip_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
+    """Return the cross-entropy of each clip (B,), float32, of logits (B, C) and labels (B,)."""
+    return cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
+
+
 def scores_of(logits: Tensor, labels: Tensor) -> Scores:
     """Compute the figures from logits (N, C) and labels (N,)."""
     ranked = logits.topk(min(TOP, logits.shape[1]), dim=1).indices

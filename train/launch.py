@@ -15,7 +15,7 @@ from pipeline.schedule import check_batch
 from train.checkpoint import LAST
 from train.processes import run_processes
 from train.ranks import adopt_slurm, environment_ranks, joined
-from train.run import check_classes, run_rank
+from train.run import run_rank
 from train.run_folder import read_config
 from train.trainer import NotFiniteError
 from tsn_shared.console import say
@@ -68,7 +68,7 @@ def _start(settings: TrainSettings, resume: bool) -> None:
             run_rank(settings, resume, ranks)
     else:
         split = open_split(settings)  # what a user may mend is told before any rank starts
-        check_classes(split, settings)
+        data.check_classes(split, settings)
         check_batch(
             num_clips=len(split.train),
             clips_per_step=settings.batch_size * processes * settings.nnodes * settings.accumulate,

@@ -31,7 +31,7 @@ def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, sa
     """Estimate what training takes, from the tensors that a forward pass of one clip saves for its backward pass.
 
     The pass runs on torch's meta device: it knows shapes and computes nothing. With `half` activations take 2 bytes;
-    with `saves` a checkpoint on its way to the disk, a copy of weights and momentum, is in the same memory.
+    with `saves` a checkpoint on its way to the disk, a copy of weights and momentum, is on the same device.
     """
     shapes = copy.deepcopy(model).to("meta").train()
     weights = sum(parameter.numel() * parameter.element_size() for parameter in shapes.parameters())

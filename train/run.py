@@ -4,7 +4,10 @@ import math
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,10 @@ from safetensors.torch import save_file
 import train.data as data
 from pipeline.loader import ClipLoader
 from pipeline.schedule import check_batch
-from train.checkpoint import BEST, CheckpointWriter, load_checkpoint, load_newest
+from train import compilation
+from train.beside import Beside
+from train.checkpoint import BEST, load_checkpoint, load_newest
+from train.checkpoint_writer import CheckpointWriter
 from train.evaluation import precision_of
 from train.memory import GIB, available, check_memory, estimate, peak
 from train.model import TSN, build_model, channels_last, count_parameters
@@ -25,14 +31,13 @@ from train.report import epoch_line, verdict, write_scalars
 from train.run_folder import Row, RunFolder, read_history
 from train.stop import StopRequest, stop_requests
 from train.trained import facts
-from train.trainer import Trainer
-from train.versions import versions
-from train.weights import load_weights
+from train.trainer import Trainer, compiles
+from train.weights import fill, read_weights
 from tsn_shared.console import counted
 from tsn_shared.errors import DataError, SettingsError, StoppedError
 from tsn_shared.files import locked, replacing, writing
 from tsn_shared.settings import TrainSettings
-from tsn_shared.splits import Split, open_split
+from tsn_shared.splits import open_split
 
 WEIGHTS = "model.safetensors"
 
@@ -47,20 +52,26 @@ class Run:
         if settings.run is None:
             raise SettingsError("a run needs its folder")
         self.settings, self.ranks = settings, ranks
-        self.classes = ranks.agree(lambda: check_classes(open_split(settings), settings))
+        self.classes = ranks.agree(lambda: data.check_classes(open_split(settings), settings))
         self.split = open_split(settings)
         self.frames, self.train_sha256 = data.frames_facts(self.split, settings), self.split.train_sha256()
         self.folder = RunFolder(settings.run, writes=ranks.is_first)
         self.precision = precision_of(settings, ranks.device)
         self.history: list[Row] = []
-        torch.manual_seed(settings.seed)
-        model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
-        self.folder.say(ranks.agree(lambda: self._check_fit(model)))
+        if compiles(settings, ranks.device):
+            compilation.begin()
         state = load_newest(self.folder.checkpoints, self.folder.say) if resume else None
         if resume and state is None:
             self._begin_again()
-        if state is None:  # only the first rank loads them: DDP broadcasts them as it begins
-            self.folder.say(ranks.agree(lambda: load_weights(model, settings.model, settings.weights)))
+        with ThreadPoolExecutor(1) as beside:  # only the first rank reads weights: DDP broadcasts them as it begins
+            wanted = settings.weights if state is None and ranks.is_first else "none"
+            weights = beside.submit(read_weights, settings.model, wanted)
+            torch.manual_seed(settings.seed)
+            model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
+            self.folder.say(ranks.agree(lambda: self._check_fit(model)))
+            if state is None:
+                self.folder.say(ranks.agree(lambda: fill(model, settings.model, weights.result(), settings.weights)))
+        self.before = state["settings"].get("decoder", "auto") if state is not None else "auto"
         self.trainer = Trainer(
             model=channels_last(model).to(ranks.device),
             settings=settings,
@@ -84,7 +95,7 @@ class Run:
             return
         try:
             with ExitStack() as stack:
-                loaders = self._open_loaders(stack)  # first: a run whose data are not there never began
+                loaders = self._get_ready(stack)
                 self._announce()
                 self._train_epochs(stack, *loaders)
         except StoppedError as error:
@@ -96,6 +107,7 @@ class Run:
     def _train_epochs(self, stack: ExitStack, loader: ClipLoader, val_loader: ClipLoader | None, loads: int) -> None:
         writer = self._open_tensorboard(stack)
         saver = stack.enter_context(CheckpointWriter(self.folder.checkpoints))
+        artist = stack.enter_context(Beside("tsn-curves"))
         drawn, begun, first = -math.inf, time.monotonic(), self.trainer.epoch
         while not self.trainer.finished:
             row = self.trainer.train_epoch(loader, lambda: self._save(saver, best=False))
@@ -111,8 +123,9 @@ class Run:
                 with self.folder.writing():
                     write_scalars(writer, row)
                 self.folder.say(epoch_line(row, ends=time.time() + left))
-            if self.ranks.is_first and (time.monotonic() - drawn > DRAW_EVERY or self.trainer.finished):
-                self._draw()
+            due = time.monotonic() - drawn > DRAW_EVERY and not artist.busy
+            if self.ranks.is_first and (due or self.trainer.finished):
+                artist.begin(partial(self._draw, list(self.history)))
                 drawn = time.monotonic()
 
     def _check_fit(self, model: TSN) -> str:
@@ -128,7 +141,7 @@ class Run:
             segments=settings.segments,
             input_size=settings.input_size,
             half=self.precision != "fp32",
-            saves=ranks.is_first and ranks.device.type == "cpu",
+            saves=ranks.is_first,
         )
         free = available(ranks.device, processes=ranks.local_world_size)
         return check_memory(needs, batch_size=settings.batch_size, free=free, where=str(ranks.device))
@@ -142,21 +155,28 @@ class Run:
                 f"{self.folder.path}: the ranks see different checkpoints: all must share the folder of --run"
             )
 
-    def _open_loaders(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
-        settings = self.settings
-        loader = data.open_train_loader(self.split, settings, self.ranks, position=self.trainer.position)
-        stack.enter_context(loader)
-        if not len(self.split.test):
-            return loader, None, 0
-        val_loader, loads = data.open_val_loader(
-            self.split,
-            settings,
-            self.ranks,
-            batch_size=settings.batch_size,
-            segments=settings.segments,
-            input_size=settings.input_size,
+    def _get_ready(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
+        """Open the loaders and compile the network: what reads and decodes goes on in threads while that is compiled.
+
+        The data come first: a run whose data are not there never began. A decoder that is still to be chosen comes
+        after compiling, since it depends on how fast the network is then.
+        """
+        split, ranks = self.split, self.ranks
+        val_loader, loads = None, 0
+        if len(split.test):
+            sizes = {name: getattr(self.settings, name) for name in ("batch_size", "segments", "input_size")}
+            val_loader, loads = data.open_val_loader(split, self.settings, ranks, **sizes)
+            stack.enter_context(val_loader)
+        if told := self.trainer.compile():
+            self.folder.say(told)
+        decoder, told = ranks.agree(
+            lambda: data.choose_decoder(split, self.settings, ranks, before=self.before, eats=self.trainer.pace)
         )
-        stack.enter_context(val_loader)
+        if told:
+            self.folder.say(told)
+        self.settings = replace(self.settings, decoder=decoder)
+        loader = data.open_train_loader(split, self.settings, ranks, position=self.trainer.position)
+        stack.enter_context(loader)
         return loader, val_loader, loads
 
     def _open_tensorboard(self, stack: ExitStack) -> Any:
@@ -171,7 +191,7 @@ class Run:
 
     def _announce(self) -> None:
         settings, trainer, say = self.settings, self.trainer, self.folder.say
-        self.folder.write_config(config(settings, self.split, self.classes))
+        self.folder.write_config(data.config(settings, self.split, self.classes))
         where = "CPU" if self.ranks.device.type == "cpu" else torch.cuda.get_device_name(self.ranks.device)
         say(
             f"{settings.model} ({count_parameters(trainer.model) / 1e6:.1f} M parameters), "
@@ -212,11 +232,11 @@ class Run:
             "history": self.history,
         }
 
-    def _draw(self) -> None:
+    def _draw(self, history: list[Row]) -> None:
         settings = self.settings
         title = f"{settings.model}, {settings.segments} segments, split {settings.split} ({self.folder.path.name})"
         with self.folder.writing():
-            draw_curves(self.history, self.folder.path / "curves.png", title)
+            draw_curves(history, self.folder.path / "curves.png", title)
 
     def _close(self) -> None:
         device = self.ranks.device
@@ -264,23 +284,3 @@ def _removed_if_unused(folder: Path) -> Iterator[None]:
         if not (folder / "config.json").exists():
             shutil.rmtree(folder)
         raise
-
-
-def check_classes(split: Split, settings: TrainSettings) -> tuple[str, ...]:
-    """Return the names of the network's classes: the split's, with numbers for classes beyond them."""
-    asked = settings.num_classes
-    if asked is None or asked == len(split.classes):
-        return split.classes
-    if asked < len(split.classes):
-        raise SettingsError(f"--num-classes {asked}: {split.path} has {len(split.classes)} classes")
-    return (*split.classes, *(f"class{number}" for number in range(len(split.classes), asked)))
-
-
-def config(settings: TrainSettings, split: Split, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return what config.json holds."""
-    return {
-        "settings": settings.plain(),
-        "split": data.split_facts(split),
-        "classes": list(classes),
-        "versions": versions(),
-    }

@@ -137,7 +137,6 @@ def _score_as_rank(
             input_size=settings.input_size,
             subset=wanted.subset,
             view=wanted.protocol,
-            decoder=data.decoder_of(settings),
         )
         with loader, Progress("scoring", total=loads, unit="step", visible=ranks.is_first) as progress:
             values, labels = score_clips(

@@ -5,23 +5,22 @@ dropout masks follow from it. Nothing else is random, so a checkpoint resumes ex
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
 from torch.nn.parallel import DistributedDataParallel
 
 from pipeline.loader import Batch, ClipLoader
 from train.compilation import FALLBACK, compiled, where_kernels_are_kept
 from train.data_wait import DataWait
 from train.dropout import key_dropout
-from train.evaluation import Scores, autocast, clips_dtype, consensus, score_clips, scores_of
+from train.evaluation import Scores, autocast, clip_losses, score_clips, scores_of
 from train.ranks import Ranks
 from train.recipe import base_lr, build_optimizer, learning_rate
+from train.rehearsal import Rehearsal
 from train.run_folder import Row
 from train.stop import StopRequest
 from tsn_shared.console import Progress
@@ -30,9 +29,6 @@ from tsn_shared.settings import TrainSettings
 
 READ_EVERY, READ_SECONDS = 50, 1.0
 """Most steps, and about how many seconds, between two looks at the sums: the only times when the host waits."""
-
-PACE_PASSES = 5
-"""Passes that are timed to learn how fast this rank trains."""
 
 _NAT = 2**24
 """Losses are summed as whole numbers of 2**-24 nats, so that a sum is the same in any order and on any ranks."""
@@ -83,6 +79,9 @@ class Trainer:
         self._ddp = self._distributed() if self.ranks.world_size > 1 else None
         self._network: nn.Module = self._ddp or self.model
         self._scored = self.model  # without DDP, which speaks to the other ranks at every pass
+        self._rehearsal = Rehearsal(
+            model=self.model, ddp=self._ddp, settings=self.settings, precision=self.precision, device=device
+        )
 
     @property
     def clips_per_step(self) -> int:
@@ -102,12 +101,12 @@ class Trainer:
     def compile(self) -> str:
         """Compile the network for training and validation if the settings say so; return how that went, else ''.
 
-        It happens in passes over clips of zeros, which leave no trace, so that no batch waits for it.
+        It happens in a rehearsal, so that no batch waits for it.
         """
         if not compiles(self.settings, self.ranks.device):
             return ""
         start = time.monotonic()
-        networks, reason = compiled((self._network, self._scored), self._rehearse, self.ranks)
+        networks, reason = compiled((self._network, self._scored), self._rehearsal.run, self.ranks)
         if reason:
             return f"{FALLBACK} ({reason}): training goes on without it, slower"
         self._network, self._scored = networks
@@ -115,16 +114,8 @@ class Trainer:
         return f"compiled in {time.monotonic() - start:.1f} s; what {kept} keeps of it makes the next start quicker"
 
     def pace(self) -> float:
-        """Return the clips a second that this rank's passes take at most: forward and backward on ready clips."""
-        clips = self._zeros()
-        with self._no_trace():
-            for count in (2, PACE_PASSES):
-                start = time.monotonic()
-                for _ in range(count):
-                    self._pass(self._network.train(), clips)
-                if clips.is_cuda:
-                    torch.cuda.synchronize(clips.device)
-        return len(clips) * PACE_PASSES / (time.monotonic() - start)
+        """Return the clips a second that this rank trains on at most, other ranks and the optimiser left out."""
+        return self._rehearsal.pace(self._network)
 
     def train_epoch(self, loader: ClipLoader, save: Callable[[], None]) -> Row:
         """Train to the end of the epoch at hand and return its row, less the validation; `save()` at checkpoints.
@@ -294,44 +285,6 @@ class Trainer:
         return DistributedDataParallel(
             self.model, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True
         )
-
-    def _rehearse(self, networks: Sequence[nn.Module]) -> None:
-        """Run what training runs, forward and backward, and what validation does, by these two networks."""
-        network, scored = networks
-        clips = self._zeros()
-        with self._no_trace():
-            self._pass(network.train(), clips)
-            with torch.inference_mode():
-                consensus(scored.eval(), clips.float(), precision=self.precision)
-
-    def _pass(self, network: nn.Module, clips: Tensor) -> None:
-        with autocast(self.precision, self.ranks.device):
-            logits = network(clips)
-        clip_losses(logits, torch.zeros_like(self._places), self.settings.label_smoothing).mean().backward()  # type: ignore[no-untyped-call]
-
-    @contextmanager
-    def _no_trace(self) -> Iterator[None]:
-        """Take back what passes change, gradients and batch statistics, and let them speak to no other rank."""
-        before = [buffer.clone() for buffer in self.model.buffers()]
-        if self._ddp is not None:
-            self._ddp.require_backward_grad_sync = False
-        try:
-            yield
-        finally:
-            self.model.zero_grad(set_to_none=True)
-            for buffer, values in zip(self.model.buffers(), before, strict=True):
-                buffer.copy_(values)
-
-    def _zeros(self) -> Tensor:
-        """Return a batch of zeros, laid out as the loader's."""
-        settings, device = self.settings, self.ranks.device
-        shape = (settings.batch_size, settings.segments, settings.input_size, settings.input_size, 3)
-        return torch.zeros(shape, dtype=clips_dtype(self.precision, device), device=device).permute(0, 1, 4, 2, 3)
-
-
-def clip_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
-    """Return the cross-entropy of each clip (B,), float32, of logits (B, C) and labels (B,)."""
-    return cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
 
 
 def compiles(settings: TrainSettings, device: torch.device) -> bool:

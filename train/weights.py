@@ -14,17 +14,26 @@ from tsn_shared.errors import DataError, SettingsError, brief
 
 
 def load_weights(model: TSN, name: str, weights: str) -> str:
-    """Load `weights` (imagenet, none or a file) into a model and return a line that says what was loaded.
+    """Read `weights` (imagenet, none or a file) into a model and return a line that says what was loaded."""
+    return fill(model, name, read_weights(name, weights), weights)
 
-    A file is a torchvision state dict (.pth), .safetensors, or one of our checkpoints. A last layer of another number
-    of classes stays as it was drawn; any other difference is an error that names the tensor.
+
+def read_weights(name: str, weights: str) -> dict[str, Tensor]:
+    """Read a state dict: torchvision's (.pth), .safetensors, or one of our checkpoints; nothing for none."""
+    if weights == "none":
+        return {}
+    return _imagenet(name) if weights == "imagenet" else _file(Path(weights))
+
+
+def fill(model: TSN, name: str, state: dict[str, Tensor], weights: str) -> str:
+    """Fill a model with a state dict that `read_weights` has read, and return a line that says what was loaded.
+
+    A last layer of another number of classes stays as it was drawn; any other difference is an error that names the
+    tensor.
     """
     if weights == "none":
         return "weights: drawn at random"
-    if weights == "imagenet":
-        state, source = _imagenet(name), f"torchvision's ImageNet weights of {name}"
-    else:
-        state, source = _file(Path(weights)), weights
+    source = f"torchvision's ImageNet weights of {name}" if weights == "imagenet" else weights
     kept = _load(model, name, state, source)
     return f"weights: {source}" + (f"; the last layer {kept}" if kept else "")
 

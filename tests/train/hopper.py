@@ -195,7 +195,7 @@ STEPS = {"head": head, "network": network}
 
 def _loss(compiled: Callable[[Any], Any], model: nn.Module, clips: Tensor) -> Tensor:
     from train.dropout import key_dropout
-    from train.trainer import clip_losses
+    from train.evaluation import clip_losses
 
     key_dropout(model, seed=2**40 + 3, batch_size=len(clips), device=torch.device("cpu"))
     labels = torch.arange(len(clips))

@@ -15,14 +15,12 @@ from train.checkpoint import (
     BEST,
     LAST,
     PREVIOUS,
-    CheckpointWriter,
-    copied,
     find_checkpoint,
     load_checkpoint,
     load_newest,
     save_checkpoint,
 )
-from tsn_shared.errors import DataError, SettingsError
+from tsn_shared.errors import DataError
 
 
 def state(step: int) -> dict[str, Any]:
@@ -108,42 +106,6 @@ def test_a_run_folder_stands_for_its_best(tmp_path: Path) -> None:
     assert find_checkpoint(tmp_path) == tmp_path / "checkpoints" / LAST
     save_checkpoint(tmp_path / "checkpoints", state(1), best=True)
     assert find_checkpoint(tmp_path) == tmp_path / "checkpoints" / BEST
-
-
-def test_what_is_saved_meanwhile_is_the_state_as_it_was_handed_in(tmp_path: Path) -> None:
-    weights = torch.zeros(1_000_000)
-    with CheckpointWriter(tmp_path) as writer:
-        for step in range(3):
-            weights.fill_(step)
-            writer.save({"step": step, "model": {"w": weights}, "history": [{"epoch": step}]}, best=step == 1)
-            weights.fill_(-1.0)
-    for name, step in ((LAST, 2), (PREVIOUS, 1), (BEST, 1)):
-        found = load_checkpoint(tmp_path / name)
-        assert (found["step"], found["history"]) == (step, [{"epoch": step}])
-        assert torch.equal(found["model"]["w"], torch.full((1_000_000,), float(step)))
-
-
-def test_a_copy_is_equal_and_shares_nothing() -> None:
-    tensor = torch.arange(4.0, requires_grad=True)
-    state = {"a": [tensor, {"b": (1, "two", None, tensor)}], 3: True}
-    copy = copied(state)
-    with torch.no_grad():
-        tensor.zero_()
-    assert copy["a"][0].tolist() == copy["a"][1]["b"][3].tolist() == [0.0, 1.0, 2.0, 3.0]
-    assert not copy["a"][0].requires_grad
-    assert copy["a"][1]["b"][:3] == (1, "two", None)
-    assert copy[3] is True
-
-
-def test_what_goes_wrong_is_told_by_the_next_call_or_by_leaving(tmp_path: Path) -> None:
-    folder = tmp_path / "checkpoints"
-    folder.write_text("a file where a folder should be")
-    writer = CheckpointWriter(folder)
-    writer.save(state(0), best=False)
-    with pytest.raises(SettingsError, match="File exists"):
-        writer.save(state(1), best=False)
-    with pytest.raises(SettingsError, match="File exists"), CheckpointWriter(folder) as writer:
-        writer.save(state(0), best=False)
 
 
 def test_the_last_is_there_and_whole_at_every_moment(tmp_path: Path) -> None:

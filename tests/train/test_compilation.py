@@ -6,10 +6,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+import torch._inductor.config
 from torch import nn
 
+from pipeline.loader import Batch
+from pipeline.reader import ClipPlan
+from tests.train.rank_steps import SIZE, network
 from tests.train.runs import ROOT, command, history
 from train.compilation import FALLBACK, compiled, is_compilers
 from train.dropout import ClipDropout
@@ -36,6 +41,39 @@ def test_compiled_dropout_keeps_what_plain_dropout_keeps() -> None:
     assert torch.equal(fast(features), module(features))
 
 
+def trainer_of(*, fast: bool) -> Trainer:
+    """Return a trainer of a small network with two dropouts, compiled or not."""
+    settings = TrainSettings(batch_size=3, num_segments=2, input_size=SIZE, num_epochs=1, lr=0.1, compile=fast)
+    return Trainer(model=network(), settings=settings, ranks=CPU, num_clips=9, precision="fp32")
+
+
+def test_compiled_steps_and_scores_are_the_plain_ones() -> None:
+    rows = {}
+    for fast in (False, True):
+        trainer = trainer_of(fast=fast)
+        told = trainer.compile()
+        assert told.startswith("compiled in ") == fast, told
+        generator = torch.Generator().manual_seed(3)
+        clips = torch.randn(9, 2, SIZE, SIZE, 3, generator=generator).permute(0, 1, 4, 2, 3)
+        stretch = [batch_of(clips[start : start + 3], start) for start in range(0, 9, 3)]
+        row = trainer.train_epoch(iter(stretch), lambda: None)  # type: ignore[arg-type]
+        scores = trainer.validate(iter(stretch), loads=3, clips=9)  # type: ignore[arg-type]
+        rows[fast] = row["train_loss"], scores.loss
+    assert rows[True] == pytest.approx(rows[False], rel=1e-5)
+
+
+def batch_of(clips: torch.Tensor, first: int) -> Batch:
+    rows = np.arange(first, first + len(clips))
+    nothing = np.zeros((len(clips), 1))
+    valid = np.ones(len(clips), dtype=np.bool_)
+    plan = ClipPlan(
+        rows=rows, labels=rows % 4, valid=valid, frame_indices=nothing.astype(np.int64), crops=nothing.astype(np.int64),
+        flips=nothing > 0,
+    )  # fmt: skip
+    return Batch(clips=clips, plan=plan)
+
+
+@pytest.mark.slow
 def test_a_compiled_training_is_the_plain_one(small: dict[str, Any], tmp_path: Path) -> None:
     """Up to rounding: the kernels fuse what plain torch rounds between. Two networks: trained and validated."""
     rows = {}
@@ -48,6 +86,17 @@ def test_a_compiled_training_is_the_plain_one(small: dict[str, Any], tmp_path: P
     assert FALLBACK not in log
     for column in ("train_loss", "val_loss"):
         assert rows["fast"][column] == pytest.approx(rows["plain"][column], rel=1e-3)
+
+
+def test_where_the_compiler_fails_the_network_is_trained_without_it() -> None:
+    """As on a machine without a C++ compiler."""
+    trainer = trainer_of(fast=True)
+    with torch._inductor.config.patch({"cpp.cxx": ("no-such-compiler",), "force_disable_caches": True}):
+        told = trainer.compile()
+    assert told.startswith(FALLBACK)
+    assert told.endswith("training goes on without it, slower")
+    assert "\n" not in told
+    assert trainer._network is trainer._scored is trainer.model
 
 
 def test_rehearsing_leaves_no_trace() -> None:
@@ -65,7 +114,7 @@ def test_rehearsing_leaves_no_trace() -> None:
     settings = TrainSettings(batch_size=2, input_size=16)
     trainer = Trainer(model=Clips(), settings=settings, ranks=CPU, num_clips=8, precision="fp32")
     before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-    trainer._rehearse((trainer.model, trainer.model))
+    trainer._rehearsal.run((trainer.model, trainer.model))
     assert trainer.pace() > 0
     after = trainer.model.state_dict()
     assert all(torch.equal(before[name], after[name]) for name in before)
@@ -74,6 +123,7 @@ def test_rehearsing_leaves_no_trace() -> None:
     assert trainer.tally.loss == trainer.tally.waited == 0
 
 
+@pytest.mark.slow
 def test_where_the_compiler_fails_training_goes_on_and_says_so_in_a_line(small: dict[str, Any], tmp_path: Path) -> None:
     """A machine without a C++ compiler: every torch.compile on its CPU fails."""
     where = {"PATH": "/nowhere", "CXX": "no-such-compiler", "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "kernels")}
