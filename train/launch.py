@@ -14,7 +14,7 @@ from pipeline.reader import FrameReader
 from pipeline.schedule import check_batch
 from train.checkpoint import LAST
 from train.processes import run_processes
-from train.ranks import adopt_slurm, environment_ranks, joined
+from train.ranks import adopt_slurm, environment_ranks, joined, on_one_gpu
 from train.run import run_rank
 from train.run_folder import read_config
 from train.trainer import NotFiniteError
@@ -94,7 +94,7 @@ def count_gpus(asked: str) -> int:
         return visible
     if not asked.isdecimal():
         raise SettingsError(f"--gpus {asked}: it takes a number of GPUs, or auto")
-    if int(asked) > visible:
+    if int(asked) > visible and not (visible and on_one_gpu()):
         raise SettingsError(
             f"--gpus {asked}: {visible} GPUs are visible to torch: use --gpus {visible}"
             f"{' (the CPU)' if visible == 0 else ''}, or look at nvidia-smi and CUDA_VISIBLE_DEVICES"

@@ -7,6 +7,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
+from dataclasses import fields
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -90,8 +91,14 @@ def _launch_config(processes: int, nnodes: int, rdzv_endpoint: str | None, max_r
         start_method="spawn",
         local_addr="localhost" if loopback else None,
         signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is ours: the ranks save and end by themselves
-        shutdown_timeout=SHUTDOWN_SECONDS,
+        **_patience(),
     )
+
+
+def _patience() -> dict[str, Any]:
+    """Return how long ranks have to end, where this torch can be told: 2.12 and later; before, it is 30 seconds."""
+    there = any(field.name == "shutdown_timeout" for field in fields(LaunchConfig))
+    return {"shutdown_timeout": SHUTDOWN_SECONDS} if there else {}
 
 
 def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> Any:

@@ -30,11 +30,15 @@ _SLURM = (
 
 @dataclass(frozen=True, kw_only=True)
 class Ranks:
-    """One process: `rank` of `world_size`, `local_world_size` of them on this machine; and its device."""
+    """One process: `rank` of `world_size`, `local_world_size` of them on this machine; and its device.
+
+    `grouped` ranks speak through a process group: all that a launcher started, be it one alone.
+    """
 
     rank: int = 0
     world_size: int = 1
     local_world_size: int = 1
+    grouped: bool = False
     device: torch.device
 
     @property
@@ -44,19 +48,19 @@ class Ranks:
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the element-wise sum over all ranks."""
-        if self.world_size > 1:
+        if self.grouped:
             dist.all_reduce(values)
         return values
 
     def max(self, values: Tensor) -> Tensor:
         """Return the element-wise maximum over all ranks."""
-        if self.world_size > 1:
+        if self.grouped:
             dist.all_reduce(values, dist.ReduceOp.MAX)
         return values
 
     def gather(self, values: Tensor) -> Tensor:
         """Return the ranks' tensors, all of one shape, one after the other along the first axis."""
-        if self.world_size == 1:
+        if not self.grouped:
             return values
         parts = [torch.empty_like(values) for _ in range(self.world_size)]
         dist.all_gather(parts, values.contiguous())
@@ -64,7 +68,7 @@ class Ranks:
 
     def gather_words(self, words: str) -> list[str]:
         """Return what each rank says, in their order."""
-        if self.world_size == 1:
+        if not self.grouped:
             return [words]
         said = [""] * self.world_size
         dist.all_gather_object(said, words)
@@ -72,12 +76,12 @@ class Ranks:
 
     def broadcast(self, values: Tensor) -> None:
         """Overwrite the tensor with the first rank's."""
-        if self.world_size > 1:
+        if self.grouped:
             dist.broadcast(values, src=0)
 
     def agree(self, decide: Callable[[], T]) -> T:
         """Return what the first rank decides, on every rank; its error ends them all, and it alone tells it."""
-        if self.world_size == 1:
+        if not self.grouped:
             return decide()
         answer: list[T | TsnError | None] = [None]
         if self.is_first:
@@ -143,10 +147,19 @@ def _tasks(per_node: str, node: int) -> int:
     return counts[node]
 
 
+def on_one_gpu() -> bool:
+    """Return whether all ranks share the first GPU and speak through gloo, since NCCL takes no two on one.
+
+    A switch for tests of many ranks where there is one GPU.
+    """
+    return os.environ.get("TSN_TEST_ONE_GPU") == "1"
+
+
 @contextmanager
 def joined(*, on_gpu: bool) -> Iterator[Ranks]:
     """Join the process group that the environment describes, if any, and leave it at the end."""
-    found = environment_ranks() or {"rank": 0, "world_size": 1, "local_rank": 0, "local_world_size": 1}
+    launched = environment_ranks()
+    found = launched or {"rank": 0, "world_size": 1, "local_rank": 0, "local_world_size": 1}
     if on_gpu:  # a scheduler may let each rank see its own GPU alone, as number 0
         device = torch.device("cuda", found["local_rank"] % torch.cuda.device_count())
         torch.cuda.set_device(device)
@@ -158,16 +171,17 @@ def joined(*, on_gpu: bool) -> Iterator[Ranks]:
         rank=found["rank"],
         world_size=found["world_size"],
         local_world_size=found["local_world_size"],
+        grouped=launched is not None,
         device=device,
     )
-    if ranks.world_size == 1:
+    if not ranks.grouped:
         yield ranks
         return
     store, rank, world_size = next(rendezvous("env://", timeout=COLLECTIVE_TIMEOUT))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     # the store outlives a restart, and in it the addresses of the ranks before: who read those would wait for the dead
     store = PrefixStore(f"attempt {attempt}", store)
-    backend = "nccl" if on_gpu else "gloo"
+    backend = "nccl" if on_gpu and not on_one_gpu() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)
     try:
         yield ranks

@@ -76,7 +76,7 @@ class Trainer:
         self._bad = torch.zeros(self.clips_per_step, dtype=torch.int64, device=device)
         self._next_reading, self._last_reading = 0, (0, time.monotonic())
         self._data_wait = DataWait(device)
-        self._ddp = self._distributed() if self.ranks.world_size > 1 else None
+        self._ddp = self._distributed() if self.ranks.grouped else None
         self._network: nn.Module = self._ddp or self.model
         self._scored = self.model  # without DDP, which speaks to the other ranks at every pass
         self._rehearsal = Rehearsal(

@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.train.runs import STARTED
 from train.checkpoint import load_checkpoint, save_checkpoint
 from train.launch import train
 from tsn_shared.settings import DataSettings, TrainSettings
@@ -48,6 +49,16 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(1)
         yield
         torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def ended() -> Iterator[None]:
+    """End what a failed test leaves."""
+    yield
+    while STARTED:
+        process = STARTED.pop()
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,22 @@
 """What tests of whole trainings share: the command of a training, and its history without what a clock says."""
 
 import json
+import os
+import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from train.checkpoint import LAST, load_checkpoint
 from train.evaluate import Evaluation, evaluate
 from tsn_shared.settings import SplitScoreSettings
 
 ROOT = Path(__file__).parents[2]
+LIMIT = 300
+"""Seconds after which a process that a test waits for has failed it."""
+
 CLOCK = {"seconds", "clips_per_second", "data_wait_share"}
 
 
@@ -31,3 +39,52 @@ def flags(settings: dict[str, Any]) -> list[str]:
 def command(settings: dict[str, Any], *more: str) -> list[str]:
     """Return the command that trains with these settings."""
     return [sys.executable, "-m", "cli", "train", *flags(settings), *more]
+
+
+STARTED: list[subprocess.Popen[str]] = []
+
+
+def start(words: list[str], **environment: str) -> subprocess.Popen[str]:
+    STARTED.append(
+        subprocess.Popen(
+            words, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+    )
+    return STARTED[-1]
+
+
+def finish(process: subprocess.Popen[str], code: int = 0, limit: float = LIMIT) -> str:
+    """Wait for a process to end with this exit code; return what it said on standard error."""
+    try:
+        said = process.communicate(timeout=limit)[1]
+    finally:
+        process.kill()
+    assert process.returncode == code, said
+    return said
+
+
+def wait_for(condition: Callable[[], Any]) -> Any:
+    begun = time.monotonic()
+    while time.monotonic() - begun < LIMIT:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.02)
+    raise TimeoutError
+
+
+def at_step(folder: Path, step: int) -> None:
+    """Wait until a run has saved this step."""
+
+    def there() -> bool:
+        log = folder / "checkpoints" / LAST
+        return log.exists() and load_checkpoint(log)["step"] >= step
+
+    wait_for(there)
+
+
+def ranks_of(parent: int) -> list[int]:
+    """Return the processes of a training's ranks, in the order of their start."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    named = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [child for child, words in named.items() if b"spawn_main" in words and b"resource_tracker" not in words]

@@ -1,18 +1,33 @@
 """Training on a GPU: the numbers of the CPU where they must be the same, and whole runs in every precision."""
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from tests.train.runs import history
+from tests.train.runs import ROOT, at_step, command, finish, flags, history, ranks_of, start
+from train.checkpoint import load_checkpoint
+from train.compilation import FALLBACK
 from train.dropout import philox
 from train.launch import train
 from train.trainer import NotFiniteError
 from tsn_shared.settings import TrainSettings
 
 pytestmark = pytest.mark.needs_cuda
+
+
+@pytest.fixture(autouse=True)
+def _no_fall_back(tmp_path: Path) -> Iterator[None]:
+    """On a GPU the compiler must work: a training that went on without it has failed."""
+    yield
+    logs = {path: path.read_text() for path in tmp_path.rglob("log.txt")}
+    assert not [path for path, text in logs.items() if FALLBACK in text], logs
 
 
 def test_dropout_masks_are_those_of_the_cpu() -> None:
@@ -38,6 +53,26 @@ def test_the_first_losses_are_those_of_the_cpu(small: dict[str, Any], tmp_path: 
     assert there[0]["train_loss"] == pytest.approx(here[0]["train_loss"], rel=1e-2)
 
 
+def test_it_trains_by_default(small: dict[str, Any]) -> None:
+    """The published recipe's network and settings, less its weights: bf16, compiled, with dropout of 0.9."""
+    rows = rows_of(small, model="vgg16", input_size=224, num_epochs=1, lr=0.001)
+    assert rows[0]["train_loss"] == pytest.approx(1.386, abs=0.05)  # ln 4: it starts at chance
+    assert "compiled in " in (Path(small["run"]) / "log.txt").read_text()
+
+
+@pytest.mark.parametrize("decoder", ["cpu", "engine", "mixed"])
+def test_a_stated_decoder_is_kept_and_another_is_told(small: dict[str, Any], decoder: str) -> None:
+    rows_of(small, num_epochs=1, decoder=decoder, compile=False)
+    assert load_checkpoint(Path(small["run"]) / "checkpoints" / "last.pt")["settings"]["decoder"] == decoder
+    train(TrainSettings(resume=str(small["run"]), num_epochs=2), frozenset({"num_epochs"}))
+    assert "before it was" not in (Path(small["run"]) / "log.txt").read_text()
+    other = "mixed" if decoder == "cpu" else "cpu"
+    asked = TrainSettings(resume=str(small["run"]), num_epochs=3, decoder=other)
+    train(asked, frozenset({"num_epochs", "decoder"}))
+    told = f"frames are decoded by {other}, before it was {decoder}"
+    assert told in (Path(small["run"]) / "log.txt").read_text()
+
+
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 @pytest.mark.parametrize("compiled", [True, False])
 def test_it_trains_and_goes_on(small: dict[str, Any], precision: str, compiled: bool) -> None:
@@ -59,3 +94,53 @@ def test_two_gpus_compute_what_one_does(small: dict[str, Any], tmp_path: Path) -
     one = rows_of(small, run=tmp_path / "one", batch_size=6)
     two = rows_of(small, run=tmp_path / "two", batch_size=3, gpus="2")
     assert two[0]["train_loss"] == pytest.approx(one[0]["train_loss"], rel=1e-3)
+
+
+def test_one_rank_under_torchrun_speaks_nccl(small: dict[str, Any], tmp_path: Path) -> None:
+    """The process group, DDP and the compiled DDP of a cluster's ranks, as far as one GPU shows them."""
+    small |= {"gpus": "1", "num_epochs": 1, "precision": "fp32"}
+    alone = rows_of(small, run=tmp_path / "alone")
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "-m", "cli", "train"]
+    folder = small.pop("run")
+    where = os.environ | {"TSN_TRAIN_RUN": str(folder), "NCCL_DEBUG": "VERSION"}
+    done = subprocess.run([*words, *flags(small)], cwd=ROOT, env=where, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "NCCL version" in done.stdout + done.stderr
+    (row,) = history(folder)
+    for column in ("train_loss", "val_loss"):
+        assert row[column] == pytest.approx(alone[0][column], rel=1e-4)
+
+
+@pytest.fixture
+def pair(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Settings of two ranks that share the GPU."""
+    monkeypatch.setenv("TSN_TEST_ONE_GPU", "1")
+    return small | {"model": "vgg16", "precision": "fp32", "batch_size": 3, "gpus": "2", "num_epochs": 2}
+
+
+def close(rows: list[dict[str, Any]], others: list[dict[str, Any]]) -> bool:
+    columns = ("train_loss", "val_loss")
+    return all(
+        row[column] == pytest.approx(other[column], rel=1e-4)
+        for row, other in zip(rows, others, strict=True)
+        for column in columns
+    )
+
+
+def test_two_ranks_on_one_gpu_compute_what_one_does_and_go_on(pair: dict[str, Any], tmp_path: Path) -> None:
+    one = rows_of(pair, run=tmp_path / "one", batch_size=6, gpus="1")
+    two = rows_of(pair, run=tmp_path / "two")
+    assert close(one, two)
+    rows_of(pair, num_epochs=1)
+    train(TrainSettings(resume=str(pair["run"]), num_epochs=2), frozenset({"num_epochs"}))
+    assert close(history(Path(pair["run"])), two)
+
+
+def test_two_ranks_on_one_gpu_survive_a_dead_one(pair: dict[str, Any], tmp_path: Path) -> None:
+    left_alone = rows_of(pair, run=tmp_path / "alone", num_epochs=4)
+    process = start(command(pair | {"num_epochs": 4, "save_every": 1}))
+    at_step(Path(pair["run"]), 1)
+    os.kill(ranks_of(process.pid)[1], signal.SIGKILL)
+    said = finish(process)
+    assert said.count("a rank died: restart 1 of 3, from the last checkpoint") == 1
+    assert close(history(Path(pair["run"])), left_alone)

@@ -7,21 +7,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.train.conftest import small_settings
-from tests.train.runs import ROOT, command, flags, history
+from tests.train.runs import LIMIT, ROOT, at_step, command, finish, flags, history, ranks_of, start, wait_for
 from train.checkpoint import LAST, load_checkpoint
 from train.launch import train
 from train.stop import stop_requests
 from tsn_shared.errors import SettingsError
 from tsn_shared.settings import DataSettings, TrainSettings
 
-LIMIT = 300
 Small = dict[str, Any]
 
 
@@ -44,65 +42,6 @@ def whole(data: DataSettings, tmp_path_factory: pytest.TempPathFactory) -> list[
     folder = tmp_path_factory.mktemp("whole") / "run"
     finish(start(command(settings_of_two(small_settings(data, folder)))))
     return history(folder)
-
-
-STARTED: list[subprocess.Popen[str]] = []
-
-
-def start(words: list[str], **environment: str) -> subprocess.Popen[str]:
-    STARTED.append(
-        subprocess.Popen(
-            words, cwd=ROOT, env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-    )
-    return STARTED[-1]
-
-
-@pytest.fixture(autouse=True)
-def ended() -> Iterator[None]:
-    """End what a failed test leaves."""
-    yield
-    while STARTED:
-        process = STARTED.pop()
-        process.kill()
-        process.communicate()
-
-
-def finish(process: subprocess.Popen[str], code: int = 0, limit: float = LIMIT) -> str:
-    """Wait for a process to end with this exit code; return what it said on standard error."""
-    try:
-        said = process.communicate(timeout=limit)[1]
-    finally:
-        process.kill()
-    assert process.returncode == code, said
-    return said
-
-
-def wait_for(condition: Callable[[], Any]) -> Any:
-    begun = time.monotonic()
-    while time.monotonic() - begun < LIMIT:
-        found = condition()
-        if found:
-            return found
-        time.sleep(0.02)
-    raise TimeoutError
-
-
-def at_step(folder: Path, step: int) -> None:
-    """Wait until a run has saved this step."""
-
-    def there() -> bool:
-        log = folder / "checkpoints" / LAST
-        return log.exists() and load_checkpoint(log)["step"] >= step
-
-    wait_for(there)
-
-
-def ranks_of(parent: int) -> list[int]:
-    """Return the processes of a training's ranks, in the order of their start."""
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-    named = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
-    return [child for child, words in named.items() if b"spawn_main" in words and b"resource_tracker" not in words]
 
 
 def free_port() -> int:
@@ -158,6 +97,16 @@ def test_one_process_saves_and_stops_as_well(small: Small, number: signal.Signal
     step = load_checkpoint(folder / "checkpoints" / LAST)["step"]
     assert f"stopped by a signal at step {step}, which is saved: go on with --resume {folder}" in said
     assert "stopped by a signal" in (folder / "log.txt").read_text()
+
+
+def test_one_rank_of_torchruns_is_a_group_and_computes_what_none_does(small: Small, tmp_path: Path) -> None:
+    """Its process group is a real one: what a cluster's launcher starts is the same code for 1 rank and for 100."""
+    small |= {"num_epochs": 1}
+    finish(start(command(small | {"run": tmp_path / "alone"})))
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "-m"]
+    folder = small.pop("run")
+    finish(start([*torchrun, "cli", "train", *flags(small)], TSN_TRAIN_RUN=str(folder)))
+    assert history(folder) == history(tmp_path / "alone")
 
 
 @pytest.mark.slow
