@@ -1,13 +1,15 @@
-"""A whole visit to a GPU in one command and under ten minutes: what runs there, how fast, and where the time goes.
+"""What `tsn` does on your GPU, in two commands of five minutes: whether it is right there, then how fast it is.
 
-    python -m benchmarks.gpu_visit --frames data/frames --splits data/splits --out benchmarks/results
-    python -m benchmarks.gpu_visit --rehearse       the same on the CPU with tiny sizes, before the visit
+    pip install '.[test]'
+    python -m benchmarks.gpu_visit right        training as it comes, and the tests that need a GPU
+    python -m benchmarks.gpu_visit figures      the loader, the step and `tsn train`, beside their aims
 
-Where a command may run for ten minutes only, two leave every stage its time: --only together agreement loader step
-train paper, then --only tests curve profile with another --out.
+Both draw a small data set, or take yours with --frames and --splits. `--rehearse` runs the same on the CPU with tiny
+sizes, for whoever changes these files without a GPU at hand; --only names single stages (`curve` compares bf16 with
+fp32, in four minutes of its own).
 
 Every stage is a process of its own with a time limit, and writes down each figure when it has it, so that neither a
-crash nor the limit loses what was measured before. Ends with one table; all of it is in gpu_visit.json and .md.
+crash nor the limit loses what was measured before. Ends with one table; all of it is in gpu_<part>.json and .md.
 """
 
 import argparse
@@ -25,10 +27,10 @@ from typing import Any
 
 from benchmarks.common import RESULTS, machine, table
 from benchmarks.visit.plan import Figure, Visit
-from benchmarks.visit.stages import STAGES
+from benchmarks.visit.stages import PARTS, STAGES
 
 ROOT = Path(__file__).parents[1]
-MINUTES = 9.5
+MINUTES = 4.8
 LEAST = 5.0
 """Seconds that must be left for a stage to be started."""
 
@@ -59,9 +61,10 @@ def main() -> int:
             splits=options.splits.resolve() if options.splits else None,
             rehearse=options.rehearse,
         )
-        outcomes = [run_stage(name, visit, deadline) for name in STAGES if not options.only or name in options.only]
+        outcomes = [run_stage(name, visit, deadline) for name in options.only or PARTS[options.part]]
     report = {
         "date": started,
+        "commit": commit(),
         "machine": machine(),
         "rehearsal": options.rehearse,
         "seconds": round(sum(outcome.seconds for outcome in outcomes), 1),
@@ -69,8 +72,8 @@ def main() -> int:
     }
     text = describe(report, outcomes)
     options.out.mkdir(parents=True, exist_ok=True)
-    (options.out / "gpu_visit.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
-    (options.out / "gpu_visit.md").write_text(text + "\n", encoding="utf-8")
+    (options.out / f"gpu_{options.part}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    (options.out / f"gpu_{options.part}.md").write_text(text + "\n", encoding="utf-8")
     print(text)
     return int(any(outcome.end != "done" for outcome in outcomes))
 
@@ -78,9 +81,10 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
+    parser.add_argument("part", choices=list(PARTS), help="what is asked: whether it is right, or how fast")
     parser.add_argument("--frames", type=Path, help="folder of frame shards; without it a data set is drawn")
     parser.add_argument("--splits", type=Path, help="folder of split files that belong to --frames")
-    parser.add_argument("--out", type=Path, help="folder for gpu_visit.json and .md")
+    parser.add_argument("--out", type=Path, help="folder for the .json and .md")
     parser.add_argument("--minutes", type=float, default=MINUTES, help="what all stages may take (%(default)s)")
     parser.add_argument("--only", nargs="+", choices=list(STAGES), help="just these stages; they may need data")
     parser.add_argument("--rehearse", action="store_true", help="tiny sizes on the CPU; figures mean nothing")
@@ -91,6 +95,15 @@ def parse() -> argparse.Namespace:
         options.only = ["data", *options.only]
     options.out = options.out or (ROOT / "runs" / "rehearsal" if options.rehearse else RESULTS)
     return options
+
+
+def commit() -> str:
+    """Return the commit that is checked out, "unknown" where git does not tell."""
+    words = ["git", "describe", "--always", "--dirty"]
+    with suppress(OSError):
+        done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+        return done.stdout.strip() or "unknown"
+    return "unknown"
 
 
 def run_stage(name: str, visit: Visit, deadline: float) -> Outcome:
@@ -128,7 +141,7 @@ def run_limited(command: list[str], log: Path, limit: float) -> str:
 
 def describe(report: dict[str, Any], outcomes: list[Outcome]) -> str:
     """Return the report in Markdown, the table of all figures last."""
-    title = "Rehearsal on the CPU: the figures mean nothing" if report["rehearsal"] else "A visit to a GPU"
+    title = "Rehearsal on the CPU: the figures mean nothing" if report["rehearsal"] else "On a GPU"
     lost = [f"- {o.stage}: {o.end} after {o.seconds:.0f} s\n\n```\n{o.log}\n```" for o in outcomes if o.end != "done"]
     times = ", ".join(f"{outcome.stage} {outcome.seconds:.0f} s" for outcome in outcomes)
     rows = [
@@ -138,7 +151,7 @@ def describe(report: dict[str, Any], outcomes: list[Outcome]) -> str:
     ]
     parts = [
         f"# {title}",
-        f"{report['date']}. {report['machine']}.",
+        f"{report['date']}, commit {report['commit']}. {report['machine']}.",
         f"{report['seconds']:.0f} s in all: {times}.",
         *(["Not done:", "\n".join(lost)] if lost else []),
         table(["stage", "what", "figure", "unit", "aim", ""], rows),

@@ -18,10 +18,11 @@ class Sizes:
     input_size: int = 224
     segments: int = 3
     batch: int = 25
-    batches: tuple[int, ...] = (25, 100, 200, 50)
+    batches: tuple[int, ...] = (25, 100)
     epoch: tuple[int, int] = (9_537, 3_783)  # train and test clips of UCF101's split 1
     lesson: tuple[int, int] = (1_000, 25)  # 40 steps an epoch
     lessons: int = 5
+    epochs: int = 10
     matmul: int = 8_192
     seconds: float = 2.5
 
@@ -34,6 +35,7 @@ TINY = Sizes(
     epoch=(30, 10),
     lesson=(20, 5),
     lessons=2,
+    epochs=5,
     matmul=256,
     seconds=0.2,
 )

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.visit.plan import Visit
+from train.compilation import FALLBACK
 from tsn_shared.splits import SUBSETS, Split, Subset, write_split
 
 SAMPLE_EVERY = 0.2
@@ -104,6 +105,9 @@ def train_epochs(visit: Visit, run: str, split: str, epochs: int, *words: object
     watch.samples.append(Sample(seconds=time.monotonic(), epochs=_lines(metrics), resident=0, gpu=0))
     if process.returncode != 0:
         raise SystemExit(f"tsn train ended with exit code {process.returncode}")
+    for line in (folder / "log.txt").read_text(encoding="utf-8").splitlines():
+        if FALLBACK in line:  # what a user would put up with is a failure here
+            raise SystemExit(line)
     return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()], watch
 
 

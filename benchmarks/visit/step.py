@@ -13,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.visit.loading import run, wait
 from benchmarks.visit.plan import Sizes
+from train.dropout import key_dropout
 from train.model import build_model
 from train.recipe import build_optimizer
 from tsn_shared.settings import TrainSettings
@@ -22,17 +23,14 @@ CLASSES = 101
 
 @dataclass(frozen=True, kw_only=True)
 class Variant:
-    """A way to take a step; `tuned` has cuDNN try its algorithms first.
+    """A way to take a step; `autotuned` lets Inductor try its kernels, and cuBLAS's, against each other."""
 
-    fp32 lets convolutions round their inputs to TF32, as torch does by itself; tf32 products too, fp32 throughout none.
-    """
-
-    precision: str
+    precision: str = "bf16"
     batch: int
     channels_last: bool = True
     compiled: bool = False
+    autotuned: bool = False
     graph: bool = False
-    tuned: bool = False
 
     @property
     def name(self) -> str:
@@ -40,20 +38,21 @@ class Variant:
         ways = {
             "channels_last": self.channels_last,
             "compile": self.compiled,
+            "autotuned": self.autotuned,
             "CUDA graph": self.graph,
-            "tuned": self.tuned,
         }
         return ", ".join([f"{self.precision}, batch {self.batch}", *(way for way, used in ways.items() if used)])
 
 
 def variants(sizes: Sizes, *, on_gpu: bool) -> list[Variant]:
-    """Return the ways that a visit compares; the last is the one that `tsn train` takes by default."""
-    bf16 = Variant(precision="bf16", batch=sizes.batch)
-    plain = [*(replace(bf16, precision=p) for p in ("fp32 throughout", "fp32")), replace(bf16, channels_last=False)]
+    """Return the ways that are compared; the last is the one that `tsn train` takes by default."""
+    plain = Variant(batch=sizes.batch)
+    others = [replace(plain, precision="fp32"), replace(plain, channels_last=False), plain]
     if not on_gpu:
-        return [*plain, bf16]
-    more = [replace(bf16, precision="tf32"), bf16, replace(bf16, tuned=True), replace(bf16, graph=True)]
-    return [*plain, *more, *(replace(bf16, batch=batch, compiled=True) for batch in reversed(sizes.batches))]
+        return others
+    fast = replace(plain, compiled=True)
+    more = [replace(fast, autotuned=True), replace(fast, graph=True)]
+    return [*others, *more, *(replace(fast, batch=batch) for batch in reversed(sizes.batches))]
 
 
 class TrainStep:
@@ -62,14 +61,14 @@ class TrainStep:
     def __init__(self, variant: Variant, sizes: Sizes, device: torch.device) -> None:
         free(device)
         self._variant, self._device = variant, device
-        torch.set_float32_matmul_precision("high" if variant.precision == "tf32" else "highest")
-        torch.backends.cudnn.benchmark = variant.tuned
-        torch.backends.cudnn.allow_tf32 = variant.precision != "fp32 throughout"  # torch's default, and tsn train's
         torch.manual_seed(0)
         layout = torch.channels_last if variant.channels_last else torch.contiguous_format
         model = build_model(sizes.model, num_classes=CLASSES, dropout=0.9).to(device).to(memory_format=layout)
+        key_dropout(model, seed=0, batch_size=variant.batch, device=device)
         self._optimizer = build_optimizer(model, TrainSettings(model=sizes.model))
-        self._network: nn.Module = torch.compile(model) if variant.compiled else model  # type: ignore[assignment]
+        mode = "max-autotune-no-cudagraphs" if variant.autotuned else None
+        fast = torch.compile(model, dynamic=False, mode=mode) if variant.compiled else model
+        self._network: nn.Module = fast  # type: ignore[assignment]
         frames = torch.randn(variant.batch * sizes.segments, 3, sizes.input_size, sizes.input_size, device=device)
         self._clips = frames.to(memory_format=layout).view(variant.batch, sizes.segments, *frames.shape[1:])
         self._labels = torch.randint(CLASSES, (variant.batch,), device=device)

@@ -33,7 +33,13 @@ def evaluated(checkpoint: Path, **settings: Any) -> Evaluation:
 
 def flags(settings: dict[str, Any]) -> list[str]:
     """Return settings as flags of `tsn train`."""
-    return [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
+    return [_flag(name.replace("_", "-"), value) for name, value in settings.items()]
+
+
+def _flag(name: str, value: Any) -> str:
+    if isinstance(value, bool):
+        return f"--{name}" if value else f"--no-{name}"
+    return f"--{name}={value}"
 
 
 def command(settings: dict[str, Any], *more: str) -> list[str]:
