@@ -8,7 +8,7 @@ A step is as long as the longer of two chains that run side by side:
 
 An epoch adds what does not shrink with more GPUs: writing the checkpoint, and the last step that is not full.
 
-    python -m benchmarks.scaling --clips-per-second 1400 --core-ms 0.63 --fixed 2
+    python -m benchmarks.scaling --clips-per-second 1524 --core-ms 1.69 --fixed 1.75
 
 prints the model's table for one GPU's rate on ready clips; benchmarks.gpu_visit measures what goes in.
 """

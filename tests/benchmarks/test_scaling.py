@@ -89,7 +89,7 @@ def test_the_page_on_scaling_says_what_the_model_says() -> None:
     lines = [line.strip("| ").split(" | ") for line in page.splitlines() if re.match(r"\| [\d,]+ \| (8|64) \|", line)]
     assert len(lines) == 6
     for rate, gpus, step, ring, loader, clips, bound, link, cores, epoch in lines:
-        setup = setup_of(DGX, clips_per_second=float(rate.replace(",", "")), batch=25, core_ms=0.63)
+        setup = setup_of(DGX, clips_per_second=float(rate.replace(",", "")), batch=25, core_ms=1.69)
         found = reach(setup, int(gpus))
         assert (step, ring) == (f"{1000 * setup.step_seconds:.1f}", f"{1000 * allreduce_seconds(setup, int(gpus)):.1f}")
         assert (loader, clips) == (f"{1000 * found.loader_seconds:.1f}", f"{found.clips_per_second:,.0f}")
