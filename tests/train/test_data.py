@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import h5py
 import pytest
@@ -12,8 +14,9 @@ import torch
 from pipeline.reader import View
 from pipeline.schedule import TrainSchedule
 from tests.train.conftest import TEST, TRAIN
-from train.data import open_train_loader, open_val_loader
+from train.data import choose_decoder, open_train_loader, open_val_loader
 from train.ranks import Ranks
+from tsn_shared.errors import SettingsError
 from tsn_shared.settings import DataSettings, TrainSettings
 from tsn_shared.shards import Shard
 from tsn_shared.splits import open_split
@@ -46,6 +49,42 @@ def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: View
     assert loads == -(-TEST // 4)
     assert [batch.clips.shape for batch in batches] == [(1, 5 * crops, 3, 32, 32)] * loads
     assert [row for batch in batches for row in batch.plan.rows[batch.plan.valid].tolist()] == [2, 6]
+
+
+def test_validation_is_ahead_before_it_is_asked_for(data: DataSettings) -> None:
+    """While an epoch is trained the next pass's first batches are read, decoded and finished."""
+    how = {"batch_size": 3, "segments": 2, "input_size": 32}
+    loader, loads = open_val_loader(open_split(data), data, Ranks(device=torch.device("cpu")), **how)
+    with loader:
+        for _ in range(2):
+            begun = time.monotonic()
+            while not all(future.done() for future in (*loader._batches._ahead, *loader._encoded._ahead)):
+                assert time.monotonic() - begun < 60
+                time.sleep(0.01)
+            for _ in range(loads):
+                next(loader)
+
+
+def chosen(data: DataSettings, *, before: str, **settings: Any) -> tuple[str, str]:
+    def eats() -> float:
+        raise AssertionError("the CPU decodes, whatever it takes")
+
+    asked = TrainSettings(frames=data.frames, splits=data.splits, input_size=32, **settings)
+    cpu = Ranks(device=torch.device("cpu"))
+    return choose_decoder(open_split(data), asked, cpu, before=before, eats=eats)
+
+
+def test_without_a_gpu_the_cpu_decodes_and_another_decoder_is_refused(data: DataSettings) -> None:
+    assert chosen(data, before="auto") == ("cpu", "")
+    assert chosen(data, before="cpu", decoder="cpu") == ("cpu", "")
+    with pytest.raises(SettingsError, match="--decoder engine needs a GPU"):
+        chosen(data, before="auto", decoder="engine")
+
+
+def test_a_run_that_decodes_otherwise_than_before_says_so(data: DataSettings) -> None:
+    decoder, words = chosen(data, before="mixed", decoder="mixed")
+    assert decoder == "cpu"
+    assert words == "frames are decoded by cpu, before it was mixed: pixels differ by up to 5 of 255 from here on"
 
 
 def test_damage_ends_training_on_every_rank_with_one_line_and_exit_code_4(data: DataSettings, tmp_path: Path) -> None:
