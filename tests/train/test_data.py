@@ -53,12 +53,12 @@ def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: View
 
 def test_validation_is_ahead_before_it_is_asked_for(data: DataSettings) -> None:
     """While an epoch is trained the next pass's first batches are read, decoded and finished."""
-    how = {"batch_size": 3, "segments": 2, "input_size": 32}
+    how: dict[str, Any] = {"batch_size": 3, "segments": 2, "input_size": 32}
     loader, loads = open_val_loader(open_split(data), data, Ranks(device=torch.device("cpu")), **how)
     with loader:
         for _ in range(2):
             begun = time.monotonic()
-            while not all(future.done() for future in (*loader._batches._ahead, *loader._encoded._ahead)):
+            while not all(ahead.done() for stage in (loader._batches, loader._encoded) for ahead in stage._ahead):  # type: ignore[attr-defined]
                 assert time.monotonic() - begun < 60
                 time.sleep(0.01)
             for _ in range(loads):
