@@ -101,7 +101,7 @@ def _joined(spools: list[BinaryIO], *, into: BinaryIO) -> BinaryIO:
 
 
 def batches(videos: Sequence[Source], *, most: int) -> Iterator[Sequence[Source]]:
-    """Cut videos into runs for one ffmpeg each: at most so many, of files that are small and of plain names."""
+    """Cut videos into runs for one ffmpeg each: at most so many, of files that are small."""
     batch, size = list[Source](), 0
     for video in videos:
         own = _file_size(video.path)
@@ -163,7 +163,7 @@ def _alone(video: Source, decode: Decode, spool: BinaryIO, kept: Shard | None) -
 def _file_size(path: Path) -> int:
     """Return a file's size, more than any batch takes where it should be alone in one."""
     try:
-        return path.stat().st_size if str(path).isprintable() else TOGETHER_BYTES  # a log's lines hold the name
+        return path.stat().st_size
     except OSError:
         return TOGETHER_BYTES
 

@@ -10,10 +10,10 @@ import select
 import signal
 import stat
 import subprocess
-import tempfile
+import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import RawIOBase
@@ -23,17 +23,18 @@ from typing import IO, TYPE_CHECKING, BinaryIO, cast
 
 import imageio_ffmpeg
 
-from pipeline.container import Promise, read_promise
-from pipeline.ffmpeg_command import SCALER, FrameSettings, frames_command
-from pipeline.ffmpeg_output import Log, read_frames, read_logs
+from pipeline.container import read_promise
+from pipeline.ffmpeg_command import SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
+from pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
 from pipeline.jpeg import encode_jpeg
+from pipeline.promise import Promise
 from tsn_shared.settings import MAX_EDGE
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer
 
 LEAST_SHARE = 0.75
-"""Of the frames that a header counts must decode. Of UCF101's files 3 % decode to fewer than it says, down to 0.91."""
+"""Of the frames in a container must decode. Of UCF101's files 3 % decode to fewer than there are, down to 0.91."""
 
 STALL_SECONDS = 60.0
 """A video that gives no frame for so long has failed."""
@@ -43,6 +44,8 @@ MEMORY_BYTES = 4 << 30
 
 _TICK_SECONDS = 0.25
 _PIPE_BYTES = 1 << 20
+_READ_BYTES = 1 << 16
+_NOT_WHOLE = "one of several videos is not plainly whole"
 
 
 class VideoError(Exception):
@@ -102,11 +105,18 @@ def decode_videos(
     alone.
     """
     limits = limits or Limits()
-    promises = [_look(path) for path in paths]
     sizes, crc32, height, width, broken = list[int](), list[int](), 0, 0, ""
-    with tempfile.TemporaryFile() as log, _running(frames_command(paths, settings), log, limits) as process:
+    with ExitStack() as stack:
+        videos = [stack.enter_context(open_video(path)) for path in paths]
+        promises = [read_promise(video) for video in videos]
+        if len(videos) > 1 and any(promise.missing for promise in promises):
+            raise VideoError(_NOT_WHOLE)
+        marks = stack.enter_context(memory_file())
+        command = frames_command(videos, marks, settings)
+        process = stack.enter_context(_running(command, (*videos, marks), limits))
+        output = _Output(process, stop, limits)
         try:
-            for planes in read_frames(_Output(process, stop, limits)):
+            for planes in read_frames(output):
                 height, width = planes[0].shape
                 if max(height, width) > MAX_EDGE:
                     raise VideoError(f"its frames are {width}x{height}, too large: extract it with a --size")
@@ -116,11 +126,13 @@ def decode_videos(
                 crc32.append(zlib.crc32(jpeg))
         except ValueError as error:
             broken = str(error)
-            cast("IO[bytes]", process.stdout).close()  # it would wait for a reader
-        status = _wait(process, limits)
-        log.seek(0)
-        said = read_logs(log.read().decode("utf-8", "replace"), len(paths))
-    counts = _counts(len(sizes), said, clean=not (status or broken))
+        status = output.finish()
+        told = read_marks(read_whole(marks), len(paths))
+    if not (status or broken) and sum(each.frames for each in told) != len(sizes):
+        broken = f"ffmpeg decoded {sum(each.frames for each in told)} frames, but {len(sizes)} arrived"
+    if len(paths) > 1 and (status or broken or output.errors.count or not all(each.frames for each in told)):
+        raise VideoError(_NOT_WHOLE)
+    counts = [each.frames for each in told] if len(paths) > 1 else [len(sizes)]
     starts = [0, *accumulate(counts)]
     return [
         Decoded(
@@ -128,51 +140,59 @@ def decode_videos(
             crc32=crc32[start : start + count],
             width=width,
             height=height,
-            fps=log.fps,
-            note=_verdict(count, status, log, expected=promise.frames, broken=broken),
+            fps=marked.fps,
+            note=_verdict(count, status, output.errors, promise, marked, broken=broken),
         )
-        for start, count, log, promise in zip(starts, counts, said, promises, strict=False)
+        for start, count, marked, promise in zip(starts, counts, told, promises, strict=False)
     ]
 
 
-def _counts(frames: int, said: Sequence[Log], *, clean: bool) -> list[int]:
-    """Return how many of the frames are each video's."""
-    if len(said) == 1:
-        return [frames]
-    counts = [log.decoded or 0 for log in said]
-    if not clean or said[0].errors or 0 in counts or sum(counts) != frames:
-        raise VideoError("one of several videos is not plainly whole")
-    return counts
-
-
-def _look(path: Path) -> Promise:
-    """Return what a container promises; what is no whole video is refused before ffmpeg opens it."""
+@contextmanager
+def open_video(path: Path) -> Iterator[int]:
+    """Open a file to read, and give its descriptor; VideoError where it is nothing that could be a video."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise VideoError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
         if status.st_size == 0:
             raise VideoError("an empty file")
-        promise = read_promise(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
         raise VideoError("a link to nothing" if path.is_symlink() else "no such file") from None
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from None
-    if promise.end is not None and promise.end > status.st_size:
-        raise VideoError(f"truncated: the file ends at byte {status.st_size:,} of {promise.end:,}")
-    return promise
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager
-def _running(command: list[str], log: IO[bytes], limits: Limits) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command in a process group of its own, which ends with the context."""
+def memory_file() -> Iterator[int]:
+    """Give the descriptor of a file in memory, which no full disk cuts short."""
+    descriptor = os.memfd_create("tsn")
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_whole(descriptor: int) -> bytes:
+    """Return all that an open file holds."""
+    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
+
+
+@contextmanager
+def _running(command: list[str], files: Sequence[int], limits: Limits) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run a command, which gets open files, in a process group of its own, which ends with the context."""
     process = subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
-        stderr=log,
+        stderr=subprocess.PIPE,
         pipesize=_PIPE_BYTES,
         start_new_session=True,
+        pass_fds=files,
     )
     try:
         resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
@@ -181,54 +201,85 @@ def _running(command: list[str], log: IO[bytes], limits: Limits) -> Iterator["su
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        for stream in (process.stdout, process.stderr):
+            cast("IO[bytes]", stream).close()
 
 
 class _Output(RawIOBase):
-    """What a process writes, as a file; reading raises VideoError when it writes nothing for too long."""
+    """What a process writes, as a file, its errors taken beside it; VideoError when it gives nothing for too long."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", stop: Callable[[], bool], limits: Limits) -> None:
-        self._descriptor = process.stdout.fileno() if process.stdout is not None else -1
-        self._stop, self._limits = stop, limits
+        self.errors = Errors()
+        self._process, self._stop, self._limits = process, stop, limits
+        self._frames, self._words = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
         self._poll = select.poll()
-        self._poll.register(self._descriptor, select.POLLIN)
+        self._poll.register(self._frames, select.POLLIN)
+        self._poll.register(self._words, select.POLLIN)
+        self._silent = False
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Read what is there once there is something; 0 at the end."""
-        waited = 0.0
-        while not self._stop():
-            if self._poll.poll(_TICK_SECONDS * 1000):
-                return os.readv(self._descriptor, [buffer])
-            waited += _TICK_SECONDS
-            if waited >= self._limits.stall_seconds:
+        begun = time.monotonic()
+        while self._frames.fileno() not in self._ready():
+            if time.monotonic() - begun >= self._limits.stall_seconds:
                 raise VideoError(f"ffmpeg gave no frame for {self._limits.stall_seconds:g} s")
-        raise VideoStoppedError
+        return os.readv(self._frames.fileno(), [buffer])
+
+    def finish(self) -> int:
+        """Take no more frames, and return the process's exit code once it has ended."""
+        self._poll.unregister(self._frames)
+        self._frames.close()  # it would wait for a reader
+        begun = time.monotonic()
+        while not self._silent or self._process.poll() is None:
+            if time.monotonic() - begun >= self._limits.stall_seconds:
+                raise VideoError(f"ffmpeg did not end within {self._limits.stall_seconds:g} s after its last frame")
+            if self._silent:
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_TICK_SECONDS)
+            else:
+                self._ready()
+        return self._process.returncode
+
+    def _ready(self) -> set[int]:
+        """Wait a moment, and return which descriptors have something to read; errors are taken at once."""
+        if self._stop():
+            raise VideoStoppedError
+        ready = {descriptor for descriptor, _ in self._poll.poll(_TICK_SECONDS * 1000)}
+        if self._words.fileno() in ready:
+            written = os.read(self._words.fileno(), _READ_BYTES)
+            self.errors.take(written or b"\n")
+            if not written:
+                self._poll.unregister(self._words)
+                self._silent = True
+        return ready
 
 
-def _wait(process: "subprocess.Popen[bytes]", limits: Limits) -> int:
-    try:
-        return process.wait(timeout=limits.stall_seconds)
-    except subprocess.TimeoutExpired:
-        raise VideoError(f"ffmpeg did not end within {limits.stall_seconds:g} s after its last frame") from None
-
-
-def _verdict(frames: int, status: int, said: Log, *, expected: int | None, broken: str) -> str:
+def _verdict(frames: int, status: int, errors: Errors, promise: Promise, marked: Marks, *, broken: str) -> str:
     """Return the note on a video, mostly ''; VideoError when it fails."""
+    expected = promise.frames
+    whole = expected is not None and frames >= expected and not errors.count and not status
     if status < 0:
         raise VideoError(f"ffmpeg was ended by {signal.Signals(-status).name}")
+    if promise.missing and not whole:
+        raise VideoError(f"truncated: the file ends at byte {promise.size:,} of {promise.size + promise.missing:,}")
+    if expected == 0 and frames == 0:
+        raise VideoError("none of its frames is to be shown")
+    if expected is not None and 0 < frames < LEAST_SHARE * expected:
+        raise VideoError(f"truncated: {frames} of {expected} frames decode")
+    if status == TOO_MANY_ERRORS and frames:
+        raise VideoError(f"damaged: over {1 - LEAST_SHARE:.0%} of its frames do not decode")
     if status > 0 or frames == 0:
-        raise VideoError(said.error or f"ffmpeg gave {frames} frames and ended with code {status}")
-    if broken or said.decoded not in (None, frames):
-        raise VideoError(broken or f"ffmpeg decoded {said.decoded} frames, but {frames} arrived")
+        raise VideoError(str(errors) or f"ffmpeg gave {frames} frames and ended with code {status}")
+    if broken:
+        raise VideoError(broken)
     notes = []
     if expected is not None and frames < expected:
-        if frames < LEAST_SHARE * expected:
-            raise VideoError(f"truncated: {frames} of {expected} frames decode")
         notes.append(f"{frames} of {expected} frames decode")
-    if said.errors:
-        notes.append(f"{said.errors} decoding errors, the first: {said.error}")
+    if promise.missing:
+        notes.append(f"the file ends {promise.missing:,} bytes before its container says, but no frame is missing")
+    if errors.count:
+        notes.append(f"{errors.count} decoding errors, the first: {errors}")
     return "; ".join(notes)
