@@ -35,9 +35,9 @@ from benchmarks.common import interleaved, machine, table, write_result
 from pipeline.extract import extract_frames
 from pipeline.ffmpeg_command import FrameSettings, frames_command
 from pipeline.ffmpeg_output import read_frames
+from pipeline.ffmpeg_run import memory_file, open_video
 from pipeline.shard_workers import decoder_threads
 from pipeline.sources import find_videos
-from pipeline.video import memory_file, open_video
 from tsn_shared.settings import ExtractSettings
 from tsn_shared.shards import Shard, find_shards, read_tables
 

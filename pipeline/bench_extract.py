@@ -14,10 +14,11 @@ from typing import Any
 
 from pipeline.ffmpeg_command import FrameSettings, stage_command
 from pipeline.ffmpeg_output import read_marks
+from pipeline.ffmpeg_run import VideoError, memory_file, open_video, read_whole
 from pipeline.make_shard import TOGETHER, batches, extract_videos
 from pipeline.shard_workers import decoder_threads
 from pipeline.sources import Source, find_videos
-from pipeline.video import Decoded, VideoError, decode_videos, memory_file, open_video, read_whole
+from pipeline.video import Decoded, decode_videos
 from tsn_shared.console import table
 from tsn_shared.errors import DataError
 from tsn_shared.settings import ExtractSettings

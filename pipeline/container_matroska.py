@@ -57,12 +57,8 @@ def read_matroska(file: FileBytes) -> Promise:
         after |= last in _AFTER_CLUSTERS and frames > 0
         if last in (_SIMPLE_BLOCK, _BLOCK):
             frames += _is_frame(file.read(begin, 16), header)
-        elif last == _TRACK and length is not None and not header.track:
-            _read_track(file.read(begin, min(length, _LONGEST_TRACK)), header)
-        elif last == _SCALE and length is not None:
-            header.scale = int.from_bytes(file.read(begin, min(length, 8)), "big")
-        elif last == _DURATION and length in (4, 8):
-            header.ticks = _float(file.read(begin, length))
+        elif last in (_TRACK, _SCALE, _DURATION):
+            _learn(header, last, file.read(begin, min(length or 0, _LONGEST_TRACK)))
         if last in _ENTERED:
             at = begin
         elif length is None:
@@ -84,6 +80,16 @@ def _is_frame(block: bytes, header: _Header) -> bool:
         return False
     data = block[number[0] + 3 :]  # past the time and the flags
     return not (header.codec == _VP8 and data and not data[0] & 0x10)
+
+
+def _learn(header: _Header, kind: int, data: bytes) -> None:
+    """Take what one of the header's elements says."""
+    if kind == _SCALE:
+        header.scale = int.from_bytes(data[:8], "big")
+    elif kind == _DURATION:
+        header.ticks = _float(data)
+    elif not header.track:
+        _read_track(data, header)
 
 
 def _read_track(data: bytes, header: _Header) -> None:

@@ -25,30 +25,26 @@ Numbers = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, kw_only=True)
 class _Track:
-    """A video track: its id, how many samples it shows, where the last one ends in the file, if it has any."""
+    """A video track: its id, how many samples it shows, where the last one ends in the file, if it has any.
+
+    Of a `fragmented` file it has more, in fragments of their own.
+    """
 
     number: int
     shown: int
     end: int
+    fragmented: bool
 
 
 def read_mp4(file: FileBytes) -> Promise:
     """Walk the boxes of the file, up to what is no box of such a file, and read the tables of the video track."""
     track: _Track | None = None
-    seen, at, fragments, whole = set[bytes](), 0, 0, True
+    seen, at, fragments = set[bytes](), 0, 0
     for _ in range(MOST_PARTS):
-        header = file.read(at, 16)
-        kind = header[4:8]
-        whole = len(header) == 0
-        if len(header) < 8 or not _is_box(kind, seen):
+        box = _box(file, at, seen)
+        if box is None:
             break
-        length = struct.unpack(">I", header[:4])[0]
-        if length == 1 and len(header) == 16:
-            length = struct.unpack(">Q", header[8:])[0]
-        if length == 0:  # to the end of the file
-            length = file.size - at
-        if length < 8:
-            break
+        kind, length = box
         if kind == b"moov":
             track = _video_track(file.read(at, min(length, _MOST_MOOV)))
         elif kind == b"moof" and track is not None:
@@ -59,19 +55,31 @@ def read_mp4(file: FileBytes) -> Promise:
         return Promise(size=file.size)
     if track is None:
         return Promise(size=file.size, end=at)
-    if not fragments:
+    if not (track.fragmented or fragments):
         return Promise(size=file.size, end=track.end or at, frames=track.shown)
     frames = track.shown + fragments
-    if not whole:
-        frames = frames_of_part(frames, read_to=min(at, file.size), size=file.size, claimed=0)
+    if at < file.size:
+        frames = frames_of_part(frames, read_to=at, size=file.size, claimed=0)
     return Promise(size=file.size, end=at, frames=frames)
 
 
-def _is_box(kind: bytes, seen: set[bytes]) -> bool:
-    """Say whether a box may be of this kind: any name will do until what makes a video was there."""
-    if seen >= {b"moov", b"mdat"}:
-        return kind in _KINDS
-    return kind.isascii() and kind.decode().isprintable()
+def _box(file: FileBytes, at: int, seen: set[bytes]) -> tuple[bytes, int] | None:
+    """Return the kind and the length of the box at a place; None where there is none.
+
+    Any kind will do until what makes a video was there.
+    """
+    header = file.read(at, 16)
+    kind = header[4:8]
+    if len(header) < 8 or not (kind.isascii() and kind.decode().isprintable()):
+        return None
+    if seen >= {b"moov", b"mdat"} and kind not in _KINDS:
+        return None
+    length: int = struct.unpack(">I", header[:4])[0]
+    if length == 1 and len(header) == 16:
+        length = struct.unpack(">Q", header[8:])[0]
+    if length == 0:  # to the end of the file
+        length = file.size - at
+    return (kind, length) if length >= 8 else None
 
 
 def _boxes(data: bytes, start: int = 8) -> Iterator[tuple[bytes, bytes]]:
@@ -96,21 +104,26 @@ def _video_track(moov: bytes) -> _Track | None:
     for kind, trak in _boxes(moov):
         if kind == b"trak" and _within(trak, b"mdia", b"hdlr")[16:20] == b"vide":
             try:
-                return _read_track(trak, movie_scale=_scale(_within(moov, b"mvhd")))
+                return _read_track(trak, moov)
             except (struct.error, ValueError, IndexError):
                 return None
     return None
 
 
-def _read_track(trak: bytes, *, movie_scale: int) -> _Track | None:
+def _read_track(trak: bytes, moov: bytes) -> _Track | None:
     tkhd, tables = _within(trak, b"tkhd"), _within(trak, b"mdia", b"minf", b"stbl")
     number = struct.unpack_from(">I", tkhd, 28 if tkhd[8] == 1 else 20)[0]
     sizes = _sizes(tables)
     if sizes is None:
         return None
     ends = _ends(tables, sizes)
-    shown = _shown(trak, tables, len(sizes), movie_scale)
-    return _Track(number=number, shown=int(np.sum(shown * (sizes > 0))), end=int(ends.max(initial=0)))
+    shown = _shown(trak, tables, len(sizes), movie_scale=_scale(_within(moov, b"mvhd")))
+    return _Track(
+        number=number,
+        shown=int(np.sum(shown * (sizes > 0))),
+        end=int(ends.max(initial=0)),
+        fragmented=bool(_within(moov, b"mvex")),
+    )
 
 
 def _table(box: bytes, *columns: str, start: int = 16) -> list[Numbers]:
@@ -158,7 +171,7 @@ def _ends(tables: bytes, sizes: Numbers) -> Numbers:
     return ends
 
 
-def _shown(trak: bytes, tables: bytes, count: int, movie_scale: int) -> Numbers:
+def _shown(trak: bytes, tables: bytes, count: int, *, movie_scale: int) -> Numbers:
     """Return how often each sample is shown: once without an edit list."""
     elst = _within(trak, b"edts", b"elst")
     scale = _scale(_within(trak, b"mdia", b"mdhd"))

@@ -14,7 +14,7 @@ SCALER = "bilinear"
 
 CONTAINERS = (
     "avi,mov,matroska,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,gif,rm,wtv,swf,apng,"
-    "h264,hevc,vvc,m4v,mjpeg,dv,obu,av1"
+    "h264,hevc,vvc,m4v,mjpeg,jpeg_pipe,dv,obu,av1"
 )
 """Formats that ffmpeg may open, whatever a file is called: a playlist named x.avi would open other files.
 
@@ -81,9 +81,9 @@ def _stand_in(number: int) -> str:
 
 def _source(number: int) -> Any:
     """Return ffmpeg's view of a video: its first video stream that is no cover picture."""
-    return ffmpeg.input(
-        "fd:", fd=_stand_in(number), protocol_whitelist="fd", format_whitelist=CONTAINERS, threads=1
-    )["V:0"]
+    return ffmpeg.input("fd:", fd=_stand_in(number), protocol_whitelist="fd", format_whitelist=CONTAINERS, threads=1)[
+        "V:0"
+    ]
 
 
 def _marked(stream: Any, number: int, settings: FrameSettings | None) -> Any:

@@ -30,7 +30,7 @@ _TELLING = (
     (r"matches no streams|^Stream map .* matches", "no video stream"),
     (r"Cannot allocate memory|get_buffer\(\) failed", "it needs more memory than a video may take"),
 )
-"""What some of ffmpeg's messages mean for a person, the most telling first; they say more than any that came earlier."""
+"""What some of ffmpeg's messages mean for a person, the most telling first: it says more than what came before it."""
 
 _INVALID, _INVALID_WORDS = "Invalid data found when processing input", "not a video, or damaged at its beginning"
 
@@ -81,11 +81,15 @@ def _planes(data: memoryview, width: int, height: int) -> Planes:
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
-    """What the marks tell of a video: its frames, how many a second (0: unknown), and the seconds before the first."""
+    """What the marks tell of a video: its frames, how many a second (0: unknown), when the first and the last are.
+
+    Seconds of the video's own time, 0 where unknown.
+    """
 
     frames: int
     fps: float
     late: float
+    seconds: float
 
 
 def read_marks(text: bytes, videos: int) -> list[Marks]:
@@ -93,10 +97,13 @@ def read_marks(text: bytes, videos: int) -> list[Marks]:
     times: list[list[int | None]] = [[] for _ in range(videos)]
     for time, video in _MARK.findall(text):
         times[int(video)].append(None if time == b"NOPTS" else int(time))
-    return [
-        Marks(frames=len(each), fps=_rate([time for time in each if time is not None]), late=_late(each))
-        for each in times
-    ]
+    return [_marks(each) for each in times]
+
+
+def _marks(times: list[int | None]) -> Marks:
+    known = [time for time in times if time is not None]
+    first, last = (known[0] / 1e6, known[-1] / 1e6) if known else (0.0, 0.0)
+    return Marks(frames=len(times), fps=_rate(known), late=first, seconds=last)
 
 
 def _rate(times: list[int]) -> float:
@@ -106,11 +113,10 @@ def _rate(times: list[int]) -> float:
     if not len(steps):
         return 0.0
     regular = steps[np.abs(steps - np.median(steps)) <= np.median(steps) / 2]
-    return round(1e6 / float(regular.mean()), 2)
-
-
-def _late(times: list[int | None]) -> float:
-    return (times[0] or 0) / 1e6 if times else 0.0
+    rate = 1e6 / float(regular.mean())
+    # what a container rounds to milliseconds is one of the rates that cameras have, mostly
+    common = [rates for rates in (round(rate), round(rate * 1.001) / 1.001) if abs(rate - rates) < 5e-4 * rate]
+    return round(float(common[0] if common else rate), 2)
 
 
 @dataclass(kw_only=True)

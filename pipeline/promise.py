@@ -1,4 +1,4 @@
-"""What a video's container promises, and a way to read one that believes no length: what readers of containers share."""
+"""What a video's container promises, and a way to read one that believes no length: what all readers share."""
 
 import os
 from dataclasses import dataclass
@@ -56,4 +56,4 @@ def frames_of_part(counted: int, *, read_to: int, size: int, claimed: int) -> in
     """
     if claimed:
         return max(counted, claimed)
-    return counted * size // read_to if size - read_to > REST * size else counted
+    return counted * size // max(read_to, 1) if size - read_to > REST * size else counted

@@ -4,56 +4,34 @@ ffmpeg decodes and scales in a process group of its own; its frames arrive throu
 A frame's number is its position among those decoded: none is doubled, none dropped, no header is believed.
 """
 
-import os
-import resource
-import select
 import signal
-import stat
-import subprocess
-import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import RawIOBase
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO
 
 import imageio_ffmpeg
 
 from pipeline.container import read_promise
-from pipeline.ffmpeg_command import SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
+from pipeline.ffmpeg_command import MOST_ERRORS, SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
 from pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
+from pipeline.ffmpeg_run import Limits, Output, VideoError, memory_file, never, open_video, read_whole, running
 from pipeline.jpeg import encode_jpeg
 from pipeline.promise import Promise
 from tsn_shared.settings import MAX_EDGE
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 LEAST_SHARE = 0.75
 """Of the frames in a container must decode. Of UCF101's files 3 % decode to fewer than there are, down to 0.91."""
 
-STALL_SECONDS = 60.0
-"""A video that gives no frame for so long has failed."""
+LATE_SHARE = 0.25
+"""Of a video's time may pass before its first frame; more is noted, since something before it did not decode."""
 
-MEMORY_BYTES = 4 << 30
-"""Address space of an ffmpeg process: many times what a UCF101 video takes."""
-
-_TICK_SECONDS = 0.25
-_PIPE_BYTES = 1 << 20
-_READ_BYTES = 1 << 16
 _NOT_WHOLE = "one of several videos is not plainly whole"
-
-
-class VideoError(Exception):
-    """A video that gives no frames to train on; the message is the reason, the same on every machine."""
-
-
-class VideoStoppedError(Exception):
-    """The caller's `stop` said so; nothing is known of the video."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,16 +47,12 @@ class Decoded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When a video is given up: after seconds without a frame, or at so many bytes of address space."""
+class Run:
+    """How an ffmpeg ended: its exit code, its errors, and what is wrong with its stream of frames, '' if nothing."""
 
-    stall_seconds: float = STALL_SECONDS
-    memory_bytes: int = MEMORY_BYTES
-
-
-def never() -> bool:
-    """Say that nobody asked to stop."""
-    return False
+    status: int
+    errors: Errors
+    broken: str
 
 
 def made_with() -> dict[str, str]:
@@ -105,7 +79,7 @@ def decode_videos(
     alone.
     """
     limits = limits or Limits()
-    sizes, crc32, height, width, broken = list[int](), list[int](), 0, 0, ""
+    frames = _Frames(out, settings.quality)
     with ExitStack() as stack:
         videos = [stack.enter_context(open_video(path)) for path in paths]
         promises = [read_promise(video) for video in videos]
@@ -113,173 +87,89 @@ def decode_videos(
             raise VideoError(_NOT_WHOLE)
         marks = stack.enter_context(memory_file())
         command = frames_command(videos, marks, settings)
-        process = stack.enter_context(_running(command, (*videos, marks), limits))
-        output = _Output(process, stop, limits)
-        try:
-            for planes in read_frames(output):
-                height, width = planes[0].shape
-                if max(height, width) > MAX_EDGE:
-                    raise VideoError(f"its frames are {width}x{height}, too large: extract it with a --size")
-                jpeg = encode_jpeg(planes, settings.quality)
-                out.write(jpeg)
-                sizes.append(len(jpeg))
-                crc32.append(zlib.crc32(jpeg))
-        except ValueError as error:
-            broken = str(error)
+        output = Output(stack.enter_context(running(command, (*videos, marks), limits)), stop, limits)
+        broken = frames.take(output)
         status = output.finish()
         told = read_marks(read_whole(marks), len(paths))
-    if not (status or broken) and sum(each.frames for each in told) != len(sizes):
-        broken = f"ffmpeg decoded {sum(each.frames for each in told)} frames, but {len(sizes)} arrived"
-    if len(paths) > 1 and (status or broken or output.errors.count or not all(each.frames for each in told)):
+    run = Run(status=status, errors=output.errors, broken=broken or _lost(frames, told))
+    counts = [each.frames for each in told] if len(told) > 1 else [len(frames.sizes)]
+    if len(told) > 1 and (run.status or run.broken or run.errors.count or 0 in counts):
         raise VideoError(_NOT_WHOLE)
-    counts = [each.frames for each in told] if len(paths) > 1 else [len(sizes)]
     starts = [0, *accumulate(counts)]
     return [
         Decoded(
-            sizes=sizes[start : start + count],
-            crc32=crc32[start : start + count],
-            width=width,
-            height=height,
+            sizes=frames.sizes[start : start + count],
+            crc32=frames.crc32[start : start + count],
+            width=frames.width,
+            height=frames.height,
             fps=marked.fps,
-            note=_verdict(count, status, output.errors, promise, marked, broken=broken),
+            note=_verdict(count, run, promise, marked),
         )
         for start, count, marked, promise in zip(starts, counts, told, promises, strict=False)
     ]
 
 
-@contextmanager
-def open_video(path: Path) -> Iterator[int]:
-    """Open a file to read, and give its descriptor; VideoError where it is nothing that could be a video."""
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise VideoError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
-        if status.st_size == 0:
-            raise VideoError("an empty file")
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except FileNotFoundError:
-        raise VideoError("a link to nothing" if path.is_symlink() else "no such file") from None
-    except OSError as error:
-        raise VideoError(f"it cannot be read: {error.strerror}") from None
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+class _Frames:
+    """What became of a run's frames: written to `out` as JPEGs, of which size and CRC32 are kept."""
+
+    def __init__(self, out: BinaryIO, quality: int) -> None:
+        self.sizes, self.crc32 = list[int](), list[int]()
+        self.width = self.height = 0
+        self._out, self._quality = out, quality
+
+    def take(self, output: RawIOBase) -> str:
+        """Encode and write all frames that come; return what is wrong with the stream, '' at its proper end."""
+        try:
+            for planes in read_frames(output):
+                self.height, self.width = planes[0].shape
+                if max(self.height, self.width) > MAX_EDGE:
+                    raise VideoError(f"its frames are {self.width}x{self.height}, too large: extract it with a --size")
+                jpeg = encode_jpeg(planes, self._quality)
+                self._out.write(jpeg)
+                self.sizes.append(len(jpeg))
+                self.crc32.append(zlib.crc32(jpeg))
+        except ValueError as error:
+            return str(error)
+        return ""
 
 
-@contextmanager
-def memory_file() -> Iterator[int]:
-    """Give the descriptor of a file in memory, which no full disk cuts short."""
-    descriptor = os.memfd_create("tsn")
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+def _lost(frames: _Frames, told: Sequence[Marks]) -> str:
+    """Say what is wrong where not every frame that was decoded arrived, '' where all did."""
+    decoded = sum(video.frames for video in told)
+    arrived = len(frames.sizes)
+    return f"ffmpeg decoded {decoded} frames, but {arrived} arrived" if decoded != arrived else ""
 
 
-def read_whole(descriptor: int) -> bytes:
-    """Return all that an open file holds."""
-    return os.pread(descriptor, os.fstat(descriptor).st_size, 0)
-
-
-@contextmanager
-def _running(command: list[str], files: Sequence[int], limits: Limits) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command, which gets open files, in a process group of its own, which ends with the context."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        pipesize=_PIPE_BYTES,
-        start_new_session=True,
-        pass_fds=files,
-    )
-    try:
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        for stream in (process.stdout, process.stderr):
-            cast("IO[bytes]", stream).close()
-
-
-class _Output(RawIOBase):
-    """What a process writes, as a file, its errors taken beside it; VideoError when it gives nothing for too long."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", stop: Callable[[], bool], limits: Limits) -> None:
-        self.errors = Errors()
-        self._process, self._stop, self._limits = process, stop, limits
-        self._frames, self._words = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
-        self._poll = select.poll()
-        self._poll.register(self._frames, select.POLLIN)
-        self._poll.register(self._words, select.POLLIN)
-        self._silent = False
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Read what is there once there is something; 0 at the end."""
-        begun = time.monotonic()
-        while self._frames.fileno() not in self._ready():
-            if time.monotonic() - begun >= self._limits.stall_seconds:
-                raise VideoError(f"ffmpeg gave no frame for {self._limits.stall_seconds:g} s")
-        return os.readv(self._frames.fileno(), [buffer])
-
-    def finish(self) -> int:
-        """Take no more frames, and return the process's exit code once it has ended."""
-        self._poll.unregister(self._frames)
-        self._frames.close()  # it would wait for a reader
-        begun = time.monotonic()
-        while not self._silent or self._process.poll() is None:
-            if time.monotonic() - begun >= self._limits.stall_seconds:
-                raise VideoError(f"ffmpeg did not end within {self._limits.stall_seconds:g} s after its last frame")
-            if self._silent:
-                with suppress(subprocess.TimeoutExpired):
-                    self._process.wait(_TICK_SECONDS)
-            else:
-                self._ready()
-        return self._process.returncode
-
-    def _ready(self) -> set[int]:
-        """Wait a moment, and return which descriptors have something to read; errors are taken at once."""
-        if self._stop():
-            raise VideoStoppedError
-        ready = {descriptor for descriptor, _ in self._poll.poll(_TICK_SECONDS * 1000)}
-        if self._words.fileno() in ready:
-            written = os.read(self._words.fileno(), _READ_BYTES)
-            self.errors.take(written or b"\n")
-            if not written:
-                self._poll.unregister(self._words)
-                self._silent = True
-        return ready
-
-
-def _verdict(frames: int, status: int, errors: Errors, promise: Promise, marked: Marks, *, broken: str) -> str:
+def _verdict(frames: int, run: Run, promise: Promise, marked: Marks) -> str:
     """Return the note on a video, mostly ''; VideoError when it fails."""
-    expected = promise.frames
-    whole = expected is not None and frames >= expected and not errors.count and not status
-    if status < 0:
-        raise VideoError(f"ffmpeg was ended by {signal.Signals(-status).name}")
-    if promise.missing and not whole:
-        raise VideoError(f"truncated: the file ends at byte {promise.size:,} of {promise.size + promise.missing:,}")
-    if expected == 0 and frames == 0:
-        raise VideoError("none of its frames is to be shown")
-    if expected is not None and 0 < frames < LEAST_SHARE * expected:
-        raise VideoError(f"truncated: {frames} of {expected} frames decode")
-    if status == TOO_MANY_ERRORS and frames:
-        raise VideoError(f"damaged: over {1 - LEAST_SHARE:.0%} of its frames do not decode")
-    if status > 0 or frames == 0:
-        raise VideoError(str(errors) or f"ffmpeg gave {frames} frames and ended with code {status}")
-    if broken:
-        raise VideoError(broken)
+    expected = frames if promise.frames is None else promise.frames
+    plain = not (run.status or run.errors.count) and frames >= expected
+    if reason := _failure(frames, expected, run, promise, plain=plain and promise.frames is not None):
+        raise VideoError(reason)
     notes = []
-    if expected is not None and frames < expected:
+    if frames < expected:
         notes.append(f"{frames} of {expected} frames decode")
     if promise.missing:
         notes.append(f"the file ends {promise.missing:,} bytes before its container says, but no frame is missing")
-    if errors.count:
-        notes.append(f"{errors.count} decoding errors, the first: {errors}")
+    if marked.late > LATE_SHARE * marked.seconds:
+        notes.append(f"no frame in its first {marked.late:.2f} s")
+    if run.errors.count:
+        notes.append(f"{run.errors.count} decoding errors, the first: {run.errors}")
     return "; ".join(notes)
+
+
+def _failure(frames: int, expected: int, run: Run, promise: Promise, *, plain: bool) -> str:
+    """Return why a video fails, '' where it does not; `plain` is one whose every frame decoded without a word."""
+    if run.status < 0:
+        return f"ffmpeg was ended by {signal.Signals(-run.status).name}"
+    if promise.missing and not plain:
+        return f"truncated: the file ends at byte {promise.size:,} of {promise.size + promise.missing:,}"
+    if frames == 0 and promise.frames == 0:
+        return "none of its frames is to be shown"
+    if 0 < frames < LEAST_SHARE * expected:
+        return f"truncated: {frames} of {expected} frames decode"
+    if frames and run.status == TOO_MANY_ERRORS:
+        return f"damaged: over {MOST_ERRORS:.0%} of its frames do not decode"
+    if frames == 0 or run.status:
+        return str(run.errors) or f"ffmpeg gave {frames} frames and ended with code {run.status}"
+    return run.broken
