@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import make_shard as module
-from pipeline import video
+from pipeline import ffmpeg_run, video
 from pipeline.ffmpeg_command import FrameSettings
 from pipeline.make_shard import TOGETHER_BYTES, Extract, Outcome, ShardJob, batches, make_shard
 from pipeline.shard_workers import decoder_threads
@@ -125,7 +125,7 @@ def test_a_whole_batch_takes_one_ffmpeg_and_any_other_one_a_video_besides(
         runs.append(command.count("-i"))
         return running(command, *more)
 
-    running = video.running
+    running = ffmpeg_run.running
     monkeypatch.setattr(video, "running", counted)
     for start, expected in ((0, [4]), (3, [4, 1, 1, 1, 1]), (8, [1, 1, 1, 1])):  # what is cut off is seen before
         runs.clear()
