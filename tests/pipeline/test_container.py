@@ -192,6 +192,9 @@ def test_a_size_that_was_never_filled_in_promises_no_end(tmp_path: Path, size: i
     data = avi(FULL * 3)
     found = promised_of(data[:4] + struct.pack("<I", size) + data[8:], tmp_path / "x.avi")
     assert (found.end, found.frames) == (None, 3)
+    at = data.index(b"movi") - 4
+    found = promised_of(data[:at] + struct.pack("<I", size) + data[at + 4 :], tmp_path / "x.avi")
+    assert (found.missing, found.frames) == (0, 3)
 
 
 def test_a_matroska_segment_of_unknown_length_promises_its_frames_and_no_end(
