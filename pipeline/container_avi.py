@@ -23,7 +23,7 @@ def read_avi(file: FileBytes) -> Promise:
     for _ in range(MOST_PARTS):
         header = file.read(at, 12)
         kind, length = header[:4], int.from_bytes(header[4:8], "little")
-        if kind[:2] == movie.stream and at < movie.end and len(header) >= 8:
+        if kind[:2] == movie.stream and len(header) >= 8:
             movie.frames += length > 0 and kind[2:] not in _NO_FRAMES
             at += 8 + length + length % 2
         elif kind == b"RIFF" and len(header) == 12 and at >= end:

@@ -136,7 +136,7 @@ def extract_videos(
     decode = partial(decode_videos, settings=frames, out=spool, stop=stop)
     results: Sequence[Decoded | str] | None = None
     try:
-        originals = {video.name: original for video in read if (original := look_at(video.path)) is not None}
+        originals = {video.name: original for video in read if (original := look_at(video.path, stop)) is not None}
         if len(videos) > 1 and frames.size is not None and kept is None:
             results = _together(videos, decode, spool)
         if results is None:

@@ -7,16 +7,18 @@ with the files of now, so that a video that was replaced under its name is notic
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.ffmpeg_run import VideoError, open_video
+from pipeline.ffmpeg_run import VideoError, VideoStoppedError, never, open_video
 from pipeline.sources import Source
 from tsn_shared.files import write_text
 
 SUFFIX = ".videos.jsonl"
 """frames-00000.videos.jsonl lies beside frames-00000.h5."""
+
+_BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,16 +35,19 @@ def originals_path(shard: Path) -> Path:
     return shard.with_suffix(SUFFIX)
 
 
-def look_at(video: Path) -> Original | None:
-    """Return what a file is now; None where it cannot be read."""
+def look_at(video: Path, stop: Callable[[], bool] = never) -> Original | None:
+    """Return what a file is now; None where it cannot be read. VideoStoppedError when `stop()` says so."""
+    digest = hashlib.sha256()
     try:
         with open_video(video) as descriptor:
             status = os.fstat(descriptor)
-            with open(descriptor, "rb", closefd=False) as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
+            while block := os.read(descriptor, _BLOCK):
+                digest.update(block)
+                if stop():
+                    raise VideoStoppedError
     except (OSError, VideoError):
         return None
-    return Original(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest)
+    return Original(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest.hexdigest())
 
 
 def write_originals(shard: Path, originals: Mapping[str, Original]) -> None:

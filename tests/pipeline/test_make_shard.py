@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import make_shard as module
 from pipeline import ffmpeg_run, video
+from pipeline import make_shard as module
 from pipeline.ffmpeg_command import FrameSettings
 from pipeline.make_shard import TOGETHER_BYTES, Extract, Outcome, ShardJob, batches, make_shard
 from pipeline.shard_workers import decoder_threads
