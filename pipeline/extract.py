@@ -152,9 +152,8 @@ def _announce(found: Found, jobs: list[ShardJob], missing: list[ShardJob], setti
     if found.passed_over:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.passed_over.items())[:5])
         say(f"passed over: {sum(found.passed_over.values())} files that are not named like videos ({kinds})")
-    if found.unreadable:
-        first, reason = found.unreadable[0]
-        say(f"passed over: {counted(len(found.unreadable), 'place')} that cannot be read, the first: {first}: {reason}")
+    if found.unread:
+        say(found.unread)
     if not missing:
         say(f"{settings.out}: nothing to do, all {len(jobs)} shards are there")
     elif len(missing) < len(jobs):

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsn_shared.console import counted
 from tsn_shared.errors import DataError
 
 SUFFIXES = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
@@ -29,6 +30,16 @@ class Found:
     videos: tuple[Source, ...]
     passed_over: dict[str, int]
     unreadable: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def unread(self) -> str:
+        """A line on what could not be looked into, '' where there is nothing."""
+        if not self.unreadable:
+            return ""
+        first, reason = self.unreadable[0]
+        return (
+            f"passed over: {counted(len(self.unreadable), 'place')} that cannot be read, the first: {first}: {reason}"
+        )
 
 
 def find_videos(folder: Path) -> Found:

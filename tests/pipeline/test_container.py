@@ -176,6 +176,14 @@ def test_an_avi_of_several_parts_counts_all_and_ends_with_the_last(tmp_path: Pat
     assert promised_of(data[:-10], tmp_path / "x.avi").missing == 10
 
 
+def test_parts_of_an_avi_begin_at_even_bytes_and_the_last_pad_may_be_missing(tmp_path: Path) -> None:
+    odd = avi(FULL * 2) + b"JUNK\1\0\0\0x"
+    part = odd[:4] + struct.pack("<I", len(odd) - 8) + odd[8:]
+    assert promised_of(part, tmp_path / "x.avi") == Promise(size=len(part), end=len(part), frames=2)
+    both = part + b"\0" + chunk(b"RIFF", b"AVIX" + chunk(b"LIST", b"movi" + FULL * 3))
+    assert promised_of(both, tmp_path / "x.avi") == Promise(size=len(both), end=len(both), frames=5)
+
+
 @pytest.mark.parametrize(("claimed", "frames"), [(9, 9), (1, 4), (0, 8), (0xFFFFFFFF, 8)])
 def test_where_an_avi_is_damaged_its_header_counts_and_without_one_its_bytes(
     tmp_path: Path, claimed: int, frames: int
