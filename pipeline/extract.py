@@ -158,6 +158,9 @@ def _announce(found: Found, jobs: list[ShardJob], missing: list[ShardJob], setti
         say(f"{settings.out}: nothing to do, all {len(jobs)} shards are there")
     elif len(missing) < len(jobs):
         say(f"{settings.out}: {len(jobs) - len(missing)} of {len(jobs)} shards are there")
+    kept = {job.path for job in jobs} - {job.path for job in missing}
+    if unknown := [path for path in kept if not originals_path(path).exists()]:
+        say(f"{counted(len(unknown), 'shard')} without {SUFFIX[1:]} beside them: a replaced video is not noticed there")
 
 
 def make_shards(jobs: list[ShardJob], settings: ExtractSettings, replaced: Sequence[Path] = ()) -> None:

@@ -264,7 +264,9 @@ def test_a_file_of_another_time_is_read_before_anything_is_said_of_it(
         extract_frames(copied, settings(out))
 
 
-def test_what_is_kept_of_the_videos_changes_no_shard_and_may_be_lost(copied: Path, quiet: Path, tmp_path: Path) -> None:
+def test_what_is_kept_of_the_videos_changes_no_shard_and_may_be_lost(
+    copied: Path, quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "frames"
     for path in copied.rglob("*.avi"):
         os.utime(path, ns=(5, 5))
@@ -277,8 +279,10 @@ def test_what_is_kept_of_the_videos_changes_no_shard_and_may_be_lost(copied: Pat
     )
     for path in copied.rglob("*.avi"):
         os.utime(path, ns=(6, 6))
+    capsys.readouterr()
     extract_frames(copied, settings(out))
     assert digests(out) == digests(quiet)
+    assert "1 shard without videos.jsonl beside them: a replaced video is not noticed there" in capsys.readouterr().err
 
 
 def test_what_cannot_be_looked_into_is_passed_over_and_counted(
