@@ -82,7 +82,7 @@ def decode_videos(
     frames = _Frames(out, settings.quality)
     with ExitStack() as stack:
         videos = [stack.enter_context(open_video(path)) for path in paths]
-        promises = [read_promise(video) for video in videos]
+        promises = [_promise(video) for video in videos]
         if len(videos) > 1 and any(promise.missing for promise in promises):
             raise VideoError(_NOT_WHOLE)
         marks = stack.enter_context(memory_file())
@@ -107,6 +107,13 @@ def decode_videos(
         )
         for start, count, marked, promise in zip(starts, counts, told, promises, strict=False)
     ]
+
+
+def _promise(video: int) -> Promise:
+    try:
+        return read_promise(video)
+    except OSError as error:
+        raise VideoError(f"it cannot be read: {error.strerror}") from None
 
 
 class _Frames:

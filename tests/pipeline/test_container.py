@@ -129,6 +129,13 @@ def test_an_index_that_counts_more_than_its_file_holds_misses_it(videos: dict[st
         assert (found.frames, found.missing) == (FRAMES, 0 if sound_only else 1)
 
 
+def test_a_sample_that_holds_nothing_is_no_frame(videos: dict[str, Path], tmp_path: Path) -> None:
+    data = bytearray(videos["index_last.mp4"].read_bytes())
+    at = data.index(b"stsz") + 16 + 3 * 4
+    data[at : at + 4] = bytes(4)
+    assert promised_of(bytes(data), tmp_path / "x.mp4").frames == FRAMES - 1
+
+
 @pytest.mark.parametrize("start", ["0.1", "0.44", "0.5"])
 def test_samples_that_an_edit_list_hides_are_not_counted(videos: dict[str, Path], start: str, tmp_path: Path) -> None:
     path = tmp_path / "x.mp4"
