@@ -273,6 +273,14 @@ def test_whatever_the_bytes_are_there_is_an_answer(
     assert found.size == len(a + b)
 
 
+@pytest.mark.parametrize(
+    ("counted", "read_to", "claimed", "frames"),
+    [(3, 75, 0, 3), (3, 74, 0, 4), (5, 50, 0, 10), (0, 0, 0, 0), (3, 10, 7, 7), (9, 10, 7, 9)],
+)
+def test_a_rest_of_over_a_quarter_holds_frames_too(counted: int, read_to: int, claimed: int, frames: int) -> None:
+    assert promise.frames_of_part(counted, read_to=read_to, size=100, claimed=claimed) == frames
+
+
 @given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 310), st.integers(0, 60)), max_size=9))
 def test_pieces_of_a_file_are_its_bytes(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, reads: list[tuple[int, int]]

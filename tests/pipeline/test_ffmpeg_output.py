@@ -104,6 +104,8 @@ def test_marks_tell_how_many_frames_are_each_videos(counts: list[int]) -> None:
         ([0, 40_000, 80_000], 25.0),
         ([-80_000, -40_000, 0], 25.0),
         ([0, 40_000, 400_000, 440_000, 480_000], 25.0),  # a gap is no rate
+        ([0, 40_000, 80_000, 136_000], 22.06),  # a step of another half is one
+        ([0, 40_000, 80_000, 141_000], 25.0),
         ([number * 1_001_000 // 30 for number in range(50)], 29.97),
         ([round(number * 1001 / 30) * 1000 for number in range(31)], 29.97),  # as Matroska has it, in milliseconds
         ([round(number * 1001 / 24) * 1000 for number in range(90)], 23.98),
