@@ -1,7 +1,7 @@
 """What ffmpeg writes, taken apart: its stream of frames, the marks of frames, its errors. Runs nothing, opens nothing.
 
 Frames, their sizes, whose they are and their rate come from the first two, into which no video can write. The errors
-are words: they are counted and quoted, and decide nothing else.
+are words: they are counted and quoted, and that there are any is all that is asked of them.
 """
 
 import re
