@@ -376,7 +376,11 @@ def main() -> None:
         click.echo("tsn: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except TsnError as error:
-        click.echo(f"tsn: {error}", err=True)
+        from tsn_shared.console import say
+
+        say(f"tsn: {error}")
+        for line in "\n".join(getattr(error, "__notes__", ())).splitlines():
+            say(line)
         sys.exit(error.exit_code)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone

@@ -19,12 +19,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import redirect_stderr
+from contextlib import ExitStack, redirect_stderr
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import cast
+from typing import Any, cast
 
 import imageio_ffmpeg
 import numpy as np
@@ -35,6 +35,7 @@ from benchmarks.common import interleaved, machine, table, write_result
 from pipeline.extract import extract_frames
 from pipeline.ffmpeg_command import FrameSettings, frames_command
 from pipeline.ffmpeg_output import read_frames
+from pipeline.ffmpeg_run import memory_file, open_video
 from pipeline.shard_workers import decoder_threads
 from pipeline.sources import find_videos
 from tsn_shared.settings import ExtractSettings
@@ -114,9 +115,12 @@ def turbo_pipe(videos: list[Path], out: Path, *, quality: int, flags: str = "bil
     import simplejpeg
 
     def one(work: tuple[int, Path]) -> None:
-        words = frames_command([work[1]], FrameSettings(size=(WIDTH, HEIGHT), quality=2))
-        command = [word.replace("flags=bilinear", f"flags={flags}") for word in words]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, bufsize=0) as process:
+        with ExitStack() as stack:
+            files = stack.enter_context(open_video(work[1])), stack.enter_context(memory_file())
+            words = frames_command(files[:1], files[1], FrameSettings(size=(WIDTH, HEIGHT), quality=2))
+            command = [word.replace("flags=bilinear", f"flags={flags}") for word in words]
+            pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "bufsize": 0}
+            process = stack.enter_context(subprocess.Popen(command, pass_fds=files, **pipes))
             frames = read_frames(cast("io.FileIO", process.stdout))
             jpegs = (simplejpeg.encode_jpeg_yuv_planes(*planes, quality) for planes in frames)
             _write_frames(out / f"{work[0]:04d}", jpegs)

@@ -5,7 +5,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import cycle
 from pathlib import Path
@@ -13,11 +13,12 @@ from threading import Lock
 from typing import Any
 
 from pipeline.ffmpeg_command import FrameSettings, stage_command
-from pipeline.ffmpeg_output import read_logs
+from pipeline.ffmpeg_output import read_marks
+from pipeline.ffmpeg_run import VideoError, memory_file, open_video, read_whole
 from pipeline.make_shard import TOGETHER, batches, extract_videos
 from pipeline.shard_workers import decoder_threads
 from pipeline.sources import Source, find_videos
-from pipeline.video import Decoded, VideoError, decode_videos
+from pipeline.video import Decoded, decode_videos
 from tsn_shared.console import table
 from tsn_shared.errors import DataError
 from tsn_shared.settings import ExtractSettings
@@ -86,9 +87,14 @@ def bench_text(result: dict[str, Any]) -> str:
 
 def _run(videos: Sequence[Source], *, frames: FrameSettings | None) -> int:
     """Decode videos, and scale them where there are settings; return how many frames that made."""
-    command = stage_command([video.path for video in videos], frames)
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-    return sum(log.decoded or 0 for log in read_logs(done.stderr.decode("utf-8", "replace"), len(videos)))
+    with ExitStack() as stack, suppress(VideoError):
+        files = [stack.enter_context(open_video(video.path)) for video in videos]
+        marks = stack.enter_context(memory_file())
+        command = stage_command(files, marks, frames)
+        nowhere = subprocess.DEVNULL
+        subprocess.run(command, stdin=nowhere, stdout=nowhere, stderr=nowhere, pass_fds=(*files, marks), check=False)
+        return sum(video.frames for video in read_marks(read_whole(marks), len(videos)))
+    return 0
 
 
 def _encode(videos: Sequence[Source], *, frames: FrameSettings) -> int:

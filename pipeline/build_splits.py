@@ -5,23 +5,23 @@ Reads no video and no frame. A split is written only when every split of the lis
 
 import hashlib
 import os
-from collections.abc import Iterable
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.annotations import Annotations, Listed, ListedSplit, group_of, read_annotations, shared_groups
 from tsn_shared import shards
-from tsn_shared.console import say
+from tsn_shared.console import say, some
 from tsn_shared.errors import DataError, PartialError
 from tsn_shared.files import writing
 from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import SplitsSettings
 from tsn_shared.splits import SUBSETS, Clips, Subset, split_name, write_split
-
-SHOWN = 3
-"""Names that a message gives before it only counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +46,43 @@ class Frames:
 
     def find(self, clip: Listed) -> Video | None:
         """Return the video of a listed path; a name with its suffix, where there is one, goes before that without."""
-        return self.videos.get(clip.path) or self.videos.get(clip.name)
+        name = _of(self.videos, self._forms, clip)
+        return None if name is None else self.videos[name]
 
     def reason(self, clip: Listed) -> str | None:
         """Return why extraction failed on a listed path, None where it did not."""
-        return self.failures.get(clip.path) or self.failures.get(clip.name)
+        name = _of(self.failures, self._forms, clip)
+        return None if name is None else self.failures[name]
+
+    def meant(self, clip: Listed) -> str | None:
+        """Return the only video whose name differs from a listed one by capitals alone, None where there is none."""
+        return self._capitals.get(_form(clip.path).casefold()) or self._capitals.get(_form(clip.name).casefold())
+
+    @cached_property
+    def _forms(self) -> dict[str, str]:
+        return _only({name: _form(name) for name in (*self.videos, *self.failures)})
+
+    @cached_property
+    def _capitals(self) -> dict[str, str]:
+        return _only({name: _form(name).casefold() for name in self.videos})
+
+
+def _form(name: str) -> str:
+    """Return a name as NFC: file systems decompose what lists compose, and both look the same."""
+    return unicodedata.normalize("NFC", name)
+
+
+def _only(keys: Mapping[str, str]) -> dict[str, str]:
+    """Return names by their keys, of which each is one name's alone."""
+    count = Counter(keys.values())
+    return {key: name for name, key in keys.items() if count[key] == 1}
+
+
+def _of(names: Mapping[str, object], forms: Mapping[str, str], clip: Listed) -> str | None:
+    """Return the name that a listed path has: as it is written, or else in another form of Unicode."""
+    written = (clip.path, clip.name)
+    others = (forms.get(_form(name)) for name in written)
+    return next((name for name in (*written, *others) if name is not None and name in names), None)
 
 
 def build_splits(annotations: Path, settings: SplitsSettings) -> None:
@@ -64,10 +96,10 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> None:
     if settings.split_by is not None and last != shards.shard_name(len(frames.shards) - 1):
         say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
     if settings.split_by is not None and frames.failures:
-        say(f"{len(frames.failures)} videos failed in extraction and are in no split: {_some(sorted(frames.failures))}")
+        say(f"{len(frames.failures)} videos failed in extraction and are in no split: {some(sorted(frames.failures))}")
     listed = read_annotations(annotations) if settings.split_by is None else draw_split(frames.videos, settings)
     if settings.split_by is None and (unread := listed.unread(annotations)):
-        say(f"{annotations}: not read, beside the lists that were: {_some(unread)}")
+        say(f"{annotations}: not read, beside the lists that were: {some(unread)}")
     _refuse_twice(frames, listed)
     _report_missing(frames, listed, settings)
     with writing(settings.out, "set another --out"):
@@ -151,14 +183,19 @@ def _report_missing(frames: Frames, listed: Annotations, settings: SplitsSetting
     if len(absent) == len(clips):
         raise DataError(
             f"{frames.folder}: none of the {len(clips)} listed videos has frames there: "
-            f"the lists name {absent[0].path}, the shards {next(iter(frames.videos), 'no video')}"
+            f"the lists name {absent[0].path}, the shards "
+            f"{frames.meant(absent[0]) or next(iter(frames.videos), 'no video')}"
         )
     for path, reason in failed:
         say(f"{path} failed in extraction: {reason}")
-    unknown = [clip.path for clip in absent if frames.reason(clip) is None]
+    unknown = [
+        f"{clip.path} (did you mean {meant}?)" if (meant := frames.meant(clip)) else clip.path
+        for clip in absent
+        if frames.reason(clip) is None
+    ]
     words = f"{len(absent)} of {len(clips)} listed videos have no frames in {frames.folder}"
     if unknown:
-        words += f", among them {_some(unknown)}"
+        words += f", among them {some(unknown)}"
     if not settings.allow_missing:
         raise PartialError(f"{words}: no split written; extract them, or leave them out with --allow-missing")
     say(f"{words}: left out")
@@ -204,20 +241,15 @@ def _warn(
         if not labels[subset]:
             say(f"warning: {split} has no {subset} clip")
         elif alone := sorted(classes[label] for label in labels[subset] - labels[other]):
-            say(f"warning: {split}: {len(alone)} classes have clips in {subset} only: {_some(alone)}")
+            say(f"warning: {split}: {len(alone)} classes have clips in {subset} only: {some(alone)}")
     if groups := shared_groups(names["train"], names["test"]):
-        say(f"warning: {split}: {len(groups)} groups have clips in train and in test: {_some(groups)}")
+        say(f"warning: {split}: {len(groups)} groups have clips in train and in test: {some(groups)}")
     train = {video.content: clip.path for clip, video in found["train"]}
     if twins := [f"{train[v.content]} = {clip.path}" for clip, v in found["test"] if v.content in train]:
-        say(f"warning: {split}: {len(twins)} test clips are frame for frame the same as a train clip: {_some(twins)}")
+        say(f"warning: {split}: {len(twins)} test clips are frame for frame the same as a train clip: {some(twins)}")
     counted = [clip.path for rows in found.values() for clip, v in rows if clip.frames not in (None, v.frames)]
     if counted:
         say(
             f"{split}: the lists count other frames than were decoded for {len(counted)} clips; the decoded "
-            f"number is used: {_some(counted)}"
+            f"number is used: {some(counted)}"
         )
-
-
-def _some(names: list[str]) -> str:
-    more = len(names) - SHOWN
-    return ", ".join(names[:SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -15,10 +15,11 @@ from typing import Any
 
 from pipeline.ffmpeg_command import FrameSettings
 from pipeline.make_shard import ShardJob
+from pipeline.originals import SUFFIX, originals_path, replaced_videos
 from pipeline.shard_workers import Workers, cluster_workers, local_workers
 from pipeline.sources import Found, Source, find_videos
 from pipeline.video import made_with
-from tsn_shared.console import Progress, counted, printable, say
+from tsn_shared.console import Progress, counted, say, some
 from tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn_shared.files import TEMPORARY, locked, write_text, writing
 from tsn_shared.settings import ExtractSettings, flag_of
@@ -62,7 +63,7 @@ def _extract(found: Found, settings: ExtractSettings) -> None:
 
 def _remove_left_overs(out: Path) -> None:
     """Remove what of ours was never finished; nobody waits for a job that is still being done."""
-    for name in (PATTERN, FAILURES):
+    for name in (PATTERN, f"{Path(PATTERN).stem}{SUFFIX}", FAILURES):
         for path in out.glob(f"{name}*{TEMPORARY}"):
             path.unlink(missing_ok=True)
 
@@ -109,6 +110,7 @@ def missing_shards(jobs: list[ShardJob], settings: ExtractSettings) -> list[Shar
             missing.append(job)
             continue
         _refuse_other(job, tables)
+        _refuse_replaced(job, tables)
         if settings.retry_failed and tables.failures:
             missing.append(replace(job, keep=True))
     return missing
@@ -127,9 +129,19 @@ def _refuse_other(job: ShardJob, tables: ShardTables) -> None:
     if there != wanted:
         new, gone = sorted(wanted - there), sorted(there - wanted)
         words = " and ".join(
-            f"{len(names)} {word} ({printable(names[0])})" for names, word in ((new, "new"), (gone, "gone")) if names
+            f"{len(names)} {word} ({names[0]})" for names, word in ((new, "new"), (gone, "gone")) if names
         )
         raise SettingsError(f"{job.path} was extracted from other videos: {words}; {way_out}")
+
+
+def _refuse_replaced(job: ShardJob, tables: ShardTables) -> None:
+    """Refuse a shard whose videos were replaced under their names; those that failed are to be mended so."""
+    done = set(tables.names)
+    if names := replaced_videos(job.path, [video for video in job.videos if video.name in done]):
+        raise SettingsError(
+            f"{job.path} holds frames of other videos: {counted(len(names), 'video')} replaced since ({some(names)}): "
+            "delete it to have it made again, --overwrite starts again, or set another --out"
+        )
 
 
 def _named(setting: str) -> str:
@@ -138,12 +150,17 @@ def _named(setting: str) -> str:
 
 def _announce(found: Found, jobs: list[ShardJob], missing: list[ShardJob], settings: ExtractSettings) -> None:
     if found.passed_over:
-        kinds = ", ".join(f"{count} {printable(kind)}" for kind, count in sorted(found.passed_over.items())[:5])
+        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.passed_over.items())[:5])
         say(f"passed over: {sum(found.passed_over.values())} files that are not named like videos ({kinds})")
+    if found.unread:
+        say(found.unread)
     if not missing:
         say(f"{settings.out}: nothing to do, all {len(jobs)} shards are there")
     elif len(missing) < len(jobs):
         say(f"{settings.out}: {len(jobs) - len(missing)} of {len(jobs)} shards are there")
+    kept = {job.path for job in jobs} - {job.path for job in missing}
+    if unknown := [path for path in kept if not originals_path(path).exists()]:
+        say(f"{counted(len(unknown), 'shard')} without {SUFFIX[1:]} beside them: a replaced video is not noticed there")
 
 
 def make_shards(jobs: list[ShardJob], settings: ExtractSettings, replaced: Sequence[Path] = ()) -> None:
@@ -161,6 +178,7 @@ def make_shards(jobs: list[ShardJob], settings: ExtractSettings, replaced: Seque
         with workers as submit:
             for path in replaced:
                 path.unlink()
+                originals_path(path).unlink(missing_ok=True)
             futures = [submit(job) for job in jobs]
             for future in as_completed(futures):
                 future.result()
@@ -174,14 +192,14 @@ def _report(shards: list[tuple[Path, ShardTables]], found: Found, out: Path) -> 
     there = f"{counted(frames, 'frame')} of {counted(done, 'video')} in {counted(len(shards), 'shard')}"
     say(f"{out}: {there}, {size / 1e9:.2f} GB")
     if noted := [note for _, tables in shards for note in tables.notes if note]:
-        say(f"with a note (tsn info {out}): {counted(len(noted), 'video')}, the first: {printable(noted[0])}")
+        say(f"with a note (tsn info {out}): {counted(len(noted), 'video')}, the first: {noted[0]}")
     files = {video.name: video.path for video in found.videos}
     failures = [(name, reason, path.name) for path, tables in shards for name, reason in tables.failures]
     _write_failures(out / FAILURES, failures, files)
     if not failures:
         return
     for name, reason, _ in failures[:SHOWN]:
-        say(f"  {printable(str(files[name]))}: {printable(reason)}")
+        say(f"  {files[name]}: {reason}")
     if len(failures) > SHOWN:
         say(f"  and {len(failures) - SHOWN} more")
     raise PartialError(

@@ -1,10 +1,9 @@
-"""The ffmpeg command that turns videos into one stream of frames."""
+"""The ffmpeg command that turns videos into one stream of frames, and a mark for every frame of which video it is."""
 
 import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import ffmpeg
@@ -13,12 +12,28 @@ import imageio_ffmpeg
 SCALER = "bilinear"
 """Of swscale: what the published runs scaled their frames with."""
 
-CONTAINERS = "avi,mov,matroska,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,gif"
-"""Formats that ffmpeg may open, whatever a file is called: a playlist named x.avi would open other files."""
+CONTAINERS = (
+    "avi,mov,matroska,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,gif,rm,wtv,swf,apng,"
+    "h264,hevc,vvc,m4v,mjpeg,jpeg_pipe,dv,obu,av1"
+)
+"""Formats that ffmpeg may open, whatever a file is called: a playlist named x.avi would open other files.
 
-_LOGGED = ("-hide_banner", "-nostats", "-loglevel", "level+verbose")
+The second line are streams without a container.
+"""
+
+MOST_ERRORS = 0.25
+"""Share of a video's frames that may fail to decode, by ffmpeg's own count, before it ends with code 69."""
+
+TOO_MANY_ERRORS = 69
+
+MARK = "video"
+"""Key of the one fact that a frame carries: the number of its video."""
+
+_LOGGED = ("-hide_banner", "-nostats", "-loglevel", "repeat+level+error", "-max_error_rate", str(MOST_ERRORS))
 _GATHER = ("-cpuflags", "+slowgather") if platform.machine() == "x86_64" else ()
 """swscale's way without AVX2's gather gives the same bytes; where a gather is slow, on AMD, it is a tenth faster."""
+
+_MARKS = "MARKS"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,35 +44,31 @@ class FrameSettings:
     quality: int
 
 
-def frames_command(videos: Sequence[Path], settings: FrameSettings) -> list[str]:
+def frames_command(videos: Sequence[int], marks: int, settings: FrameSettings) -> list[str]:
     """Return the command that writes the frames of videos, one video after the other, to its standard output.
 
-    Every decoded picture becomes a frame once. Several videos need a size that they share.
+    Videos are open files, given by their descriptors, which ffmpeg reads from their present position: it sees no name,
+    and may open nothing else. Every decoded picture becomes a frame once, and a mark in the open file `marks`, as
+    `read_marks` understands it. Several videos need a size that they share. Standard error gets errors, a line each.
     """
     # YUV4MPEG2 states the frames' size; flush_packets=0 writes fewer, larger pieces
-    return _command(videos, settings, format="yuv4mpegpipe", flush_packets=0)
+    return _command(videos, marks, settings, format="yuv4mpegpipe", flush_packets=0)
 
 
-def stage_command(videos: Sequence[Path], settings: FrameSettings | None) -> list[str]:
-    """Return the command that decodes videos, and scales them where there are settings, to nowhere."""
-    return _command(videos, settings, format="null")
+def stage_command(videos: Sequence[int], marks: int, settings: FrameSettings | None) -> list[str]:
+    """Return the command that decodes videos, and scales them where there are settings, to nowhere, with marks."""
+    return _command(videos, marks, settings, format="null")
 
 
-def _command(videos: Sequence[Path], settings: FrameSettings | None, **to: Any) -> list[str]:
-    # `file:` takes any name literally
-    names = {_stand_in(number): f"file:{video.absolute()}" for number, video in enumerate(videos)}
-    return [names.get(word, word) for word in _words(len(videos), settings, **to)]
+def _command(videos: Sequence[int], marks: int, settings: FrameSettings | None, **to: Any) -> list[str]:
+    numbers = {_stand_in(number): str(video) for number, video in enumerate(videos)}
+    return [numbers.get(word, word).replace(_MARKS, str(marks)) for word in _words(len(videos), settings, **to)]
 
 
 @cache
 def _words(videos: int, settings: FrameSettings | None, **to: Any) -> tuple[str, ...]:
-    """Return a command with stand-ins for the videos, since ffmpeg-python takes no name that is not UTF-8.
-
-    Its log is what `read_logs` understands.
-    """
-    streams = [_source(number) for number in range(videos)]
-    if settings is not None:
-        streams = [_scaled(stream, settings) for stream in streams]
+    """Return a command with stand-ins for the descriptors."""
+    streams = [_marked(_source(number), number, settings) for number in range(videos)]
     # of sizes that differ only what goes nowhere may be joined
     joined = streams[0] if videos == 1 else ffmpeg.concat(*streams, unsafe=int(settings is None))
     output = joined.output("pipe:1", fps_mode="passthrough", **to).global_args(*_LOGGED, *_GATHER)
@@ -70,7 +81,21 @@ def _stand_in(number: int) -> str:
 
 def _source(number: int) -> Any:
     """Return ffmpeg's view of a video: its first video stream that is no cover picture."""
-    return ffmpeg.input(_stand_in(number), protocol_whitelist="file", format_whitelist=CONTAINERS, threads=1)["V:0"]
+    return ffmpeg.input("fd:", fd=_stand_in(number), protocol_whitelist="fd", format_whitelist=CONTAINERS, threads=1)[
+        "V:0"
+    ]
+
+
+def _marked(stream: Any, number: int, settings: FrameSettings | None) -> Any:
+    """Return the pictures of a stream, scaled where there are settings; each leaves a mark as it is decoded.
+
+    A mark is its time in microseconds and the number of its video; what the video itself says of a picture goes.
+    """
+    bare = stream.filter("settb", "AVTB").filter("metadata", mode="delete")
+    numbered = bare.filter("metadata", mode="add", key=MARK, value=number)
+    # direct: without it what several videos tell would come in pieces
+    told = numbered.filter("metadata", mode="print", file=f"pipe:{_MARKS}", direct=1)
+    return told if settings is None else _scaled(told, settings)
 
 
 def _scaled(stream: Any, settings: FrameSettings) -> Any:

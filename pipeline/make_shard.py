@@ -11,8 +11,10 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from pipeline.ffmpeg_command import FrameSettings
+from pipeline.ffmpeg_run import VideoError, never
+from pipeline.originals import Original, look_at, read_originals, write_originals
 from pipeline.sources import Source
-from pipeline.video import Decoded, VideoError, decode_videos, never
+from pipeline.video import Decoded, decode_videos
 from tsn_shared.files import TEMPORARY
 from tsn_shared.shards import Shard, ShardTables, write_shard
 
@@ -44,9 +46,13 @@ class ShardJob:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of some videos: of each its frames, or why it failed; `spool` holds all JPEGs, from its start."""
+    """What became of some videos: of each its frames, or why it failed; `spool` holds all JPEGs, from its start.
+
+    `originals` are the files of those that were read.
+    """
 
     videos: tuple[tuple[str, Decoded | str], ...]
+    originals: dict[str, Original]
     spool: BinaryIO
 
 
@@ -71,13 +77,16 @@ def make_shard(job: ShardJob, run: Map = one_by_one, stop: Callable[[], bool] = 
         return extract_videos(videos, job.frames, job.path.parent, stop, kept)
 
     results: list[tuple[str, Decoded | str]] = []
+    originals = read_originals(job.path) if kept is not None else {}
     with ExitStack() as stack:
         spools: list[BinaryIO] = []
         for outcome in run(extract, job.videos):
             results += outcome.videos
+            originals |= outcome.originals
             spools.append(stack.enter_context(outcome.spool))
             if len(spools) == MOST_SPOOLS:
                 spools = [_joined(spools, into=stack.enter_context(_spool(job.path.parent)))]
+        write_originals(job.path, originals)
         # unique: where a cluster runs a job twice, the later file replaces an equal one
         write_shard(job.path, _tables(job.settings, results), _blocks(spools), unique=True)
     return job.path
@@ -101,7 +110,7 @@ def _joined(spools: list[BinaryIO], *, into: BinaryIO) -> BinaryIO:
 
 
 def batches(videos: Sequence[Source], *, most: int) -> Iterator[Sequence[Source]]:
-    """Cut videos into runs for one ffmpeg each: at most so many, of files that are small and of plain names."""
+    """Cut videos into runs for one ffmpeg each: at most so many, of files that are small."""
     batch, size = list[Source](), 0
     for video in videos:
         own = _file_size(video.path)
@@ -123,9 +132,11 @@ def extract_videos(
 ) -> Outcome:
     """Decode videos into a spool that lives in `folder` without a name; those that a shard keeps are copied from it."""
     spool = _spool(folder)
+    read = [video for video in videos if kept is None or video.name not in kept.tables.names]
     decode = partial(decode_videos, settings=frames, out=spool, stop=stop)
     results: Sequence[Decoded | str] | None = None
     try:
+        originals = {video.name: original for video in read if (original := look_at(video.path, stop)) is not None}
         if len(videos) > 1 and frames.size is not None and kept is None:
             results = _together(videos, decode, spool)
         if results is None:
@@ -134,7 +145,8 @@ def extract_videos(
     except BaseException:
         spool.close()
         raise
-    return Outcome(videos=tuple(zip((video.name for video in videos), results, strict=True)), spool=spool)
+    named = tuple(zip((video.name for video in videos), results, strict=True))
+    return Outcome(videos=named, originals=originals, spool=spool)
 
 
 def _together(videos: Sequence[Source], decode: Decode, spool: BinaryIO) -> list[Decoded] | None:
@@ -163,7 +175,7 @@ def _alone(video: Source, decode: Decode, spool: BinaryIO, kept: Shard | None) -
 def _file_size(path: Path) -> int:
     """Return a file's size, more than any batch takes where it should be alone in one."""
     try:
-        return path.stat().st_size if str(path).isprintable() else TOGETHER_BYTES  # a log's lines hold the name
+        return path.stat().st_size
     except OSError:
         return TOGETHER_BYTES
 

@@ -4,53 +4,34 @@ ffmpeg decodes and scales in a process group of its own; its frames arrive throu
 A frame's number is its position among those decoded: none is doubled, none dropped, no header is believed.
 """
 
-import os
-import resource
-import select
 import signal
-import stat
-import subprocess
-import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
 from io import RawIOBase
 from itertools import accumulate
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, BinaryIO, cast
+from typing import BinaryIO
 
 import imageio_ffmpeg
 
-from pipeline.container import Promise, read_promise
-from pipeline.ffmpeg_command import SCALER, FrameSettings, frames_command
-from pipeline.ffmpeg_output import Log, read_frames, read_logs
+from pipeline.container import read_promise
+from pipeline.ffmpeg_command import MOST_ERRORS, SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
+from pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
+from pipeline.ffmpeg_run import Limits, Output, VideoError, memory_file, never, open_video, read_whole, running
 from pipeline.jpeg import encode_jpeg
+from pipeline.promise import Promise
 from tsn_shared.settings import MAX_EDGE
 
-if TYPE_CHECKING:
-    from _typeshed import WriteableBuffer
-
 LEAST_SHARE = 0.75
-"""Of the frames that a header counts must decode. Of UCF101's files 3 % decode to fewer than it says, down to 0.91."""
+"""Of the frames in a container must decode. Of UCF101's files 3 % decode to fewer than there are, down to 0.91."""
 
-STALL_SECONDS = 60.0
-"""A video that gives no frame for so long has failed."""
+LATE_SHARE = 0.25
+"""Of a video's time may pass before its first frame; more is noted, since something before it did not decode."""
 
-MEMORY_BYTES = 4 << 30
-"""Address space of an ffmpeg process: many times what a UCF101 video takes."""
-
-_TICK_SECONDS = 0.25
-_PIPE_BYTES = 1 << 20
-
-
-class VideoError(Exception):
-    """A video that gives no frames to train on; the message is the reason, the same on every machine."""
-
-
-class VideoStoppedError(Exception):
-    """The caller's `stop` said so; nothing is known of the video."""
+_NOT_WHOLE = "one of several videos is not plainly whole"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,16 +47,12 @@ class Decoded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """When a video is given up: after seconds without a frame, or at so many bytes of address space."""
+class Run:
+    """How an ffmpeg ended: its exit code, its errors, and what is wrong with its stream of frames, '' if nothing."""
 
-    stall_seconds: float = STALL_SECONDS
-    memory_bytes: int = MEMORY_BYTES
-
-
-def never() -> bool:
-    """Say that nobody asked to stop."""
-    return False
+    status: int
+    errors: Errors
+    broken: str
 
 
 def made_with() -> dict[str, str]:
@@ -102,133 +79,104 @@ def decode_videos(
     alone.
     """
     limits = limits or Limits()
-    promises = [_look(path) for path in paths]
-    sizes, crc32, height, width, broken = list[int](), list[int](), 0, 0, ""
-    with tempfile.TemporaryFile() as log, _running(frames_command(paths, settings), log, limits) as process:
-        try:
-            for planes in read_frames(_Output(process, stop, limits)):
-                height, width = planes[0].shape
-                if max(height, width) > MAX_EDGE:
-                    raise VideoError(f"its frames are {width}x{height}, too large: extract it with a --size")
-                jpeg = encode_jpeg(planes, settings.quality)
-                out.write(jpeg)
-                sizes.append(len(jpeg))
-                crc32.append(zlib.crc32(jpeg))
-        except ValueError as error:
-            broken = str(error)
-            cast("IO[bytes]", process.stdout).close()  # it would wait for a reader
-        status = _wait(process, limits)
-        log.seek(0)
-        said = read_logs(log.read().decode("utf-8", "replace"), len(paths))
-    counts = _counts(len(sizes), said, clean=not (status or broken))
+    frames = _Frames(out, settings.quality)
+    with ExitStack() as stack:
+        videos = [stack.enter_context(open_video(path)) for path in paths]
+        promises = [_promise(video) for video in videos]
+        if len(videos) > 1 and any(promise.missing for promise in promises):
+            raise VideoError(_NOT_WHOLE)
+        marks = stack.enter_context(memory_file())
+        command = frames_command(videos, marks, settings)
+        output = Output(stack.enter_context(running(command, (*videos, marks), limits)), stop, limits)
+        broken = frames.take(output)
+        status = output.finish()
+        told = read_marks(read_whole(marks), len(paths))
+    run = Run(status=status, errors=output.errors, broken=broken or _lost(frames, told))
+    counts = [each.frames for each in told] if len(told) > 1 else [len(frames.sizes)]
+    if len(told) > 1 and (run.status or run.broken or run.errors.count or 0 in counts):
+        raise VideoError(_NOT_WHOLE)
     starts = [0, *accumulate(counts)]
     return [
         Decoded(
-            sizes=sizes[start : start + count],
-            crc32=crc32[start : start + count],
-            width=width,
-            height=height,
-            fps=log.fps,
-            note=_verdict(count, status, log, expected=promise.frames, broken=broken),
+            sizes=frames.sizes[start : start + count],
+            crc32=frames.crc32[start : start + count],
+            width=frames.width,
+            height=frames.height,
+            fps=marked.fps,
+            note=_verdict(count, run, promise, marked),
         )
-        for start, count, log, promise in zip(starts, counts, said, promises, strict=False)
+        for start, count, marked, promise in zip(starts, counts, told, promises, strict=False)
     ]
 
 
-def _counts(frames: int, said: Sequence[Log], *, clean: bool) -> list[int]:
-    """Return how many of the frames are each video's."""
-    if len(said) == 1:
-        return [frames]
-    counts = [log.decoded or 0 for log in said]
-    if not clean or said[0].errors or 0 in counts or sum(counts) != frames:
-        raise VideoError("one of several videos is not plainly whole")
-    return counts
-
-
-def _look(path: Path) -> Promise:
-    """Return what a container promises; what is no whole video is refused before ffmpeg opens it."""
+def _promise(video: int) -> Promise:
     try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):
-            raise VideoError("a folder" if stat.S_ISDIR(status.st_mode) else "not a regular file")
-        if status.st_size == 0:
-            raise VideoError("an empty file")
-        promise = read_promise(path)
-    except FileNotFoundError:
-        raise VideoError("a link to nothing" if path.is_symlink() else "no such file") from None
+        return read_promise(video)
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from None
-    if promise.end is not None and promise.end > status.st_size:
-        raise VideoError(f"truncated: the file ends at byte {status.st_size:,} of {promise.end:,}")
-    return promise
 
 
-@contextmanager
-def _running(command: list[str], log: IO[bytes], limits: Limits) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run a command in a process group of its own, which ends with the context."""
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=log,
-        pipesize=_PIPE_BYTES,
-        start_new_session=True,
-    )
-    try:
-        resource.prlimit(process.pid, resource.RLIMIT_AS, (limits.memory_bytes, limits.memory_bytes))
-        yield process
-    finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+class _Frames:
+    """What became of a run's frames: written to `out` as JPEGs, of which size and CRC32 are kept."""
+
+    def __init__(self, out: BinaryIO, quality: int) -> None:
+        self.sizes, self.crc32 = list[int](), list[int]()
+        self.width = self.height = 0
+        self._out, self._quality = out, quality
+
+    def take(self, output: RawIOBase) -> str:
+        """Encode and write all frames that come; return what is wrong with the stream, '' at its proper end."""
+        try:
+            for planes in read_frames(output):
+                self.height, self.width = planes[0].shape
+                if max(self.height, self.width) > MAX_EDGE:
+                    raise VideoError(f"its frames are {self.width}x{self.height}, too large: extract it with a --size")
+                jpeg = encode_jpeg(planes, self._quality)
+                self._out.write(jpeg)
+                self.sizes.append(len(jpeg))
+                self.crc32.append(zlib.crc32(jpeg))
+        except ValueError as error:
+            return str(error)
+        return ""
 
 
-class _Output(RawIOBase):
-    """What a process writes, as a file; reading raises VideoError when it writes nothing for too long."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]", stop: Callable[[], bool], limits: Limits) -> None:
-        self._descriptor = process.stdout.fileno() if process.stdout is not None else -1
-        self._stop, self._limits = stop, limits
-        self._poll = select.poll()
-        self._poll.register(self._descriptor, select.POLLIN)
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: "WriteableBuffer") -> int:
-        """Read what is there once there is something; 0 at the end."""
-        waited = 0.0
-        while not self._stop():
-            if self._poll.poll(_TICK_SECONDS * 1000):
-                return os.readv(self._descriptor, [buffer])
-            waited += _TICK_SECONDS
-            if waited >= self._limits.stall_seconds:
-                raise VideoError(f"ffmpeg gave no frame for {self._limits.stall_seconds:g} s")
-        raise VideoStoppedError
+def _lost(frames: _Frames, told: Sequence[Marks]) -> str:
+    """Say what is wrong where not every frame that was decoded arrived, '' where all did."""
+    decoded = sum(video.frames for video in told)
+    arrived = len(frames.sizes)
+    return f"ffmpeg decoded {decoded} frames, but {arrived} arrived" if decoded != arrived else ""
 
 
-def _wait(process: "subprocess.Popen[bytes]", limits: Limits) -> int:
-    try:
-        return process.wait(timeout=limits.stall_seconds)
-    except subprocess.TimeoutExpired:
-        raise VideoError(f"ffmpeg did not end within {limits.stall_seconds:g} s after its last frame") from None
-
-
-def _verdict(frames: int, status: int, said: Log, *, expected: int | None, broken: str) -> str:
+def _verdict(frames: int, run: Run, promise: Promise, marked: Marks) -> str:
     """Return the note on a video, mostly ''; VideoError when it fails."""
-    if status < 0:
-        raise VideoError(f"ffmpeg was ended by {signal.Signals(-status).name}")
-    if status > 0 or frames == 0:
-        raise VideoError(said.error or f"ffmpeg gave {frames} frames and ended with code {status}")
-    if broken or said.decoded not in (None, frames):
-        raise VideoError(broken or f"ffmpeg decoded {said.decoded} frames, but {frames} arrived")
+    expected = frames if promise.frames is None else promise.frames
+    plain = not (run.status or run.errors.count) and frames >= expected
+    if reason := _failure(frames, expected, run, promise, plain=plain and promise.frames is not None):
+        raise VideoError(reason)
     notes = []
-    if expected is not None and frames < expected:
-        if frames < LEAST_SHARE * expected:
-            raise VideoError(f"truncated: {frames} of {expected} frames decode")
+    if frames < expected:
         notes.append(f"{frames} of {expected} frames decode")
-    if said.errors:
-        notes.append(f"{said.errors} decoding errors, the first: {said.error}")
+    if promise.missing:
+        notes.append(f"the file ends {promise.missing:,} bytes before its container says, but no frame is missing")
+    if marked.late > LATE_SHARE * marked.seconds:
+        notes.append(f"no frame in its first {marked.late:.2f} s")
+    if run.errors.count:
+        notes.append(f"{run.errors.count} decoding errors, the first: {run.errors}")
     return "; ".join(notes)
+
+
+def _failure(frames: int, expected: int, run: Run, promise: Promise, *, plain: bool) -> str:
+    """Return why a video fails, '' where it does not; `plain` is one whose every frame decoded without a word."""
+    if run.status < 0:
+        return f"ffmpeg was ended by {signal.Signals(-run.status).name}"
+    if promise.missing and not plain:
+        return f"truncated: the file ends at byte {promise.size:,} of {promise.size + promise.missing:,}"
+    if frames == 0 and promise.frames == 0:
+        return "none of its frames is to be shown"
+    if 0 < frames < LEAST_SHARE * expected:
+        return f"truncated: {frames} of {expected} frames decode"
+    if frames and run.status == TOO_MANY_ERRORS:
+        return f"damaged: over {MOST_ERRORS:.0%} of its frames do not decode"
+    if frames == 0 or run.status:
+        return str(run.errors) or f"ffmpeg gave {frames} frames and ended with code {run.status}"
+    return run.broken

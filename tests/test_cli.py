@@ -163,3 +163,10 @@ def test_values_of_a_file_are_checked_as_flags_are(tmp_path: Path, line: str, wo
 def test_an_endpoint_is_a_host_and_a_port() -> None:
     done = CliRunner().invoke(tsn, ["train", "--nnodes", "2", "--rdzv-endpoint", "localhost:notaport"])
     assert "it is HOST:PORT" in str(done.exception)
+
+
+def test_a_failure_is_one_line_whatever_names_are_in_it(tmp_path: Path) -> None:
+    done = call("verify", str(tmp_path / "a\n\x1b[31mb"))
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert r"a\n\x1b[31mb" in done.stderr

@@ -170,7 +170,10 @@ def _sources(videos: Sequence[Path]) -> list[Source]:
     paths = list[Path]()
     for path in videos:
         if path.is_dir():
-            paths += [source.path for source in find_videos(path).videos]
+            found = find_videos(path)
+            if found.unread:
+                say(found.unread)
+            paths += [source.path for source in found.videos]
         elif not path.exists():
             raise DataError(f"{path} does not exist")
         else:

@@ -137,7 +137,9 @@ def _failure(error: ChildFailedError, story: Path) -> TsnError:
         if not (crash and told.exit_code == StoppedError.exit_code):  # a crash on the way to the stop is the news
             return told
     if crash:
-        return TsnError(f"rank {rank} failed:\n{crash}")
+        failed = TsnError(f"rank {rank} failed:")
+        failed.add_note(crash)  # the message is one line
+        return failed
     return TsnError(
         f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}): run it again, a training with --resume"
     )

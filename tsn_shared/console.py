@@ -26,13 +26,22 @@ _NUMBER = re.compile(r"[-+]?\d[\d,.]*( ?[%\w/]{1,9})?|-?")  # with its unit, or 
 
 
 def say(text: str) -> None:
-    """Print a line of words to standard error, past a progress bar."""
-    tqdm.write(text, file=sys.stderr)
+    """Print one line of words to standard error, past a progress bar; what names in it would do to a terminal is shown.
+
+    So whoever makes the line puts names in as they are.
+    """
+    tqdm.write(printable(text), file=sys.stderr)
 
 
 def printable(name: str) -> str:
-    """Return a file name as one line that any terminal shows: line ends, controls, bytes that are no text escaped."""
+    """Return text as one line that any terminal shows: line ends, controls, bytes that are no text are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
+
+
+def some(names: Sequence[str], *, shown: int = 3) -> str:
+    """Return the first names of many, and how many more there are."""
+    more = len(names) - shown
+    return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
 def moment(at: datetime, *, now: datetime | None = None) -> str:

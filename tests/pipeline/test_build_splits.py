@@ -310,3 +310,65 @@ def test_a_shard_that_is_missing_in_the_row_is_said(tmp_path: Path, capsys: pyte
     (frames / "frames-00001.h5").unlink()
     build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="group"))
     assert f"warning: {frames} lacks shards before frames-00002.h5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("listed", "on_disk"), [("Gr\u00f6\u00dfe/a", "Gro\u0308\u00dfe/a"), ("e\u0301/a", "\u00e9/a")]
+)
+def test_names_match_in_whatever_form_of_unicode_they_are(tmp_path: Path, listed: str, on_disk: str) -> None:
+    (tmp_path / "frames").mkdir()
+    make_shard(tmp_path / "frames/frames-00000.h5", {on_disk: frames_of("x", 2), "Other/b": frames_of("y", 2)})
+    write_list(tmp_path / "lists/train.txt", f"{listed}.avi 0")
+    write_list(tmp_path / "lists/test.txt", "Other/b 1")
+    build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
+    assert read_split(tmp_path / "splits/split1.h5").names("train", slice(None)) == (on_disk,)
+
+
+def test_a_name_in_its_own_form_goes_before_one_in_another(tmp_path: Path) -> None:
+    composed, decomposed = "\u00e9/a", "e\u0301/a"
+    (tmp_path / "frames").mkdir()
+    make_shard(tmp_path / "frames/frames-00000.h5", {decomposed: frames_of("d", 2), composed: frames_of("c", 2)})
+    write_list(tmp_path / "lists/train.txt", f"{decomposed} 0")
+    write_list(tmp_path / "lists/test.txt", f"{composed} 1")
+    build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
+    split = read_split(tmp_path / "splits/split1.h5")
+    assert [split.names(subset, slice(None)) for subset in ("train", "test")] == [(decomposed,), (composed,)]
+
+
+def test_a_failed_video_is_known_in_another_form_of_unicode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [("e\u0301/a", "an empty file")]
+    (tmp_path / "frames").mkdir()
+    make_shard(tmp_path / "frames/frames-00000.h5", {"Other/b": frames_of("y", 2)}, failures=failed)
+    write_list(tmp_path / "lists/train.txt", "\u00e9/a.avi 0")
+    write_list(tmp_path / "lists/test.txt", "Other/b 1")
+    with pytest.raises(PartialError, match="1 of 2 listed videos have no frames"):
+        build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
+    assert "\u00e9/a.avi failed in extraction: an empty file" in capsys.readouterr().err
+
+
+def test_a_name_that_differs_by_capitals_alone_is_asked_for(tmp_path: Path) -> None:
+    names = ["Handstand/v_1", "Surfing/v_1", "twins/a", "TWINS/a"]
+    make_shards(tmp_path / "frames", names)
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits")
+    write_list(tmp_path / "lists/train.txt", "HandStand/v_1.avi 0", "Twins/a.avi 2")
+    write_list(tmp_path / "lists/test.txt", "Surfing/v_1.avi 1")
+    words = r"HandStand/v_1.avi \(did you mean Handstand/v_1\?\), Twins/a.avi: no split"
+    with pytest.raises(PartialError, match=words):
+        build_splits(tmp_path / "lists", settings)
+    write_list(tmp_path / "lists/test.txt", "SURFING/v_1.avi 1")
+    with pytest.raises(DataError, match=r"the lists name HandStand/v_1.avi, the shards Handstand/v_1"):
+        build_splits(tmp_path / "lists", settings)
+
+
+def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "A/\x1b[31mred\x07"
+    make_shards(tmp_path / "frames", [odd, "B/x"])
+    write_list(tmp_path / "lists/train.txt", f"{odd} 7 0", end="\n")
+    write_list(tmp_path / "lists/test.txt", "B/x 7 1", "B/\x1b[2J 3 1", end="\n")
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits", allow_missing=True)
+    build_splits(tmp_path / "lists", settings)
+    said = capsys.readouterr().err
+    assert r"A/\x1b[31mred" in said
+    assert r"B/\x1b[2J" in said
+    assert "\x1b" not in said
+    assert "\x07" not in said

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -13,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from pipeline import originals
 from pipeline.extract import FAILURES, extract_frames
+from pipeline.originals import originals_path
 from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
 from pipeline.verify import verify
 from tsn_shared.errors import PartialError, SettingsError, TsnError
@@ -114,7 +117,8 @@ def test_killed_at_ten_random_moments_the_rerun_gives_the_same_bytes(quiet: Path
     done = call(videos, out)
     assert done.returncode == 0, done.stderr
     assert digests(out) == digests(quiet)
-    assert {path.name for path in out.iterdir()} == {*digests(quiet), ".lock"}
+    kept = {originals_path(path).name for path in find_shards(out)}
+    assert {path.name for path in out.iterdir()} == {*digests(quiet), *kept, ".lock"}
 
 
 def test_other_settings_are_refused_with_the_difference(quiet: Path, videos: Path) -> None:
@@ -208,12 +212,106 @@ def test_failed_videos_are_listed_and_only_they_are_tried_again(
         extract_frames(copied, settings(out))
     for path, content in healthy.items():
         path.write_bytes(content)
-    others = [path for path in whole if path not in broken]
-    for path in others:
-        path.write_bytes(b"not decoded again")
+    for path in (path for path in whole if path not in broken):
+        status = path.stat()
+        path.write_bytes(b"not decoded again".ljust(status.st_size))
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
     extract_frames(copied, settings(out, retry_failed=True))
     assert digests(out) == digests(quiet)
     assert not (out / FAILURES).exists()
+
+
+@pytest.fixture
+def copied(videos: Path, tmp_path: Path) -> Path:
+    """The videos, to be changed."""
+    return Path(shutil.copytree(videos, tmp_path / "videos", copy_function=shutil.copy2))
+
+
+def test_a_video_that_was_replaced_under_its_name_is_named(copied: Path, quiet: Path, tmp_path: Path) -> None:
+    out = tmp_path / "frames"
+    extract_frames(copied, settings(out))
+    assert digests(out) == digests(quiet)
+    first, second, *_ = sorted(copied.rglob("*.avi"))
+    first.write_bytes(second.read_bytes())
+    name = first.relative_to(copied).with_suffix("")
+    before = digests(out)
+    for _ in range(2):
+        with pytest.raises(SettingsError, match=rf"1 video replaced since \({name}\): delete it"):
+            extract_frames(copied, settings(out))
+    assert digests(out) == before
+    find_shards(out)[0].unlink()
+    extract_frames(copied, settings(out))
+    extract_frames(copied, settings(out))
+    assert [old == new for old, new in zip(before.values(), digests(out).values(), strict=True)] == [False] + [True] * 3
+
+
+def test_a_file_of_another_time_is_read_before_anything_is_said_of_it(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "frames"
+    extract_frames(copied, settings(out))
+    touched, flipped, *_ = sorted(copied.rglob("*.avi"))
+    os.utime(touched, ns=(1, 1))
+    extract_frames(copied, settings(out))
+    assert "nothing to do" in capsys.readouterr().err
+    monkeypatch.setattr(originals, "look_at", lambda path: pytest.fail(f"{path} is read again"))
+    extract_frames(copied, settings(out))
+    monkeypatch.undo()
+    content = bytearray(flipped.read_bytes())
+    content[-1] ^= 1
+    flipped.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"1 video replaced"):
+        extract_frames(copied, settings(out))
+
+
+def test_what_is_kept_of_the_videos_changes_no_shard_and_may_be_lost(
+    copied: Path, quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "frames"
+    for path in copied.rglob("*.avi"):
+        os.utime(path, ns=(5, 5))
+    extract_frames(copied, settings(out))
+    assert digests(out) == digests(quiet)
+    kept = [originals_path(path) for path in find_shards(out)]
+    kept[0].unlink()
+    kept[1].write_bytes(
+        b"\xff\n[1]\n{}\nnull\n" + b'{"name": 1, "size": [], "mtime_ns": 1, "sha256": 0}\n' + b"[" * 9999
+    )
+    for path in copied.rglob("*.avi"):
+        os.utime(path, ns=(6, 6))
+    capsys.readouterr()
+    extract_frames(copied, settings(out))
+    assert digests(out) == digests(quiet)
+    assert "1 shard without videos.jsonl beside them: a replaced video is not noticed there" in capsys.readouterr().err
+
+
+def test_what_cannot_be_looked_into_is_passed_over_and_counted(
+    copied: Path, quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (copied / "loop").symlink_to("loop")
+    (copied / "endless").symlink_to("x" * 300)
+    extract_frames(copied, settings(tmp_path / "frames"))
+    assert digests(tmp_path / "frames") == digests(quiet)
+    said = capsys.readouterr().err
+    assert f"passed over: 2 places that cannot be read, the first: {copied}/endless: File name too long" in said
+
+
+def test_names_and_reasons_cannot_steer_the_terminal(
+    copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = copied / "a\x1b[31mred\nline\r"
+    odd.mkdir()
+    (odd / "x.avi").touch()
+    (odd / "x.\x07").touch()
+    with pytest.raises(PartialError):
+        extract_frames(copied, settings(tmp_path / "frames"))
+    said = capsys.readouterr().err
+    assert set(said) - {"\n"} == {c for c in said if c.isprintable()}
+    assert r"a\x1b[31mred\nline\r/x.avi: an empty file" in said
+    done = call(copied, tmp_path / "frames\n\x1b[0m", "--quality", "2", "--videos-per-shard", "4", "--jobs", "1")
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1].startswith("tsn: 1 of 17 videos failed, as ")
+    assert "\x1b" not in done.stderr
 
 
 def test_one_bad_video_ends_the_command_with_code_3(videos: Path, tmp_path: Path) -> None:
@@ -243,11 +341,11 @@ def test_overwrite_takes_nothing_away_before_somebody_can_make_it_again(videos: 
 
 
 @contextmanager
-def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """A file system of its own of a few megabytes; skips where mounting is not allowed."""
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own of a few bytes; skips where mounting is not allowed."""
     folder.mkdir()
     mount = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], capture_output=True, check=False
     )
     if mount.returncode != 0:
         pytest.skip("no right to mount a small disk here")
@@ -258,7 +356,7 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(videos: Path, quiet: Path, tmp_path: Path) -> None:
-    with small_disk(tmp_path / "disk", 5) as disk:
+    with small_disk(tmp_path / "disk", "5m") as disk:
         out = disk / "frames"
         done = call(videos, out)
         assert done.returncode == 1
@@ -269,6 +367,26 @@ def test_a_full_disk_is_one_line_and_leaves_nothing_half_written(videos: Path, q
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         assert call(videos, out).returncode == 0
         assert digests(out) == digests(quiet)
+
+
+@pytest.mark.parametrize("size", ["4k", "8k"])
+def test_a_full_folder_for_temporary_files_changes_no_byte(
+    copied: Path, tmp_path: Path, size: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is also a damaged video, of which ffmpeg has much to say."""
+    damaged = sorted(copied.rglob("*.avi"))[2]
+    data = bytearray(damaged.read_bytes())
+    for at in range(len(data) // 2, len(data) - len(data) // 4, 50):
+        data[at] ^= 0xFF
+    damaged.write_bytes(data)
+    extract_frames(copied, settings(tmp_path / "quiet"))
+    assert any("decoding errors" in note for note in read_tables(find_shards(tmp_path / "quiet")[0]).notes)
+    with small_disk(tmp_path / "disk", size) as disk:
+        (disk / "full").write_bytes(bytes(4096))
+        monkeypatch.setenv("TMPDIR", str(disk))
+        done = call(copied, tmp_path / "frames")
+        assert done.returncode == 0, done.stderr
+    assert digests(tmp_path / "frames") == digests(tmp_path / "quiet")
 
 
 def test_a_folder_that_cannot_be_written_is_one_line(videos: Path, tmp_path: Path) -> None:

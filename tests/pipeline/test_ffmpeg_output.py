@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline import ffmpeg_output
-from pipeline.ffmpeg_output import Log, read_frames, read_logs
+from pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -76,51 +76,102 @@ def test_a_stream_out_of_step_or_of_another_kind_is_an_error() -> None:
     assert list(read_frames(Arriving(b"", 99))) == []
 
 
-def read_log(text: str) -> Log:
-    (log,) = read_logs(text, 1)
-    return log
+def marks(*times: int | None, video: int = 0) -> bytes:
+    """Return what ffmpeg's metadata filter prints of frames at these times, in microseconds."""
+    seconds = ["NOPTS" if time is None else f"{time / 1e6:.6g}" for time in times]
+    lines = [
+        f"frame:{number:<4} pts:{'NOPTS' if time is None else time:<7} pts_time:{second}\nvideo={video}\n"
+        for number, (time, second) in enumerate(zip(times, seconds, strict=True))
+    ]
+    return "".join(lines).encode()
 
 
-LOG = """\
-[info] Input #0, avi, from 'file:/videos/a.avi':
-[info]   Duration: 00:00:04.70, start: 0.000000, bitrate: 489 kb/s
-[info]   Stream #0:0: Video: mpeg4 (Simple Profile), yuv420p(left), 320x240 [SAR 1:1 DAR 4:3], 29.97 fps, 29.97 tbr
-[info] Output #0, yuv4mpegpipe, to 'pipe:1':
-[info]   Stream #0:0: Video: wrapped_avframe, yuv420p(pc), 340x256, 25 fps, 25 tbn
-[mpeg4 @ 0x5581] [error] ac-tex damaged at 3 4
-[mpeg4 @ 0x5581] [error] Error at MB: 40
-[in#0/avi @ 0x55d5] [verbose]   Input stream #0:0 (video): 141 packets read (278766 bytes); 139 frames decoded; 0 decode
-"""
-
-
-def test_a_log_tells_rate_counts_and_errors() -> None:
-    log = read_log(LOG)
-    assert (log.fps, log.decoded, log.errors, log.error) == (29.97, 139, 2, "ac-tex damaged at 3 4")
-
-
-def test_the_log_of_several_videos_tells_of_each() -> None:
-    head, _, tail = LOG.partition("[info] Output")
-    second = head.replace("#0", "#1").replace("29.97", "25").replace("04.70", "02.00")
-    end = tail.splitlines()[-1]
-    both = f"{head}{second}[info] Output{tail}{end.replace('#0', '#1').replace('139', '50')}\n"
-    one, two = read_logs(both, 2)
-    assert (one.fps, one.decoded) == (29.97, 139)
-    assert (two.fps, two.decoded) == (25.0, 50)
-    assert one.errors == two.errors == 2
-    assert [log.decoded for log in read_logs(LOG, 3)] == [139, None, None]
+@given(st.lists(st.integers(0, 40), min_size=1, max_size=17))
+def test_marks_tell_how_many_frames_are_each_videos(counts: list[int]) -> None:
+    text = b"".join(marks(*range(0, count * 40_000, 40_000), video=video) for video, count in enumerate(counts))
+    told = read_marks(text, len(counts))
+    assert [each.frames for each in told] == counts
+    assert [each.fps for each in told] == [25.0 if count > 1 else 0.0 for count in counts]
 
 
 @pytest.mark.parametrize(
-    ("line", "words"),
+    ("times", "fps"),
+    [
+        ([0], 0.0),
+        ([], 0.0),
+        ([None, None, None], 0.0),
+        ([7, 7, 7], 0.0),
+        ([0, 40_000, 80_000], 25.0),
+        ([-80_000, -40_000, 0], 25.0),
+        ([0, 40_000, 400_000, 440_000, 480_000], 25.0),  # a gap is no rate
+        ([0, 40_000, 80_000, 136_000], 22.06),  # a step of another half is one
+        ([0, 40_000, 80_000, 141_000], 25.0),
+        ([number * 1_001_000 // 30 for number in range(50)], 29.97),
+        ([round(number * 1001 / 30) * 1000 for number in range(31)], 29.97),  # as Matroska has it, in milliseconds
+        ([round(number * 1001 / 24) * 1000 for number in range(90)], 23.98),
+        ([number * 160_000 for number in range(9)], 6.25),
+        ([number * 100_000_000 for number in range(3)], 0.01),
+    ],
+)
+def test_the_rate_is_that_of_the_frames(times: list[int | None], fps: float) -> None:
+    (told,) = read_marks(marks(*times), 1)
+    assert (told.frames, told.fps) == (len(times), fps)
+
+
+def test_marks_tell_when_the_first_and_the_last_frame_are() -> None:
+    assert read_marks(marks(540_000, 580_000, 620_000), 1) == [Marks(frames=3, fps=25.0, late=0.54, seconds=0.62)]
+    assert read_marks(marks(None, 2_000_000, 1_000_000), 1)[0].late == 2.0
+
+
+ERRORS = """\
+[mpeg4 @ 0x5581] [error] ac-tex damaged at 3 4
+[mpeg4 @ 0x5581] [error] Error at MB: 40
+[info] neither this
+nor this [error]
+[vist#0:0/mpeg4 @ 0x558] [dec:mpeg4 @ 0x55] [fatal] Decode error rate 0.5 exceeds maximum 0.25
+"""
+
+
+@pytest.mark.parametrize("step", [1, 7, 1000])
+def test_errors_are_counted_and_the_first_is_told_however_they_arrive(step: int) -> None:
+    errors, data = Errors(), ERRORS.encode()
+    for at in range(0, len(data), step):
+        errors.take(data[at : at + step])
+    assert (errors.count, str(errors)) == (3, "ac-tex damaged at 3 4")
+
+
+def test_of_errors_without_end_little_is_held() -> None:
+    errors = Errors()
+    for _ in range(1000):
+        errors.take(b"[error] " + b"x" * 5000)
+    errors.take(b"\n" + b"[error] y\n" * 1000)
+    assert errors.count == 1001
+    assert str(errors) == "x" * 200
+    assert sum(len(str(value)) for value in vars(errors).values()) < 2000
+
+
+@pytest.mark.parametrize(
+    ("lines", "words"),
     [
         ("[hls @ 0x1] [error] Format not on whitelist 'avi,mov'", "a playlist or some other kind of file, not a video"),
         ("[fc#0 @ 0x1] [fatal] Stream specifier 'V:0' in description matches no streams.", "no video stream"),
-        ("[in#0 @ 0x1] [error] Error opening input: Invalid data found when processing input", "not a video, or"),
+        ("[error] odd\n[error] Cannot allocate memory", "it needs more memory than a video may take"),
+        (
+            "[error] Stream map '' matches no streams.\n[error] Unable to find a suitable output format",
+            "a playlist or some other kind of file, not a video",
+        ),
+        (
+            "[in#0 @ 0x1] [error] Error opening input: Invalid data found when processing input",
+            "not a video, or damaged at its beginning",
+        ),
+        ("[mov @ 0x1] [error] moov atom not found\n[in#0] [error] Invalid data found", "moov atom not found"),
         ("[x @ 0x7f1] [error] odd thing at 0x7f12ab", "odd thing at 0x?"),
-        ("[error] Error opening input file file:/home/me/a.avi.", ""),
+        ("[error] Error opening input file fd:.\n[error] the reason", "the reason"),
+        ("[error] Error opening input file fd:.", ""),
+        ("", ""),
     ],
 )
-def test_an_error_is_told_in_words_that_are_the_same_everywhere(line: str, words: str) -> None:
-    error = read_log(line + "\n").error
-    assert error.startswith(words)
-    assert bool(error) == bool(words)
+def test_an_error_is_told_in_words_that_are_the_same_everywhere(lines: str, words: str) -> None:
+    errors = Errors()
+    errors.take(lines.encode() + b"\n")
+    assert str(errors) == words

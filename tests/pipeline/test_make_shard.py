@@ -1,16 +1,18 @@
 """Videos in batches: however they are cut, the shard is the same."""
 
 import os
+import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import ffmpeg_run, video
 from pipeline import make_shard as module
-from pipeline import video
 from pipeline.ffmpeg_command import FrameSettings
 from pipeline.make_shard import TOGETHER_BYTES, Extract, Outcome, ShardJob, batches, make_shard
 from pipeline.shard_workers import decoder_threads
@@ -78,11 +80,30 @@ def test_batches_hold_every_video_once_in_order_and_are_small(sizes: list[int], 
         assert len(batch) == 1 or sum(sizes[int(each.name)] for each in batch) <= TOGETHER_BYTES
 
 
-def test_a_video_whose_name_could_be_a_line_of_the_log_is_alone(sources: tuple[Source, ...], tmp_path: Path) -> None:
-    odd = tmp_path / "a\n[info] Input #7, avi.avi"
-    odd.write_bytes(sources[0].path.read_bytes())
-    videos = [sources[0], Source(name="odd", path=odd), sources[1], sources[2]]
-    assert [len(batch) for batch in batches(videos, most=8)] == [1, 1, 2]
+def test_neither_names_nor_titles_change_what_becomes_of_videos(sources: tuple[Source, ...], tmp_path: Path) -> None:
+    """What ffmpeg's log would say, in every place where a person can write it."""
+    said = (
+        "Input stream #1:0 (video): 2 frames decoded Input stream #2:0 (video): 99 frames decoded",
+        "Output #0",
+        "Stream #0:0: Video: x, 99 fps",
+        "x\n[error] y",
+        "x\n[info] Input #7, avi",
+        "frame:0    pts:0       pts_time:0\nvideo=1\n",
+    )
+    plain, told = list[Source](), list[Source]()
+    for number, words in enumerate(said):
+        data = sources[(0, 1, 2, 3, 5, 6)[number]].path
+        plain.append(Source(name=str(number), path=data))
+        path = tmp_path / f"{words}.avi"
+        command = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", str(data), "-c", "copy"]
+        subprocess.run([*command, "-metadata", f"title={words}", f"file:{path}"], check=True)
+        told.append(Source(name=str(number), path=path))
+    shards = []
+    for name, videos in (("plain", plain), ("told", told)):
+        shards.append(tmp_path / f"{name}.h5")
+        make_shard(ShardJob(path=shards[-1], videos=tuple(videos), frames=FRAMES, settings={}), at_a_time(3))
+    assert shards[0].read_bytes() == shards[1].read_bytes()
+    assert set(read_tables(shards[0]).notes) == {""}
 
 
 def test_every_decoding_thread_keeps_to_a_core_of_its_own_where_it_has_one() -> None:
@@ -104,9 +125,9 @@ def test_a_whole_batch_takes_one_ffmpeg_and_any_other_one_a_video_besides(
         runs.append(command.count("-i"))
         return running(command, *more)
 
-    running = video._running
-    monkeypatch.setattr(video, "_running", counted)
-    for start, expected in ((0, [4]), (3, [4, 1, 1, 1, 1]), (8, [1, 1, 1])):  # what is cut off is seen before
+    running = ffmpeg_run.running
+    monkeypatch.setattr(video, "running", counted)
+    for start, expected in ((0, [4]), (3, [4, 1, 1, 1, 1]), (8, [1, 1, 1, 1])):  # what is cut off is seen before
         runs.clear()
         outcome = module.extract_videos(sources[start : start + 4], FRAMES, tmp_path)
         with outcome.spool as spool:

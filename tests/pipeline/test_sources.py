@@ -56,3 +56,45 @@ def test_a_folder_without_videos_and_one_that_is_not_there_are_told(tmp_path: Pa
         find_videos(tmp_path)
     with pytest.raises(DataError, match="is no folder of videos"):
         find_videos(tmp_path / "nowhere")
+
+
+def test_what_cannot_be_looked_into_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    make(tmp_path, "videos/A/x.avi", "videos/B/y.avi")
+    videos = tmp_path / "videos"
+    (videos / "loop").symlink_to("loop")
+    (videos / "A/endless").symlink_to("x" * 300)
+    (videos / "A/nothing").symlink_to("nowhere")
+    (videos / "loop.avi").symlink_to("loop.avi")  # named like a video: extraction gives its verdict
+    found = find_videos(videos)
+    assert [video.name for video in found.videos] == ["A/x", "B/y", "loop"]
+    assert dict(found.unreadable) == {
+        videos / "loop": "Too many levels of symbolic links",
+        videos / "A/endless": "File name too long",
+    }
+    assert found.passed_over == {"nothing": 1}
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_folder_that_may_not_be_read_is_told_and_stops_nothing(tmp_path: Path) -> None:
+    make(tmp_path, "A/x.avi", "B/y.avi")
+    (tmp_path / "B").chmod(0)
+    try:
+        found = find_videos(tmp_path)
+    finally:
+        (tmp_path / "B").chmod(0o755)
+    assert [video.name for video in found.videos] == ["A/x"]
+    assert found.unreadable == ((tmp_path / "B", "Permission denied"),)
+
+
+def test_a_folder_whose_name_no_system_takes_is_told(tmp_path: Path) -> None:
+    for name in ("x" * 300, "loop"):
+        (tmp_path / "loop").unlink(missing_ok=True)
+        (tmp_path / "loop").symlink_to("loop")
+        with pytest.raises(DataError, match="is no folder of videos"):
+            find_videos(tmp_path / name)
+
+
+def test_only_what_cannot_be_looked_into_is_no_video(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(DataError, match=r"loop cannot be read: Too many levels .* holds no other video"):
+        find_videos(tmp_path)

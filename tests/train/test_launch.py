@@ -172,7 +172,8 @@ if __name__ == "__main__":
     try:
         run_processes(crash, sys.argv[1] == "stopped", processes=2)
     except Exception as error:
-        sys.exit(f"{type(error).__name__} {error.exit_code}: {error}")
+        notes = "\\n".join(getattr(error, "__notes__", ()))
+        sys.exit(f"{type(error).__name__} {error.exit_code}: {error}\\n{notes}")
 """
 
 

@@ -3,7 +3,7 @@ import time
 
 import pytest
 
-from tsn_shared.console import Progress, printable, say, table
+from tsn_shared.console import Progress, printable, say, some, table
 
 
 class Clock:
@@ -24,6 +24,18 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def test_words_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     say("two words")
     assert capsys.readouterr() == ("", "two words\n")
+
+
+def test_what_is_said_is_one_line_that_steers_no_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    say("a\x1b[31m\nb\r\x07\u202e\udcff\x9b: Größe, 写真")
+    assert capsys.readouterr().err == r"a\x1b[31m\nb\r\x07\u202e\udcff\x9b: Größe, 写真" + "\n"
+    say(printable("a\tb"))  # twice is as once
+    assert capsys.readouterr().err == r"a\tb" + "\n"
+
+
+def test_of_many_names_some_are_told() -> None:
+    assert some(["a", "b", "c"]) == "a, b, c"
+    assert some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
 
 
 def test_without_a_terminal_progress_is_a_line_now_and_then(capsys: pytest.CaptureFixture[str], clock: Clock) -> None:
