@@ -58,7 +58,7 @@ def test_validation_is_ahead_before_it_is_asked_for(data: DataSettings) -> None:
     with loader:
         for _ in range(2):
             begun = time.monotonic()
-            while not all(ahead.done() for stage in (loader._batches, loader._encoded) for ahead in stage._ahead):  # type: ignore[attr-defined]
+            while not all(ahead.done() for stage in (loader._batches, loader._encoded) for ahead in stage._ahead):
                 assert time.monotonic() - begun < 60
                 time.sleep(0.01)
             for _ in range(loads):
