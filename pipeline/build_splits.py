@@ -18,7 +18,7 @@ from pipeline.annotations import Annotations, Listed, ListedSplit, group_of, rea
 from tsn_shared import shards
 from tsn_shared.console import say, some
 from tsn_shared.errors import DataError, PartialError
-from tsn_shared.files import writing
+from tsn_shared.files import locked, writing
 from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import SplitsSettings
 from tsn_shared.splits import SUBSETS, Clips, Subset, split_name, write_split
@@ -102,8 +102,8 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> None:
         say(f"{annotations}: not read, beside the lists that were: {some(unread)}")
     _refuse_twice(frames, listed)
     _report_missing(frames, listed, settings)
-    with writing(settings.out, "set another --out"):
-        settings.out.mkdir(parents=True, exist_ok=True)
+    busy = f"{settings.out} is in use by another tsn: wait for it, or set another --out"
+    with writing(settings.out, "set another --out"), locked(settings.out, busy):
         for split in listed.splits:
             _write(frames, listed.classes, split, settings.out)
 

@@ -15,15 +15,15 @@ from typing import Any
 
 from pipeline.ffmpeg_command import FrameSettings
 from pipeline.make_shard import ShardJob
-from pipeline.originals import SUFFIX, originals_path, replaced_videos
+from pipeline.originals import originals_path, replaced_videos
 from pipeline.shard_workers import Workers, cluster_workers, local_workers
 from pipeline.sources import Found, Source, find_videos
 from pipeline.video import made_with
 from tsn_shared.console import Progress, counted, say, some
 from tsn_shared.errors import DataError, PartialError, SettingsError
-from tsn_shared.files import TEMPORARY, locked, write_text, writing
+from tsn_shared.files import locked, write_text, writing
 from tsn_shared.settings import ExtractSettings, flag_of
-from tsn_shared.shards import PATTERN, ShardTables, find_shards, read_tables, shard_name
+from tsn_shared.shards import ShardTables, find_shards, read_tables, shard_name
 
 FAILURES = "failures.jsonl"
 """List of the videos that failed, one JSON object a line: name, file, reason, shard."""
@@ -52,20 +52,11 @@ def _extract(found: Found, settings: ExtractSettings) -> None:
     jobs = plan_shards(found.videos, settings)
     replaced = find_shards(settings.out) if settings.overwrite else []
     missing = jobs if settings.overwrite else missing_shards(jobs, settings)
-    _remove_left_overs(settings.out)  # of a run that was killed
     _announce(found, jobs, missing, settings)
     if missing:
         make_shards(missing, settings, replaced)
-        _remove_left_overs(settings.out)  # of a cluster's workers that were lost
     tables = [(job.path, read_tables(job.path)) for job in jobs]
     _report(tables, found, settings.out)
-
-
-def _remove_left_overs(out: Path) -> None:
-    """Remove what of ours was never finished; nobody waits for a job that is still being done."""
-    for name in (PATTERN, f"{Path(PATTERN).stem}{SUFFIX}", FAILURES):
-        for path in out.glob(f"{name}*{TEMPORARY}"):
-            path.unlink(missing_ok=True)
 
 
 def plan_shards(videos: tuple[Source, ...], settings: ExtractSettings) -> list[ShardJob]:

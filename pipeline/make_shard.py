@@ -87,8 +87,8 @@ def make_shard(job: ShardJob, run: Map = one_by_one, stop: Callable[[], bool] = 
             if len(spools) == MOST_SPOOLS:
                 spools = [_joined(spools, into=stack.enter_context(_spool(job.path.parent)))]
         write_originals(job.path, originals)
-        # unique: where a cluster runs a job twice, the later file replaces an equal one
-        write_shard(job.path, _tables(job.settings, results), _blocks(spools), unique=True)
+        # where a cluster runs a job twice, the later file replaces an equal one
+        write_shard(job.path, _tables(job.settings, results), _blocks(spools))
     return job.path
 
 

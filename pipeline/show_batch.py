@@ -14,7 +14,7 @@ from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch
 from tsn_shared.augment import MEAN, STD
 from tsn_shared.console import printable, say
 from tsn_shared.errors import SettingsError
-from tsn_shared.files import replacing, writing
+from tsn_shared.files import alone, replacing, writing
 from tsn_shared.settings import ShowBatchSettings
 from tsn_shared.splits import Split, Subset, open_split
 
@@ -37,6 +37,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
         raise SettingsError(f"--out {out}: it must end in .png or .npz")
     if rank >= world_size:
         raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
+    way_out = "set another --out"
     place = torch_device(settings.device)
     split = open_split(settings)
     schedule = _schedule(split, subset, settings)
@@ -55,8 +56,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
         names = split.names(subset, batch.plan.rows)
         if not batch.plan.valid.any():
             raise SettingsError(f"--rank {rank}: step {step} has no clip left for it, only padding")
-        with writing(out, "set another --out"):
-            out.parent.mkdir(parents=True, exist_ok=True)
+        with alone(out, way_out), writing(out, way_out):
             if out.suffix == ".npz":
                 _write_arrays(out, batch, names)
             else:
@@ -92,7 +92,7 @@ def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Sche
 
 def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:
     plan, valid = batch.plan, batch.plan.valid
-    with replacing(out, unique=True) as temporary, temporary.open("wb") as file:
+    with replacing(out) as temporary, temporary.open("wb") as file:
         np.savez(
             file,
             clips=batch.clips.float().cpu().contiguous().numpy()[valid],
@@ -128,7 +128,7 @@ def _write_picture(
     for row in rows:
         sheet.paste(row, (GAP, top))
         top += row.height
-    with replacing(out, unique=True) as temporary:
+    with replacing(out) as temporary:
         sheet.save(temporary, "PNG")
 
 

@@ -18,7 +18,7 @@ import imageio_ffmpeg
 
 from tsn_shared.console import Progress
 from tsn_shared.errors import TsnError
-from tsn_shared.files import replacing, write_text
+from tsn_shared.files import locked, replacing, write_text
 
 VIDEOS, LISTS = "UCF-101", "ucfTrainTestlist"
 """Folders that a data set is made of, as in UCF101."""
@@ -68,7 +68,7 @@ def make_dataset(
     """Make `folder/UCF-101` and `folder/ucfTrainTestlist`: `clips` clips of `frames` frames for each class and group.
 
     Of every four groups one tests, another one in each of the three splits. What is there already is replaced by the
-    same. TsnError when ffmpeg fails.
+    same. TsnError when ffmpeg fails, SettingsError while another does the same.
     """
     work = [
         Clip(label=label, group=group + 1, clip=clip + 1)
@@ -76,15 +76,17 @@ def make_dataset(
         for group in range(groups)
         for clip in range(clips)
     ]
-    for label in classes:
-        (folder / VIDEOS / label).mkdir(parents=True, exist_ok=True)
+    busy = f"{folder} is in use by another tsn: wait for it, or name another folder"
     with (
+        locked(folder, busy, *(f"{VIDEOS}/{label}" for label in classes)),
         Progress("drawing videos", total=len(work), unit="video") as progress,
         ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool,
     ):
+        for label in classes:
+            (folder / VIDEOS / label).mkdir(parents=True, exist_ok=True)
         for _ in pool.map(lambda clip: _draw(folder / VIDEOS, clip, frames, seed), work):
             progress.advance()
-    _write_lists(folder / LISTS, classes, work, groups)
+        _write_lists(folder / LISTS, classes, work, groups)
 
 
 def _write_lists(folder: Path, classes: Sequence[str], work: list[Clip], groups: int) -> None:

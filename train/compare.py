@@ -8,7 +8,7 @@ from train.pictures import draw_comparison
 from train.run_folder import Row, read_config, read_history
 from tsn_shared.console import say, table
 from tsn_shared.errors import SettingsError
-from tsn_shared.files import writing
+from tsn_shared.files import alone, writing
 from tsn_shared.settings import flag_of
 
 NO_DIFFERENCE = frozenset({"run", "resume"})
@@ -48,8 +48,8 @@ def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
                 **_reached(history),
             }
         )
-    with writing(out, "set another --out"):
-        out.parent.mkdir(parents=True, exist_ok=True)
+    way_out = "set another --out"
+    with alone(out, way_out), writing(out, way_out):
         draw_comparison(dict(zip(names, histories, strict=True)), out)
     say(f"the curves: {out}")
     return columns

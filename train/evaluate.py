@@ -4,7 +4,8 @@ import csv
 import io
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,12 @@ from train.scoring import Scored, pass_over, score
 from train.trained import learned_from, load_trained
 from tsn_shared.console import say, table
 from tsn_shared.errors import SettingsError
-from tsn_shared.files import write_text, writing
+from tsn_shared.files import locked, write_text, writing
 from tsn_shared.settings import SplitScoreSettings
 from tsn_shared.splits import open_split
 
 FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
+WAY_OUT = "name another folder with --out"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -37,12 +39,19 @@ class Evaluation:
     run: Path
 
 
-def evaluate(checkpoint: Path, settings: SplitScoreSettings) -> Evaluation:
-    """Score a checkpoint, or the best of a run, on every test clip once; errors are those of `pass_over`."""
+def evaluate(
+    checkpoint: Path, settings: SplitScoreSettings, hold: Callable[[Path], None] = lambda folder: None
+) -> Evaluation:
+    """Score a checkpoint, or the best of a run, on every test clip once; errors are those of `pass_over`.
+
+    `hold` is called with the folder of its files before the clips are scored, which takes long.
+    """
     trained = load_trained(checkpoint)
     wanted = pass_over("test", trained, settings)
-    scored = score(wanted, trained, settings)
     other = "" if trained.path.stem in ("best", "model") else f"-{trained.path.stem}"
+    folder = trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}"
+    hold(folder)
+    scored = score(wanted, trained, settings)
     stated = {
         "checkpoint": str(trained.path),
         "epoch": trained.epoch,
@@ -56,7 +65,7 @@ def evaluate(checkpoint: Path, settings: SplitScoreSettings) -> Evaluation:
         figures=stated | _figures(scored, trained.classes),
         scored=scored,
         classes=trained.classes,
-        folder=trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}",
+        folder=folder,
         words=wanted.words,
         run=trained.run.resolve(),
     )
@@ -126,21 +135,36 @@ def evaluate_runs(
     if not fused and len(checkpoints) > 1:
         _check_splits(checkpoints, names)
     devices = str(count_gpus(settings.gpus))
-    each = [
-        evaluate(checkpoint, replace(settings, split=name, gpus=devices))
-        for checkpoint, name in zip(checkpoints, names, strict=True)
-    ]
-    if fused:
-        each = [fuse(each, fuse_weights)]
+    several = len(checkpoints) > 1 and not fused
+    with ExitStack() as stack:
+
+        def place(folder: Path) -> Path:
+            return folder if out is None else out / folder.name if several else out
+
+        def hold(folder: Path) -> None:
+            _hold(place(folder), stack)
+
+        each = [
+            evaluate(checkpoint, replace(settings, split=name, gpus=devices), *(() if fused else (hold,)))
+            for checkpoint, name in zip(checkpoints, names, strict=True)
+        ]
+        if fused:
+            each = [fuse(each, fuse_weights)]
+            hold(each[0].folder)
+        for evaluation in each:
+            write_files(evaluation, place(evaluation.folder))
     result = each[0].figures if len(each) == 1 else mean_over_splits(each)
-    for evaluation in each:
-        folder = out or evaluation.folder
-        write_files(evaluation, folder / evaluation.folder.name if out and len(each) > 1 else folder)
     if len(each) == 1:
         return result, f"{class_table(result)}\n\n{headline(each[0])}"
     lines = [headline(evaluation) for evaluation in each]
     mean = f"mean over splits {', '.join(result['splits'])}, {each[0].words}, {result['clips']} clips in all"
     return result, "\n".join([*lines, f"{mean}: {_percent(result['mean'])}"])
+
+
+def _hold(folder: Path, stack: ExitStack) -> None:
+    """Hold a folder of an evaluation's files until the stack ends."""
+    with writing(folder, WAY_OUT):
+        stack.enter_context(locked(folder, f"{folder} is in use by another evaluation: wait for it, or {WAY_OUT}"))
 
 
 def _check_weights(weights: Sequence[float] | None, runs: int) -> None:
@@ -161,7 +185,7 @@ def write_files(evaluation: Evaluation, folder: Path) -> None:
     """Write scores.json, predictions.csv, confusion.png and per_class.png into a folder."""
     figures, scored = evaluation.figures, evaluation.scored
     title = f"{evaluation.run.name}: {headline(evaluation)}"
-    with writing(folder, "name another folder with --out"):
+    with writing(folder, WAY_OUT):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "scores.json", json.dumps(figures, indent=2) + "\n")
         write_text(folder / "predictions.csv", predictions_csv(scored, evaluation.classes))

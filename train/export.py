@@ -20,7 +20,7 @@ from train.end_to_end import EndToEnd
 from train.trained import Trained, height_and_width, load_trained
 from train.versions import own_version
 from tsn_shared.errors import SettingsError, TsnError
-from tsn_shared.files import replacing, writing
+from tsn_shared.files import alone, replacing, writing
 
 OPSET = 23
 """Of the .onnx files: the newest that torch writes."""
@@ -47,11 +47,10 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
         raise SettingsError(f"{trained.path} learned from frames of many sizes: state one with --size WIDTHxHEIGHT")
     facts = metadata(trained, shape, num_segments or trained.settings.segments)
     module = EndToEnd(trained.network, frame_size=shape, input_size=trained.settings.input_size).eval()
-    with writing(out, "name another file"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(out, unique=True) as temporary:
-            run = writers[out.suffix](module, facts, temporary)
-            _check(run, module, shape, int(facts["num_segments"]), out)
+    way_out = "name another file"
+    with alone(out, way_out), writing(out, way_out), replacing(out) as temporary:
+        run = writers[out.suffix](module, facts, temporary)
+        _check(run, module, shape, int(facts["num_segments"]), out)
     return facts
 
 

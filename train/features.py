@@ -16,7 +16,7 @@ import numpy as np
 from train.scoring import pass_over, score
 from train.trained import load_trained
 from tsn_shared import hdf5
-from tsn_shared.files import writing
+from tsn_shared.files import alone, writing
 from tsn_shared.settings import SplitScoreSettings
 from tsn_shared.splits import Subset
 
@@ -30,7 +30,7 @@ def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *,
     """
     trained = load_trained(checkpoint)
     wanted = pass_over(subset, trained, settings, features=True)
-    scored = score(wanted, trained, settings)
+    way_out = "name another file"
     stated: dict[str, Any] = {
         "checkpoint": str(trained.path),
         "model": trained.settings.model,
@@ -47,8 +47,9 @@ def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *,
         file.create_dataset("class/name", data=hdf5.encode_names(trained.classes))
         file.attrs.update(stated)
 
-    with writing(out, "name another file"):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        hdf5.create(out, KIND, fill)
+    with alone(out, way_out):
+        scored = score(wanted, trained, settings)
+        with writing(out, way_out):
+            hdf5.create(out, KIND, fill)
     clips, width = scored.values.shape
     return f"{out}: {width} features of {clips} {subset} clips, split {wanted.data.split}, {wanted.words}"

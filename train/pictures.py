@@ -92,8 +92,12 @@ def draw_answer(
     crop: Sequence[int] | None,
     answer: dict[str, Any],
     out: Path,
+    source: str,
 ) -> None:
-    """Draw a video's sampled frames, the crop (y, x, h, w) that the network saw, and under them the best classes."""
+    """Draw a video's sampled frames, the crop (y, x, h, w) that the network saw, and under them the best classes.
+
+    The file states its `source`, the video.
+    """
     from matplotlib.patches import Rectangle
 
     columns = min(len(pictures), 5)
@@ -123,7 +127,7 @@ def draw_answer(
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
     figure.suptitle(_drawn(Path(answer["video"]).name), fontsize=10)
-    _save(figure, out)
+    _save(figure, out, {"Source": source})
 
 
 def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
@@ -222,10 +226,10 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, out: Path) -> None:
-    with replacing(out, unique=True) as temporary, warnings.catch_warnings():
+def _save(figure: Any, out: Path, stated: dict[str, str] | None = None) -> None:
+    with replacing(out) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a script that the font lacks: boxes are drawn
-        figure.savefig(temporary, dpi=DPI, format="png")
+        figure.savefig(temporary, dpi=DPI, format="png", metadata=stated)
 
 
 def _drawn(text: str) -> str:

@@ -3,9 +3,7 @@
 From Python: `predict(load_trained(run), frames)`, with all frames of a video as a uint8 RGB array (T, H, W, 3).
 """
 
-import io
 import tempfile
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,15 +15,14 @@ import torch
 
 from pipeline.extract import make_shards, plan_shards
 from pipeline.sources import Source, find_videos
+from train.answer_pictures import WAY_OUT, draw_answers, holding
 from train.end_to_end import EndToEnd
-from train.pictures import draw_answer
 from train.scoring import Pass, how_to_score, score
 from train.trained import Trained, load_trained
-from tsn_shared.augment import centre_crops
 from tsn_shared.console import counted, printable, say
 from tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn_shared.files import writing
-from tsn_shared.sampling import uniform_indices, val_indices
+from tsn_shared.sampling import val_indices
 from tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
 from tsn_shared.shards import Shard
 from tsn_shared.splits import Clips, split_name, write_split
@@ -88,11 +85,7 @@ def predict_videos(
         "protocol": protocol,
         "num_segments": segments,
     }
-    if png is not None and png.suffix not in ("", ".png") and not png.is_dir():
-        raise SettingsError(f"--png {png}: it must end in .png, or be a folder")
-    if png is not None and png.suffix == ".png" and len(sources) > 1:
-        raise SettingsError(f"--png {png}: {len(sources)} videos need a folder, one picture each")
-    with tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
+    with holding(png, len(sources)), tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
         folder = Path(temporary)
         with writing(folder, "set TMPDIR to another disk"):
             extracted = extract(sources, trained, folder)
@@ -109,8 +102,8 @@ def predict_videos(
             scored = score(wanted, trained, settings)
             answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
         if png is not None:
-            with writing(png, "set another --png"):
-                _draw(answers, extracted, protocol, segments, png)
+            with writing(png, WAY_OUT):
+                draw_answers(answers, extracted.shards, extracted.clips, protocol=protocol, segments=segments, png=png)
     failed = [{"video": name, "reason": reason} for name, reason in extracted.failures]
     return stated | {"words": wanted.words, "clips": len(answers), "videos": answers, "failed": failed}
 
@@ -196,25 +189,3 @@ def _answers(
         }
         for name, frames, labels, values in rows
     ]
-
-
-def _draw(answers: list[dict[str, Any]], extracted: Extracted, protocol: str, segments: int, png: Path) -> None:
-    """Draw each video's sampled frames with its answer into `png`, or into pictures in that folder."""
-    from PIL import Image
-
-    one = png.suffix == ".png"
-    (png.parent if one else png).mkdir(parents=True, exist_ok=True)
-    used = Counter[str]()
-    for row, answer in enumerate(answers):
-        shard, video = extracted.shards[extracted.clips.shard[row]], int(extracted.clips.video[row])
-        sample = val_indices if protocol == "val" else uniform_indices
-        indices = sample([answer["frames"]], segments)[0].tolist()
-        first = int(shard.tables.first_frame[video])
-        jpegs = [shard.read(first + index).tobytes() for index in indices]
-        pictures = [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
-        height, width = pictures[0].shape[:2]
-        crop = centre_crops([height], [width])[0].tolist() if protocol == "val" else None
-        stem = Path(answer["video"]).stem
-        used[stem] += 1
-        name = stem if used[stem] == 1 else f"{stem}-{used[stem]}"
-        draw_answer(pictures, indices, crop, answer, png if one else png / f"{name}.png")

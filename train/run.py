@@ -269,7 +269,7 @@ def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
             new = not settings.run.exists() or not any(settings.run.iterdir())
             busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
             with writing(settings.run, "set another --run"):
-                stack.enter_context(locked(settings.run, busy))
+                stack.enter_context(locked(settings.run, busy, "checkpoints"))
             if new:
                 stack.enter_context(_removed_if_unused(settings.run))
         Run(settings, ranks, resume=resume, stop=stop).train()

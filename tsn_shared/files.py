@@ -14,7 +14,7 @@ import shutil
 import stat
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from tsn_shared.console import say
 from tsn_shared.errors import SettingsError, TsnError, brief
 
 TEMPORARY = ".tmp"
-"""Suffix of a file that is being written; whoever holds the folder may delete one that he finds."""
+"""Suffix of a file that is being written."""
 
 MOST_OPEN_FILES = 65_536
 """Files that a process asks to have open at once, at most; many systems give 1,024 unasked."""
@@ -38,6 +38,13 @@ NOT_HERE = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EPERM,
 
 KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 
+TRIES = 100
+"""Times that a lock is opened and found to be gone before it counts as held: that many others come and go."""
+
+NAME_MAX = 255
+"""Bytes of a file's name."""
+
+_LEFT_OVER = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY)}$")
 _told = set[str]()
 
 
@@ -59,21 +66,27 @@ def writing(path: Path, way_out: str, then: str = "", also: type[Exception] = OS
 
 
 @contextmanager
-def replacing(path: Path, *, unique: bool = False) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path` to write to; on success it becomes `path`, on failure it is removed.
 
-    `unique` gives it a name of its own, for a file that several processes may write at once: the last one stays.
+    The name is nobody else's: of several processes that write `path` at once, the last one's stays, whole.
     """
-    own = f".{uuid.uuid4().hex}" if unique else ""
-    temporary = path.with_name(f"{path.name}{own}{TEMPORARY}")
+    temporary = _beside(path, "", f".{uuid.uuid4().hex}{TEMPORARY}")
     try:
         yield temporary
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+            _sync(file.fileno(), path.parent)
         temporary.replace(path)
         _sync_folder(path.parent)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_left_overs(folder: Path, *, of: str = "") -> None:
+    """Remove what writers of a folder, or `of` one file in it, left as they were killed; for those who hold it."""
+    for path in folder.glob(f"*{TEMPORARY}"):
+        if path.name.startswith(of) and _LEFT_OVER.search(path.name):
+            path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -125,21 +138,87 @@ def sha256(path: Path) -> str:
 
 
 @contextmanager
-def locked(folder: Path, busy: str) -> Iterator[None]:
+def locked(folder: Path, busy: str, *within: str) -> Iterator[None]:
     """Hold a folder, made if need be; SettingsError(busy) while another process does. A dead one's lock does not hold.
 
-    The lock is advisory and on a local file system; it is the open file `.lock` that is held, not its existence.
+    What was left half-written in it and in its folders `within`, by a dead one or a lost worker of ours, is removed.
+    Where the file system refuses locks, that is said, and done without.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SettingsError(busy) from None
+    with _held(folder / ".lock", busy) as protected:
+        for part in (folder, *(folder / name for name in within)) if protected else ():
+            remove_left_overs(part)
         yield
+        if protected:
+            remove_left_overs(folder)
+
+
+@contextmanager
+def alone(path: Path, way_out: str) -> Iterator[None]:
+    """Be the only one who writes a file, its folder made if need be; for a command that takes long to have its content.
+
+    SettingsError where `path` cannot be written, or while another process does the same.
+    """
+    busy = f"{path} is being written by another tsn: wait for it, or {way_out}"
+    with ExitStack() as stack:
+        with writing(path, way_out):
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            if stack.enter_context(_held(_beside(path, ".", ".lock"), busy)):
+                remove_left_overs(path.parent, of=path.name)
+        yield
+
+
+@contextmanager
+def _held(lock: Path, busy: str) -> Iterator[bool]:
+    """Hold a file that is there as long as it is held, and its folder, which goes again if it was made and stays empty.
+
+    Gives whether that protects. It is the open file that is held, not its existence.
+    """
+    missing = [place for place in lock.parents if not place.exists()]
+    descriptor, protected = _take(lock, busy)
+    try:
+        yield protected
     finally:
+        with suppress(OSError):
+            lock.unlink()  # while it is held: who has opened it meanwhile finds it gone, and opens another
         os.close(descriptor)
+        with suppress(OSError):  # it is not empty
+            for place in missing:
+                place.rmdir()
+
+
+def _take(lock: Path, busy: str) -> tuple[int, bool]:
+    for again in reversed(range(TRIES)):
+        try:
+            lock.parent.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except (FileNotFoundError, FileExistsError):  # its holder has just taken the empty folder away
+            if again:
+                continue
+            raise
+        try:
+            protected = _lock(descriptor, lock.parent, busy)
+            with suppress(FileNotFoundError):
+                if lock.lstat().st_ino == os.fstat(descriptor).st_ino:
+                    return descriptor, protected
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)
+    raise SettingsError(busy)
+
+
+def _lock(descriptor: int, folder: Path, busy: str) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(busy) from None
+    except OSError as error:
+        if error.errno not in NOT_HERE:
+            raise
+        _say_once(f"{folder}: locks are refused here ({error.strerror}): another tsn that writes there is not noticed")
+        return False
+    return True
 
 
 def allow_open_files() -> int:
@@ -166,9 +245,24 @@ def _say_once(words: str) -> None:
         say(f"warning: {words}")
 
 
+def _beside(path: Path, before: str, after: str) -> Path:
+    """Return a path in the same folder whose name is this one's with more before and after it, cut where too long."""
+    room = NAME_MAX - len(before) - len(after)
+    return path.with_name(before + os.fsdecode(os.fsencode(path.name)[:room]) + after)
+
+
+def _sync(descriptor: int, folder: Path) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NOT_HERE:
+            raise
+        _say_once(f"{folder}: fsync is refused here ({error.strerror}): a power cut can lose what was just written")
+
+
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        _sync(descriptor, folder)
     finally:
         os.close(descriptor)

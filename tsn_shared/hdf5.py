@@ -27,7 +27,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn_shared.errors import DataError, brief
-from tsn_shared.files import replacing
+from tsn_shared.files import open_regular, replacing
 
 USER_BLOCK = 512
 _LIBVER = ("v110", "v110")  # a fixed format version: the same tables give the same bytes under any newer HDF5
@@ -55,17 +55,14 @@ class Seal:
         return text.encode().ljust(USER_BLOCK, b"\0")
 
 
-def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None], *, unique: bool = False) -> None:
-    """Write an HDF5 file whole: `fill` gets the open file; `complete` is set after it, then the seal, then the name.
-
-    `unique` as in `replacing`.
-    """
-    with replacing(path, unique=unique) as temporary:
+def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None]) -> None:
+    """Write an HDF5 file whole: `fill` gets the open file; `complete` is set after it, then the seal, then the name."""
+    with replacing(path) as temporary:
         with _disk(temporary) as disk, h5py.File(disk, "w", userblock_size=USER_BLOCK, libver=_LIBVER) as file:
             file.attrs.update({"format": kind.name, "version": kind.version})
             fill(file)
             file.attrs["complete"] = True
-        with h5py.File(temporary, "r") as file:
+        with _reading(temporary) as file:
             span = _payload_span(file, kind)
         seal = Seal(payload=span, sha256=_digest(temporary, span))
         with temporary.open("r+b") as raw:
@@ -110,7 +107,7 @@ def _disk(path: Path) -> Iterator[_Disk]:
 def read_seal(path: Path, kind: Kind) -> Seal:
     """Return what the user block states, unchecked: the file's identity at the cost of one small read."""
     try:
-        with path.open("rb") as raw:
+        with open_regular(path) as raw:
             block = raw.read(USER_BLOCK)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
@@ -137,7 +134,7 @@ def opened(path: Path, kind: Kind) -> Iterator[h5py.File]:
     if _digest(path, seal.payload) != seal.sha256:
         raise DataError(f"{path}: the tables are damaged or cut off (SHA-256 differs): make the file again")
     try:
-        file = h5py.File(path, "r")
+        file = _reading(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read as HDF5: {brief(error)}") from None
     with file:
@@ -146,6 +143,11 @@ def opened(path: Path, kind: Kind) -> Iterator[h5py.File]:
         if _payload_span(file, kind) != seal.payload:
             raise DataError(f"{path}: the payload is not where the file says: refused")
         yield file
+
+
+def _reading(path: Path) -> h5py.File:
+    # a finished file is never written to: without HDF5's locks, which some file systems refuse, nothing is lost
+    return h5py.File(path, "r", locking=False)
 
 
 def column(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None = None) -> npt.NDArray[Any]:
@@ -225,7 +227,7 @@ def _digest(path: Path, skip: tuple[int, int]) -> str:
     """SHA-256 of the bytes after the user block, less those in [skip[0], skip[1])."""
     digest, size = hashlib.sha256(), path.stat().st_size
     spans = [(USER_BLOCK, skip[0]), (skip[1], size)] if skip[1] else [(USER_BLOCK, size)]
-    with path.open("rb") as raw:
+    with open_regular(path) as raw:
         for start, stop in spans:
             raw.seek(start)
             while start < stop:

@@ -70,11 +70,8 @@ class ShardTables:
         return int(np.searchsorted(self.first_frame, frame, side="right")) - 1
 
 
-def write_shard(path: Path, tables: ShardTables, jpeg: Iterable[bytes], *, unique: bool = False) -> None:
-    """Write a shard whole. `jpeg` gives its `tables.offset[-1]` bytes in blocks, which are not held.
-
-    `unique` as in `tsn_shared.files.replacing`.
-    """
+def write_shard(path: Path, tables: ShardTables, jpeg: Iterable[bytes]) -> None:
+    """Write a shard whole. `jpeg` gives its `tables.offset[-1]` bytes in blocks, which are not held."""
 
     def fill(file: h5py.File) -> None:
         total, end = int(tables.offset[-1]), 0
@@ -89,7 +86,7 @@ def write_shard(path: Path, tables: ShardTables, jpeg: Iterable[bytes], *, uniqu
         file.attrs["settings"] = json.dumps(tables.settings, sort_keys=True)
         file.attrs["fingerprint"] = fingerprint(tables.settings)
 
-    hdf5.create(path, KIND, fill, unique=unique)
+    hdf5.create(path, KIND, fill)
 
 
 def read_tables(path: Path) -> ShardTables:

@@ -1,3 +1,4 @@
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ from hypothesis import strategies as st
 from pipeline.annotations import group_of
 from pipeline.build_splits import build_splits, draw_split
 from tests.helpers import frames_of, make_shard, make_shards, write_list
-from tsn_shared.errors import DataError, PartialError
+from tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import SplitsSettings
 from tsn_shared.shards import KIND, Shard
@@ -372,3 +373,32 @@ def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureF
     assert r"B/\x1b[2J" in said
     assert "\x1b" not in said
     assert "\x07" not in said
+
+
+def test_two_that_write_into_one_folder_at_once_leave_one_whole_result_and_the_other_says_so(
+    lists: Path, settings: SplitsSettings
+) -> None:
+    ends: list[SettingsError | None] = []
+
+    def build() -> None:
+        try:
+            build_splits(lists, settings)
+        except SettingsError as error:
+            ends.append(error)
+        else:
+            ends.append(None)
+
+    for _ in range(5):
+        begun = len(ends)
+        threads = [threading.Thread(target=build) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(ends) == begun + 4  # each has ended, with one of these two ends
+        assert None in ends[begun:]
+        assert [len(read_split(settings.out / f"split{number}.h5").train) for number in (1, 2, 3)] == [16, 16, 16]
+    assert {str(end) for end in ends if end} == {
+        f"{settings.out} is in use by another tsn: wait for it, or set another --out"
+    }
+    assert len(list(settings.out.iterdir())) == 3

@@ -12,6 +12,7 @@ from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
 from tsn_shared.augment import MEAN, STD
 from tsn_shared.errors import SettingsError
+from tsn_shared.files import alone
 from tsn_shared.settings import DataSettings, ShowBatchSettings
 
 
@@ -103,3 +104,10 @@ def test_what_does_not_exist_is_refused(
     with pytest.raises(SettingsError, match=message):
         shown(clips, out, **changed)
     assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["batch.png", "batch.npz"])
+def test_a_file_that_another_is_writing_is_refused(clips: DataSettings, tmp_path: Path, name: str) -> None:
+    with alone(tmp_path / name, "-"), pytest.raises(SettingsError, match="is being written by another tsn"):
+        shown(clips, tmp_path / name)
+    assert not (tmp_path / name).exists()

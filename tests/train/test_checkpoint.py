@@ -21,6 +21,7 @@ from train.checkpoint import (
     save_checkpoint,
 )
 from tsn_shared.errors import DataError
+from tsn_shared.files import locked
 
 
 def state(step: int) -> dict[str, Any]:
@@ -130,10 +131,12 @@ def test_the_last_is_there_and_whole_at_every_moment(tmp_path: Path) -> None:
 
 def test_what_a_killed_save_left_does_not_stand_in_the_way(tmp_path: Path) -> None:
     for name in (LAST, PREVIOUS, BEST):
-        (tmp_path / f"{name}.tmp").write_bytes(b"half")
+        (tmp_path / f"{name}.{'0' * 32}.tmp").write_bytes(b"half")
     for step in range(3):
         save_checkpoint(tmp_path, state(step), best=True)
     assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, PREVIOUS, BEST)] == [2, 1, 2]
+    with locked(tmp_path.parent, "busy", tmp_path.name):  # as a training holds its run
+        pass
     assert not list(tmp_path.glob("*.tmp"))
 
 

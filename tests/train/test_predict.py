@@ -157,6 +157,28 @@ def test_png_draws_the_sampled_frames(run: Path, mixed: Path, tmp_path: Path) ->
         predict_videos(run, [mixed], ScoreSettings(**CPU), png=tmp_path / "one.png")
 
 
+def test_no_picture_of_an_answer_takes_the_place_of_another(run: Path, mixed: Path, tmp_path: Path) -> None:
+    """Not in one command, whatever the videos are called, nor of an earlier one, nor a file of the user's."""
+    videos = [tmp_path / name for name in ("a/x.avi", "b/x.avi", "c/x-2.avi", "d/X.avi")]
+    for video in videos:
+        video.parent.mkdir()
+        shutil.copy(mixed / "good.avi", video)
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    (folder / "x.png").write_text("a user's own")
+    result = predict_videos(run, videos, ScoreSettings(**CPU), png=folder)
+    drawn = {answer["video"]: Path(answer["png"]) for answer in result["videos"]}
+    assert len({path.name.casefold() for path in drawn.values()}) == 4
+    for video, path in drawn.items():
+        with Image.open(path) as picture:
+            assert picture.info["Source"] == video
+    assert {path.name for path in folder.iterdir()} == {"x.png", *(path.name for path in drawn.values())}
+    assert (folder / "x.png").read_text() == "a user's own"
+    again = predict_videos(run, [videos[1]], ScoreSettings(**CPU), png=folder)  # its own picture is made anew
+    assert again["videos"][0]["png"] == str(drawn[str(videos[1])])
+    assert len(list(folder.iterdir())) == 5
+
+
 def test_a_missing_video_is_said_before_anything_is_done(run: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"none\.avi does not exist"):
         predict_videos(run, [tmp_path / "none.avi"], ScoreSettings(**CPU))

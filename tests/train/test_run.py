@@ -37,7 +37,7 @@ def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(s
     folder = run(small)
     names = {path.name for path in folder.iterdir() if not path.name.startswith("events")}
     files = {"config.json", "metrics.jsonl", "summary.csv", "log.txt", "curves.png", "checkpoints"}
-    assert names == files | {"model.safetensors", ".lock"}
+    assert names == files | {"model.safetensors"}
     assert any(path.name.startswith("events.out.tfevents") for path in folder.iterdir())
     rows = history(folder)
     assert [row["epoch"] for row in rows] == [0, 1]

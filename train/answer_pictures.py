@@ -1,0 +1,98 @@
+"""Pictures of a prediction: a PNG a video, in a file or a folder where no answer ever takes the place of another."""
+
+import io
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from train.pictures import draw_answer
+from tsn_shared.augment import centre_crops
+from tsn_shared.console import printable
+from tsn_shared.errors import SettingsError
+from tsn_shared.files import alone, locked, open_regular, writing
+from tsn_shared.sampling import uniform_indices, val_indices
+from tsn_shared.shards import Shard
+from tsn_shared.splits import Clips
+
+WAY_OUT = "set another --png"
+LONGEST = 240
+"""Bytes of a video's name that its picture keeps."""
+
+
+@contextmanager
+def holding(png: Path | None, videos: int) -> Iterator[None]:
+    """Be the only one who draws there; SettingsError where `png` is no place for pictures of so many videos."""
+    if png is None:
+        yield
+    elif png.suffix == ".png" and not png.is_dir():
+        if videos > 1:
+            raise SettingsError(f"--png {png}: {videos} videos need a folder, one picture each")
+        with alone(png, WAY_OUT):
+            yield
+    elif png.suffix and not png.is_dir():
+        raise SettingsError(f"--png {png}: it must end in .png, or be a folder")
+    else:
+        with ExitStack() as stack:
+            with writing(png, WAY_OUT):
+                busy = f"{png} is in use by another tsn: wait for it, or {WAY_OUT}"
+                stack.enter_context(locked(png, busy))
+            yield
+
+
+def draw_answers(
+    answers: Sequence[dict[str, Any]],
+    shards: Sequence[Shard],
+    clips: Clips,
+    *,
+    protocol: str,
+    segments: int,
+    png: Path,
+) -> None:
+    """Draw each video's sampled frames with its answer into `png`, or into pictures in that folder.
+
+    Row for row `clips` are the videos of the answers, which get the name of their picture as `png`.
+    """
+    from PIL import Image
+
+    used = set[str]()
+    for row, answer in enumerate(answers):
+        shard, video = shards[clips.shard[row]], int(clips.video[row])
+        sample = val_indices if protocol == "val" else uniform_indices
+        indices = sample([answer["frames"]], segments)[0].tolist()
+        first = int(shard.tables.first_frame[video])
+        jpegs = [shard.read(first + index).tobytes() for index in indices]
+        pictures = [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
+        height, width = pictures[0].shape[:2]
+        crop = centre_crops([height], [width])[0].tolist() if protocol == "val" else None
+        source = printable(str(Path(answer["video"]).absolute()))
+        out = _free_name(png, source, answer["video"], used) if png.is_dir() else png
+        draw_answer(pictures, indices, crop, answer, out, source)
+        answer["png"] = str(out)
+
+
+def _free_name(folder: Path, source: str, video: str, used: set[str]) -> Path:
+    """Return where the picture of a video goes: NAME.png, NAME-2.png, ..., the first that no other video has."""
+    stem = os.fsdecode(os.fsencode(Path(video).stem)[:LONGEST])
+    for number in count(1):
+        path = folder / (f"{stem}.png" if number == 1 else f"{stem}-{number}.png")
+        name = path.name.casefold()  # some file systems take A.png for a.png
+        if name not in used and (not os.path.lexists(path) or _shows(path) == source):
+            used.add(name)
+            break
+    return path
+
+
+def _shows(path: Path) -> str | None:
+    """Return the video whose answer a picture shows; None where it is none of ours."""
+    from PIL import Image
+
+    try:
+        with open_regular(path) as file, Image.open(file, formats=["PNG"]) as picture:
+            return picture.info.get("Source")
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
