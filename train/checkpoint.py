@@ -4,7 +4,6 @@
 hold tensors and plain Python, so they load with `weights_only=True`.
 """
 
-import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 import torch
 
 from tsn_shared.errors import DataError, brief
-from tsn_shared.files import replacing, sha256, write_text, writing
+from tsn_shared.files import name_as_well, replacing, sha256, write_text, writing
 
 FORMAT, VERSION = "tsn-checkpoint", 1
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -54,7 +53,7 @@ def _name_as_well(last: Path, name: Path, digest: str) -> None:
     """
     with replacing(name) as temporary:
         temporary.unlink(missing_ok=True)  # of a process that was killed here
-        os.link(last, temporary)
+        name_as_well(last, temporary)
         _write_digest(name, digest)
 
 

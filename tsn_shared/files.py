@@ -127,7 +127,7 @@ def name_as_well(path: Path, name: Path) -> None:
     except OSError as error:
         if error.errno not in NOT_HERE | {errno.EMLINK}:
             raise
-        _say_once(f"{path.parent}: hard links are refused here ({error.strerror}): copies are made instead")
+        _warn_once("hard links are", path.parent, error, "copies are made instead")
         shutil.copyfile(path, name)
 
 
@@ -216,7 +216,7 @@ def _lock(descriptor: int, folder: Path, busy: str) -> bool:
     except OSError as error:
         if error.errno not in NOT_HERE:
             raise
-        _say_once(f"{folder}: locks are refused here ({error.strerror}): another tsn that writes there is not noticed")
+        _warn_once("locks are", folder, error, "another tsn that writes there is not noticed")
         return False
     return True
 
@@ -238,11 +238,11 @@ def _refuse_special(path: Path, status: os.stat_result) -> None:
         raise OSError(errno.EINVAL, f"it is {kind}, not a regular file", str(path))
 
 
-def _say_once(words: str) -> None:
-    """Warn of what this process does without, once."""
-    if words not in _told:
-        _told.add(words)
-        say(f"warning: {words}")
+def _warn_once(what: str, folder: Path, error: OSError, then: str) -> None:
+    """Warn of what is done without, once in a process."""
+    if what not in _told:
+        _told.add(what)
+        say(f"warning: {folder}: {what} refused here ({error.strerror}): {then}")
 
 
 def _beside(path: Path, before: str, after: str) -> Path:
@@ -257,7 +257,7 @@ def _sync(descriptor: int, folder: Path) -> None:
     except OSError as error:
         if error.errno not in NOT_HERE:
             raise
-        _say_once(f"{folder}: fsync is refused here ({error.strerror}): a power cut can lose what was just written")
+        _warn_once("fsync is", folder, error, "a power cut can lose what was just written")
 
 
 def _sync_folder(folder: Path) -> None:
