@@ -15,12 +15,19 @@ Where a folder holds both, UCF101's own are read.
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from io import TextIOWrapper
+from itertools import count
 from pathlib import Path, PurePosixPath
 
 from pipeline.sources import SUFFIXES
 from tsn_shared.errors import DataError
+from tsn_shared.files import open_regular
 from tsn_shared.splits import SUBSETS, Subset
 
+LONGEST_LINE = 65_536
+"""Characters of a line: whatever a file claims to be, no more than this is read before a line is seen."""
+
+_UTF_16 = ("\udcff\udcfe", "\udcfe\udcff")  # a byte order mark, read as UTF-8
 _TEST_WORDS = ("test", "val", "validation")
 
 
@@ -213,12 +220,19 @@ def _read_lines(path: Path) -> Iterator[_Line]:
 def _text_lines(path: Path) -> Iterator[tuple[str, str]]:
     """Yield (where, text) of the lines that are not blank, whatever their ends; names keep bytes that are not UTF-8."""
     try:
-        text = path.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        with open_regular(path) as file, TextIOWrapper(file, "utf-8-sig", errors="surrogateescape") as text:
+            for number in count(1):
+                line, where = text.readline(LONGEST_LINE + 1), f"{path}, line {number}"
+                if line.startswith(_UTF_16):
+                    raise DataError(f"{path} is text in UTF-16: save it as UTF-8")
+                if len(line) > LONGEST_LINE or "\0" in line:
+                    raise DataError(f"{where} is no text: it holds a zero byte or over {LONGEST_LINE:,} characters")
+                if line.strip():
+                    yield where, line.strip()
+                if not line:
+                    return
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            yield f"{path}, line {number}", line.strip()
 
 
 def _checked(name: str, files: dict[Subset, Path], clips: dict[Subset, tuple[Listed, ...]]) -> ListedSplit:

@@ -70,6 +70,7 @@ def _decoded(jpeg: Any, box: Any, decoder: Decoder) -> Any:
     how: dict[str, Any] = {
         "device": "cpu" if decoder == "cpu" else "mixed",
         "output_type": types.RGB,
+        "adjust_orientation": False,  # what a camera wrote beside the picture must not turn its size round
         "jpeg_fancy_upsampling": True,  # makes the GPU's chroma upsampling that of libjpeg-turbo
     }
     if decoder == "cpu" and box is not None:

@@ -1,6 +1,5 @@
 """The loader: the endless stream of a schedule's batches as torch tensors, decoded and augmented by DALI."""
 
-import io
 import os
 from collections import deque
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from PIL import Image
 from torch.utils.dlpack import from_dlpack
 
 from pipeline.finish import CpuFinish
 from pipeline.graph import Decoder, Finish, FrameBatch, build_graph
 from pipeline.handover import Handover
+from pipeline.jpeg import decode_jpeg
 from pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
 from pipeline.schedule import Schedule, TrainSchedule
 from tsn_shared.errors import DataError, SettingsError
@@ -154,8 +153,8 @@ class ClipLoader:
         for row, indices in zip(plan.rows.tolist(), plan.frame_indices.tolist(), strict=True):
             for index in indices:
                 try:
-                    Image.open(io.BytesIO(self.reader.jpeg(row, index).tobytes())).load()
-                except (OSError, ValueError):
+                    decode_jpeg(self.reader.jpeg(row, index))
+                except ValueError:
                     raise DataError(
                         f"{self.reader.place(row, index)}: a JPEG that cannot be decoded: "
                         "delete this shard and run extract-frames again"

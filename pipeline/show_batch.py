@@ -1,6 +1,5 @@
 """`tsn show-batch`: the very clips that the network sees at a step, as a picture for a person or as arrays."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from pipeline.jpeg import decode_jpeg
 from pipeline.loader import Batch, ClipLoader, torch_device
 from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
 from tsn_shared.augment import MEAN, STD
@@ -17,6 +17,12 @@ from tsn_shared.errors import SettingsError
 from tsn_shared.files import alone, replacing, writing
 from tsn_shared.settings import ShowBatchSettings
 from tsn_shared.splits import Split, Subset, open_split
+
+MOST_BYTES = 4 << 30
+"""Bytes of a batch of pictures that are shown, as floats."""
+
+EPOCHS = 2**32
+"""Epochs that draws tell apart."""
 
 GAP, LINE, TEXT = 6, 20, 14
 """Pixels between pictures, of a line of text, and of its letters."""
@@ -54,8 +60,6 @@ def show_batch(settings: ShowBatchSettings) -> None:
     ) as stream:
         batch = next(stream)
         names = split.names(subset, batch.plan.rows)
-        if not batch.plan.valid.any():
-            raise SettingsError(f"--rank {rank}: step {step} has no clip left for it, only padding")
         with alone(out, way_out), writing(out, way_out):
             if out.suffix == ".npz":
                 _write_arrays(out, batch, names)
@@ -70,6 +74,15 @@ def show_batch(settings: ShowBatchSettings) -> None:
 def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Schedule:
     """Return a schedule that starts at the step."""
     clips, per_step = len(split.subset(subset)), settings.batch_size * settings.world_size
+    if settings.epoch >= EPOCHS:
+        raise SettingsError(f"--epoch {settings.epoch}: it must be less than {EPOCHS}")
+    size = 4 * settings.batch_size * settings.segments * 3 * max(settings.input_size, SMALLEST) ** 2
+    if size > MOST_BYTES:
+        raise SettingsError(
+            f"{settings.batch_size} clips of {settings.segments} frames at {settings.input_size} pixels are "
+            f"{size >> 30:,} GiB, more than the {MOST_BYTES >> 30} that are shown: "
+            "lower --batch-size, --num-segments or --input-size"
+        )
     if subset == "train":
         check_batch(num_clips=clips, clips_per_step=per_step, split=str(split.path))
         first = first_step(settings.epoch, num_clips=clips, clips_per_step=per_step)
@@ -79,6 +92,8 @@ def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Sche
     step = settings.step
     if step >= steps:
         raise SettingsError(f"--step {step}: the {clips} {subset} clips of {split.path} make {steps} steps, from 0")
+    if subset == "test" and step * per_step + settings.rank * settings.batch_size >= clips:
+        raise SettingsError(f"--rank {settings.rank}: step {step} has no clip left for it, only padding")
     of_rank: dict[str, Any] = {
         "num_clips": clips,
         "batch_size": settings.batch_size,
@@ -117,7 +132,7 @@ def _write_picture(
             f"{printable(classes[plan.labels[place]])}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
         )
         indices, count = plan.frame_indices[place].tolist(), stream.reader.clips.frames[plan.rows[place]]
-        whole = Image.open(io.BytesIO(stream.reader.jpeg(int(plan.rows[place]), indices[0]).tobytes())).convert("RGB")
+        whole = Image.fromarray(decode_jpeg(stream.reader.jpeg(int(plan.rows[place]), indices[0])))
         shown = _pictures(batch.clips[place])
         below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
         rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))

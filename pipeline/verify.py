@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import FileIO
+from io import BufferedReader
 from itertools import groupby
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from pipeline.inspect import Folder, look
 from tsn_shared import hdf5, shards, splits
 from tsn_shared.console import Progress, counted, say
 from tsn_shared.errors import DataError
+from tsn_shared.files import open_regular
 from tsn_shared.shards import ShardTables, shard_name
 from tsn_shared.splits import Split
 
@@ -50,16 +51,19 @@ def verify(paths: Sequence[Path]) -> None:
 
 
 def hash_shard(path: Path) -> Hashed:
-    """Hash a whole shard again: its tables by their SHA-256, its frames by their CRC32."""
+    """Hash a whole shard again: its tables by their SHA-256, its frames by their CRC32; and look at their sizes."""
     try:
         tables = shards.read_tables(path)
         start, _ = hdf5.read_seal(path, shards.KIND).payload
-        runs = list(_runs(_damaged(path, start, tables), tables))
+        damaged, odd = _look_at_frames(path, start, tables)
         return Hashed(
             videos=len(tables.names),
             frames=len(tables.crc32),
             bytes=path.stat().st_size,
-            findings=tuple(shards.damage(path, tables, first, last) for first, last in runs),
+            findings=(
+                *(shards.damage(path, tables, first, last) for first, last in _runs(damaged, tables)),
+                *(shards.unlike(path, tables, first, last) for first, last in _runs(odd, tables)),
+            ),
         )
     except DataError as error:
         return Hashed(findings=(str(error),))
@@ -87,11 +91,15 @@ def _hash_all(folders: list[Folder]) -> Iterator[Hashed]:
             yield Hashed(findings=(str(error),))
 
 
-def _damaged(path: Path, start: int, tables: ShardTables) -> list[int]:
-    """Return the frames whose CRC32 differs; the payload begins at byte `start` of the file."""
-    offset, damaged, frame = tables.offset, [], 0
+def _look_at_frames(path: Path, start: int, tables: ShardTables) -> tuple[list[int], list[int]]:
+    """Return the frames whose CRC32 differs, and the others that are no JPEGs of their size.
+
+    The payload begins at byte `start` of the file.
+    """
+    offset, pictures, frame = tables.offset, shards.Pictures(tables), 0
+    damaged, odd = list[int](), list[int]()
     buffer = memoryview(bytearray(max(BLOCK, int(np.diff(offset).max(initial=0)))))
-    with path.open("rb", buffering=0) as raw:
+    with open_regular(path) as raw:
         raw.seek(start)
         while frame < len(tables.crc32):
             stop = int(np.searchsorted(offset, offset[frame] + len(buffer), side="right")) - 1  # whole frames only
@@ -99,13 +107,16 @@ def _damaged(path: Path, start: int, tables: ShardTables) -> list[int]:
             if not _fill(raw, buffer[: edges[-1]]):
                 raise DataError(f"{path} became shorter while it was read")
             for number, crc32 in enumerate(tables.crc32[frame:stop].tolist()):
-                if zlib.crc32(buffer[edges[number] : edges[number + 1]]) != crc32:
+                jpeg = buffer[edges[number] : edges[number + 1]]
+                if zlib.crc32(jpeg) != crc32:
                     damaged.append(frame + number)
+                elif not pictures.fits(frame + number, jpeg.tobytes()):
+                    odd.append(frame + number)
             frame = stop
-    return damaged
+    return damaged, odd
 
 
-def _fill(raw: FileIO, buffer: memoryview) -> bool:
+def _fill(raw: BufferedReader, buffer: memoryview) -> bool:
     """Read until the buffer is full; False where the file ends before."""
     while buffer:
         count = raw.readinto(buffer)
@@ -115,9 +126,9 @@ def _fill(raw: FileIO, buffer: memoryview) -> bool:
     return True
 
 
-def _runs(damaged: list[int], tables: ShardTables) -> Iterator[tuple[int, int]]:
-    """Yield damaged frames as (first, last) of those that follow on each other in one video."""
-    for _, run in groupby(enumerate(damaged), lambda pair: (tables.video_of(pair[1]), pair[1] - pair[0])):
+def _runs(wrong: list[int], tables: ShardTables) -> Iterator[tuple[int, int]]:
+    """Yield such frames as (first, last) of those that follow on each other in one video."""
+    for _, run in groupby(enumerate(wrong), lambda pair: (tables.video_of(pair[1]), pair[1] - pair[0])):
         frames = [frame for _, frame in run]
         yield frames[0], frames[-1]
 

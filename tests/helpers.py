@@ -59,8 +59,14 @@ def make_shards(folder: Path, names: Sequence[str], *, a_shard: int = 4, frames:
 
 
 def frames_of(name: str, count: int) -> list[bytes]:
-    """Return bytes that stand for the frames of a video: no JPEG, but no two the same."""
-    return [f"{name} frame {number}".encode() for number in range(count)]
+    """Return bytes that stand for the frames of a video: no picture, but a JPEG's header, and no two the same."""
+    return [jpeg_header() + f"{name} frame {number}".encode() for number in range(count)]
+
+
+def jpeg_header(width: int = 340, height: int = 256) -> bytes:
+    """Return what a JPEG of this size begins with, up to the segment that states it."""
+    size = height.to_bytes(2) + width.to_bytes(2)
+    return b"\xff\xd8\xff\xc0\x00\x11\x08" + size + b"\x03\x01\x22\x00\x02\x11\x01\x03\x11\x01"
 
 
 def write_list(path: Path, *lines: str, end: str = "\r\n") -> Path:

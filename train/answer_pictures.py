@@ -1,6 +1,5 @@
 """Pictures of a prediction: a PNG a video, in a file or a folder where no answer ever takes the place of another."""
 
-import io
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -8,8 +7,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from pipeline.jpeg import decode_jpeg
 from train.pictures import draw_answer
 from tsn_shared.augment import centre_crops
 from tsn_shared.console import printable
@@ -57,16 +55,13 @@ def draw_answers(
 
     Row for row `clips` are the videos of the answers, which get the name of their picture as `png`.
     """
-    from PIL import Image
-
     used = set[str]()
     for row, answer in enumerate(answers):
         shard, video = shards[clips.shard[row]], int(clips.video[row])
         sample = val_indices if protocol == "val" else uniform_indices
         indices = sample([answer["frames"]], segments)[0].tolist()
         first = int(shard.tables.first_frame[video])
-        jpegs = [shard.read(first + index).tobytes() for index in indices]
-        pictures = [np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB")) for jpeg in jpegs]
+        pictures = [decode_jpeg(shard.read(first + index)) for index in indices]
         height, width = pictures[0].shape[:2]
         crop = centre_crops([height], [width])[0].tolist() if protocol == "val" else None
         source = printable(str(Path(answer["video"]).absolute()))

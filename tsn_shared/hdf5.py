@@ -9,9 +9,10 @@ Every file opens with a user block of 512 bytes, which HDF5 skips and `head -c 5
 
 The digest covers every byte after the user block, less the payload (a shard's JPEG bytes, which carry a CRC32 a frame).
 It is checked before HDF5 sees the file: the library can loop for ever over a flipped byte. What a sealed file can still
-do on purpose (external links, virtual data sets, absurd sizes) is refused column by column.
+do on purpose (external links, virtual data sets, absurd sizes, holes in place of data) is refused before it is read.
 """
 
+import errno
 import hashlib
 import io
 import os
@@ -19,6 +20,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +32,14 @@ from tsn_shared.errors import DataError, brief
 from tsn_shared.files import open_regular, replacing
 
 USER_BLOCK = 512
+MOST_HOLES = 4 << 20
+"""Bytes that may be holes of a sparse file, beside SPARSE for each one that is there."""
+
+SPARSE = 16
+MOST_ATTRIBUTE = 1 << 20
+"""Bytes of an attribute."""
+
+_WRONG = (KeyError, OSError, RuntimeError, TypeError, ValueError)  # as h5py calls what a file holds and it cannot read
 _LIBVER = ("v110", "v110")  # a fixed format version: the same tables give the same bytes under any newer HDF5
 
 
@@ -64,8 +74,8 @@ def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None]) -> None:
             file.attrs["complete"] = True
         with _reading(temporary) as file:
             span = _payload_span(file, kind)
-        seal = Seal(payload=span, sha256=_digest(temporary, span))
         with temporary.open("r+b") as raw:
+            seal = Seal(payload=span, sha256=_digest(raw.fileno(), temporary, span))
             raw.write(seal.encode(kind))
 
 
@@ -106,11 +116,11 @@ def _disk(path: Path) -> Iterator[_Disk]:
 
 def read_seal(path: Path, kind: Kind) -> Seal:
     """Return what the user block states, unchecked: the file's identity at the cost of one small read."""
-    try:
-        with open_regular(path) as raw:
-            block = raw.read(USER_BLOCK)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+    with _raw(path) as raw:
+        return _seal_of(path, raw.read(USER_BLOCK), kind)
+
+
+def _seal_of(path: Path, block: bytes, kind: Kind) -> Seal:
     first, _, rest = block.partition(b"\n")
     if not first.startswith(kind.name.encode() + b" "):
         raise DataError(f"{path} is not a finished {kind.name} file: make it again")
@@ -128,17 +138,20 @@ def read_seal(path: Path, kind: Kind) -> Seal:
 @contextmanager
 def opened(path: Path, kind: Kind) -> Iterator[h5py.File]:
     """Open a file of this kind for reading, its seal checked; DataError says why it cannot be read."""
-    seal = read_seal(path, kind)
-    if seal.payload[1] > path.stat().st_size:
-        raise DataError(f"{path} is truncated: make it again")
-    if _digest(path, seal.payload) != seal.sha256:
-        raise DataError(f"{path}: the tables are damaged or cut off (SHA-256 differs): make the file again")
+    with _raw(path) as raw:
+        seal, descriptor = _seal_of(path, raw.read(USER_BLOCK), kind), raw.fileno()
+        if seal.payload[1] > os.fstat(descriptor).st_size:
+            raise DataError(f"{path} is truncated: make it again")
+        _refuse_holes(descriptor, path, seal.payload)
+        if _digest(descriptor, path, seal.payload) != seal.sha256:
+            raise DataError(f"{path}: the tables are damaged or cut off (SHA-256 differs): make the file again")
     try:
         file = _reading(path)
     except OSError as error:
         raise DataError(f"{path} cannot be read as HDF5: {brief(error)}") from None
     with file:
-        if not np.array_equal(file.attrs.get("complete", False), True):
+        complete = _attribute(file, "complete") if "complete" in file.attrs else False
+        if not (isinstance(complete, np.bool_) and complete):
             raise DataError(f"{path} was never finished: make it again")
         if _payload_span(file, kind) != seal.payload:
             raise DataError(f"{path}: the payload is not where the file says: refused")
@@ -152,8 +165,11 @@ def _reading(path: Path) -> h5py.File:
 
 def column(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None = None) -> npt.NDArray[Any]:
     """Read a whole column, (rows,), after checking that it is a plain array of this file and of no absurd size."""
-    array = plain_dataset(file, name, dtype, rows=rows)[()]
-    return np.asarray(array)
+    data = plain_dataset(file, name, dtype, rows=rows)
+    try:
+        return np.asarray(data[()])
+    except _WRONG as error:
+        raise DataError(f"{file.filename}, {name} cannot be read: {brief(error)}") from None
 
 
 def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None = None) -> h5py.Dataset:
@@ -162,33 +178,45 @@ def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int
     try:
         _refuse_links(file, name, where)
         data = file[name]
-    except (KeyError, OSError, RuntimeError) as error:
+        _refuse_odd(data, np.dtype(dtype), where)
+    except _WRONG as error:
         raise DataError(f"{where} is missing or damaged: {brief(error)}") from None
+    if rows is not None and len(data) != rows:
+        raise DataError(f"{where} has {len(data)} rows, not {rows}: refused")
+    return data
+
+
+def _refuse_odd(data: Any, wanted: np.dtype[Any], where: str) -> None:
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise DataError(f"{where} is not a plain data set of this file: refused")
-    wanted = np.dtype(dtype)
     # of strings only the kind is fixed: their length is that of the longest
     if data.ndim != 1 or (data.dtype.kind != "S" if wanted.kind == "S" else data.dtype != wanted):
         raise DataError(f"{where} is {data.dtype} of {data.ndim} dimensions, not a column of {wanted}: refused")
     size = data.shape[0] * data.dtype.itemsize
     if data.chunks is not None:
         raise DataError(f"{where} is stored in chunks: refused")
-    if size > Path(file.filename).stat().st_size:
+    if size > Path(data.file.filename).stat().st_size:
         raise DataError(f"{where} declares {size} bytes, more than its file holds: refused")
-    if rows is not None and len(data) != rows:
-        raise DataError(f"{where} has {len(data)} rows, not {rows}: refused")
-    return data
 
 
 def text_attribute(file: h5py.File, name: str) -> str:
     """Return a root attribute that is one string."""
-    try:
-        value = file.attrs[name]
-    except (KeyError, OSError, RuntimeError, ValueError) as error:
-        raise DataError(f"{file.filename}: attribute {name} is missing or damaged: {brief(error)}") from None
+    value = _attribute(file, name)
     if not isinstance(value, str):
         raise DataError(f"{file.filename}: attribute {name} is not a text: refused")
     return value
+
+
+def _attribute(file: h5py.File, name: str) -> Any:
+    """Return a root attribute that is one value of no absurd size."""
+    where = f"{file.filename}: attribute {name}"
+    try:
+        stored = h5py.h5a.open(file.id, name.encode())
+        if stored.shape != () or stored.get_storage_size() > MOST_ATTRIBUTE:
+            raise DataError(f"{where} is {stored.get_storage_size()} bytes in {stored.shape} values: refused")
+        return file.attrs[name]
+    except _WRONG as error:
+        raise DataError(f"{where} is missing or damaged: {brief(error)}") from None
 
 
 def encode_names(names: list[str] | tuple[str, ...]) -> npt.NDArray[np.bytes_]:
@@ -223,17 +251,51 @@ def _payload_span(file: h5py.File, kind: Kind) -> tuple[int, int]:
     return start, start + len(data)
 
 
-def _digest(path: Path, skip: tuple[int, int]) -> str:
-    """SHA-256 of the bytes after the user block, less those in [skip[0], skip[1])."""
-    digest, size = hashlib.sha256(), path.stat().st_size
-    spans = [(USER_BLOCK, skip[0]), (skip[1], size)] if skip[1] else [(USER_BLOCK, size)]
-    with open_regular(path) as raw:
-        for start, stop in spans:
-            raw.seek(start)
-            while start < stop:
-                block = raw.read(min(1 << 20, stop - start))
-                if not block:
-                    raise DataError(f"{path} became shorter while it was read")
-                digest.update(block)
-                start += len(block)
+@contextmanager
+def _raw(path: Path) -> Iterator[BufferedReader]:
+    try:
+        with open_regular(path) as raw:
+            yield raw
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror or brief(error)}") from None
+
+
+def _spans(size: int, payload: tuple[int, int]) -> list[tuple[int, int]]:
+    """Return where the bytes of the tables lie: all after the user block, less the payload."""
+    return [(USER_BLOCK, payload[0]), (payload[1], size)] if payload[1] else [(USER_BLOCK, size)]
+
+
+def _refuse_holes(descriptor: int, path: Path, payload: tuple[int, int]) -> None:
+    """Refuse a sparse file that is holes for the most part: it would take memory for what is not there."""
+    tables = _spans(os.fstat(descriptor).st_size, payload)
+    for what, spans in (("tables", tables), ("payload", [payload])):
+        declared = sum(max(stop - start, 0) for start, stop in spans)
+        held = sum(_held_bytes(descriptor, start, stop) for start, stop in spans)
+        if declared > MOST_HOLES + SPARSE * held:
+            raise DataError(f"{path} declares {declared:,} bytes of {what} and holds {held:,} of them: refused")
+
+
+def _held_bytes(descriptor: int, start: int, stop: int) -> int:
+    """Return how many bytes of a span are no holes, as far as the file system knows."""
+    held = 0
+    try:
+        while start < stop:
+            data = os.lseek(descriptor, start, os.SEEK_DATA)
+            start = os.lseek(descriptor, data, os.SEEK_HOLE)
+            held += max(min(start, stop) - data, 0)
+    except OSError as error:
+        return held if error.errno == errno.ENXIO else max(stop - start, 0)  # no data after that; else it cannot tell
+    return held
+
+
+def _digest(descriptor: int, path: Path, payload: tuple[int, int]) -> str:
+    """SHA-256 of the bytes after the user block, less the payload."""
+    digest = hashlib.sha256()
+    for start, stop in _spans(os.fstat(descriptor).st_size, payload):
+        while start < stop:
+            block = os.pread(descriptor, min(1 << 20, stop - start), start)
+            if not block:
+                raise DataError(f"{path} became shorter while it was read")
+            digest.update(block)
+            start += len(block)
     return digest.hexdigest()

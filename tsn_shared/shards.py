@@ -18,6 +18,7 @@ import json
 import os
 import weakref
 import zlib
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,9 +31,22 @@ import numpy.typing as npt
 from tsn_shared import hdf5
 from tsn_shared.console import printable
 from tsn_shared.errors import DataError
+from tsn_shared.jpeg_header import read_header
+from tsn_shared.settings import MAX_EDGE
 
 KIND = hdf5.Kind(name="tsn-frames", version=1, payload="jpeg")
 PATTERN = "frames-*.h5"
+
+MOST_HEADER, MOST_A_PIXEL = 16 << 20, 6
+"""Bytes of a JPEG, at most: what a camera may put before the picture, and for each pixel."""
+
+SLOWEST, FASTEST = 1e-10, 1e10
+"""Frames a second, beyond what any container can state."""
+
+MOST_KNOWN, LONGEST_KNOWN = 64, 4096
+"""Headers of JPEGs that are remembered, one a size, and their bytes."""
+
+AGAIN = "delete this shard and run extract-frames again"
 
 
 def shard_name(index: int) -> str:
@@ -109,6 +123,7 @@ class Shard:
         seal = hdf5.read_seal(path, KIND)
         self.sha256 = seal.sha256
         self._start = seal.payload[0]
+        self._pictures = Pictures(self.tables)
         self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         weakref.finalize(self, os.close, self._file)
         os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)  # no read-around: frames are drawn at random
@@ -120,7 +135,7 @@ class Shard:
             os.posix_fadvise(self._file, start, stop - start, os.POSIX_FADV_WILLNEED)
 
     def read(self, frame: int) -> npt.NDArray[np.uint8]:
-        """Return the JPEG of a frame, given by its number in the shard; its CRC32 is checked."""
+        """Return the JPEG of a frame, given by its number in the shard; its CRC32 and its size are checked."""
         start, stop = self._span(frame)
         try:
             jpeg = os.pread(self._file, stop - start, start)
@@ -128,6 +143,8 @@ class Shard:
             raise DataError(f"{damage(self.path, self.tables, frame, frame)} ({error.strerror})") from None
         if zlib.crc32(jpeg) != self.tables.crc32[frame]:
             raise DataError(damage(self.path, self.tables, frame, frame))
+        if not self._pictures.fits(frame, jpeg):
+            raise DataError(unlike(self.path, self.tables, frame, frame))
         return np.frombuffer(jpeg, dtype=np.uint8)
 
     def _span(self, frame: int) -> tuple[int, int]:
@@ -135,15 +152,48 @@ class Shard:
         return self._start + int(offset[frame]), self._start + int(offset[frame + 1])
 
 
+class Pictures:
+    """Whether frames are what the tables say: JPEGs of their video's size, the only thing that is given to a decoder.
+
+    Frames of one encoder begin alike, so nearly all are known by the first bytes of the one before.
+    """
+
+    def __init__(self, tables: ShardTables) -> None:
+        self._first = tables.first_frame.tolist()  # of lists, which cost the loader a tenth of what arrays do
+        self._sizes = list(zip(tables.width.tolist(), tables.height.tolist(), strict=True))
+        self._known: dict[tuple[int, int], bytes] = {}
+
+    def fits(self, frame: int, jpeg: bytes) -> bool:
+        """Return whether this JPEG has the size of the video that a frame of the shard belongs to."""
+        size = self._sizes[bisect_right(self._first, frame) - 1]
+        known = self._known.get(size)
+        if known is not None and jpeg.startswith(known):
+            return True
+        header = read_header(jpeg)
+        if header is None or (header.width, header.height) != size:
+            return False
+        if header.bytes <= LONGEST_KNOWN and (size in self._known or len(self._known) < MOST_KNOWN):
+            self._known[size] = jpeg[: header.bytes]
+        return True
+
+
 def damage(path: Path, tables: ShardTables, first: int, last: int) -> str:
     """Say that frames `first` to `last` of a shard, all of one video, are not those that were written."""
+    return f"{path}: damaged data in {_frames(tables, first, last)} (CRC32): {AGAIN}"
+
+
+def unlike(path: Path, tables: ShardTables, first: int, last: int) -> str:
+    """Say that frames `first` to `last` of a shard, all of one video, are no JPEGs of the size that it states."""
+    video = tables.video_of(first)
+    size = f"{tables.width[video]}x{tables.height[video]}"
+    return f"{path}: {_frames(tables, first, last)}: no JPEG of {size}, as the tables state it: {AGAIN}"
+
+
+def _frames(tables: ShardTables, first: int, last: int) -> str:
     video = tables.video_of(first)
     start = int(tables.first_frame[video])
     frames = f"frame {first - start}" if first == last else f"frames {first - start} to {last - start}"
-    return (
-        f"{path}: damaged data in video {printable(tables.names[video])}, {frames} (CRC32): "
-        "delete this shard and run extract-frames again"
-    )
+    return f"video {printable(tables.names[video])}, {frames}"
 
 
 def find_shards(folder: Path) -> list[Path]:
@@ -168,39 +218,55 @@ def _columns(tables: ShardTables) -> dict[str, npt.NDArray[Any]]:
 
 def _tables(file: h5py.File) -> ShardTables:
     payload = len(hdf5.plain_dataset(file, "jpeg", np.uint8))
-    crc32 = hdf5.column(file, "frame/crc32", np.uint32)
-    names = hdf5.decode_names(hdf5.column(file, "video/name", "S"))
-    videos = len(names)
+    frames = len(hdf5.plain_dataset(file, "frame/crc32", np.uint32))
+    videos = len(hdf5.plain_dataset(file, "video/name", "S"))
+    # the ladders first: where they climb, there is something of every video and frame that is declared
+    offset = _ladder(file, "frame/offset", steps=frames, end=payload)
+    first_frame = _ladder(file, "video/first_frame", steps=videos, end=frames)
     failed = hdf5.decode_names(hdf5.column(file, "failure/name", "S"))
     reasons = hdf5.decode_names(hdf5.column(file, "failure/reason", "S", rows=len(failed)))
     tables = ShardTables(
         settings=_settings(file),
-        names=names,
-        first_frame=hdf5.column(file, "video/first_frame", np.int64, rows=videos + 1),
+        names=hdf5.decode_names(hdf5.column(file, "video/name", "S", rows=videos)),
+        first_frame=first_frame,
         width=hdf5.column(file, "video/width", np.int32, rows=videos),
         height=hdf5.column(file, "video/height", np.int32, rows=videos),
         fps=hdf5.column(file, "video/fps", np.float64, rows=videos),
         notes=hdf5.decode_names(hdf5.column(file, "video/note", "S", rows=videos)),
-        offset=hdf5.column(file, "frame/offset", np.int64, rows=len(crc32) + 1),
-        crc32=crc32,
+        offset=offset,
+        crc32=hdf5.column(file, "frame/crc32", np.uint32, rows=frames),
         failures=tuple(zip(failed, reasons, strict=True)),
     )
-    _check_ladder(file, "frame/offset", tables.offset, payload)
-    _check_ladder(file, "video/first_frame", tables.first_frame, len(crc32))
+    _check_pictures(file, tables)
     return tables
 
 
 def _settings(file: h5py.File) -> dict[str, Any]:
     try:
         settings = json.loads(hdf5.text_attribute(file, "settings"))
-    except ValueError:
+    except (ValueError, RecursionError):
         settings = None
-    if not isinstance(settings, dict):
-        raise DataError(f"{file.filename}: attribute settings is not a JSON object: refused")
+    if not isinstance(settings, dict) or any(isinstance(value, dict | list) for value in settings.values()):
+        raise DataError(f"{file.filename}: attribute settings is not a JSON object of texts and numbers: refused")
     return settings
 
 
-def _check_ladder(file: h5py.File, name: str, steps: npt.NDArray[np.int64], end: int) -> None:
-    """Refuse offsets that do not climb from 0 to `end`: each frame and each video has its own bytes, none shared."""
-    if steps[0] != 0 or steps[-1] != end or bool(np.any(np.diff(steps) <= 0)):
+def _ladder(file: h5py.File, name: str, *, steps: int, end: int) -> npt.NDArray[np.int64]:
+    """Read offsets, refused where they do not climb from 0 to `end`: each frame and video has bytes of its own."""
+    ladder = hdf5.column(file, name, np.int64, rows=steps + 1)
+    if ladder[0] != 0 or ladder[-1] != end or bool(np.any(ladder[1:] <= ladder[:-1])):
         raise DataError(f"{file.filename}, {name} does not climb from 0 to {end}: refused")
+    return ladder
+
+
+def _check_pictures(file: h5py.File, tables: ShardTables) -> None:
+    """Refuse sizes that no frame of ours has, JPEGs too long for their size, and frame rates that are none."""
+    width, height, fps = tables.width.astype(np.int64), tables.height.astype(np.int64), tables.fps
+    for name, edges in (("video/width", width), ("video/height", height)):
+        if np.any((edges < 1) | (edges > MAX_EDGE)):
+            raise DataError(f"{file.filename}, {name} is not from 1 to {MAX_EDGE}: refused")
+    most = np.repeat(MOST_HEADER + MOST_A_PIXEL * width * height, tables.frames)
+    if np.any(np.diff(tables.offset) > most):
+        raise DataError(f"{file.filename}, frame/offset holds a JPEG that is too long for its size: refused")
+    if not np.all((fps == 0) | ((fps > SLOWEST) & (fps < FASTEST))):
+        raise DataError(f"{file.filename}, video/fps is no frame rate: refused")

@@ -13,7 +13,7 @@ from pipeline import verify as module
 from pipeline.build_splits import build_splits
 from pipeline.inspect import info, info_text
 from pipeline.verify import hash_shard, verify
-from tests.helpers import frames_of, make_shard, make_shards, write_list
+from tests.helpers import frames_of, jpeg_header, make_shard, make_shards, write_list
 from tsn_shared.errors import DataError
 from tsn_shared.hdf5 import read_seal
 from tsn_shared.settings import SplitsSettings
@@ -56,7 +56,8 @@ def test_sound_folders_are_called_sound(both: tuple[Path, Path], capsys: pytest.
 
 
 def test_every_flipped_byte_of_a_shard_is_found(tmp_path: Path) -> None:
-    path = make_shard(tmp_path / "frames-00000.h5", {"A/v": [b"one", b"two"]}, failures=[("A/w", "zero bytes")])
+    videos = {"A/v": [jpeg_header() + b"one", jpeg_header() + b"two"]}
+    path = make_shard(tmp_path / "frames-00000.h5", videos, failures=[("A/w", "zero bytes")])
     missed = []
     with path.open("r+b", buffering=0) as file:
         for position, value in enumerate(path.read_bytes()):
@@ -108,7 +109,7 @@ def test_truncated_shard_is_found(frames: Path, capsys: pytest.CaptureFixture[st
 def test_runs_of_damaged_frames_are_one_finding_a_video(tmp_path: Path, data: st.DataObject) -> None:
     """Whatever frames are damaged and however few fit into a block: the findings name exactly those."""
     sizes = data.draw(st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=5), min_size=1, max_size=4))
-    videos = {f"A/v{row}": [bytes([7]) * size for size in frames] for row, frames in enumerate(sizes)}
+    videos = {f"A/v{row}": [jpeg_header() + bytes([7]) * size for size in frames] for row, frames in enumerate(sizes)}
     path = make_shard(tmp_path / "frames-00000.h5", videos)
     tables = read_tables(path)
     bad = data.draw(st.sets(st.integers(0, len(tables.crc32) - 1)))

@@ -12,15 +12,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.helpers import frames_of, make_shard, seal_by_hand, tables_of
+from tests.helpers import frames_of, jpeg_header, make_shard, seal_by_hand, tables_of
 from tsn_shared import hdf5, shards
 from tsn_shared.errors import DataError
 from tsn_shared.shards import Shard, ShardTables, find_shards, fingerprint, read_tables, write_shard
 
+HEADER = jpeg_header()
 VIDEOS = {
-    "Archery/v_Archery_g01_c01": [b"first frame", b"second", b"x"],
-    "YoYo/v_YoYo_g02_c01": [b"\xff\xd8 another \xff\xd9"],
-    "YoYo/v_\udce9_g02_c02": [b"a name that is not UTF-8"],
+    "Archery/v_Archery_g01_c01": [HEADER + b"first frame", HEADER + b"second", HEADER + b"x"],
+    "YoYo/v_YoYo_g02_c01": [HEADER + b" another \xff\xd9"],
+    "YoYo/v_\udce9_g02_c02": [HEADER + b"a name that is not UTF-8"],
 }
 FAILURES = [("Bad/v_zero", "zero bytes")]
 
@@ -29,7 +30,7 @@ NAMES = (
     .filter(lambda name: b"\0" not in name)
     .map(lambda n: n.decode("utf-8", "surrogateescape"))
 )
-CLIPS = st.dictionaries(NAMES, st.lists(st.binary(min_size=1, max_size=50), min_size=1, max_size=5), max_size=6)
+CLIPS = st.dictionaries(NAMES, st.lists(st.binary(max_size=50).map(HEADER.__add__), min_size=1, max_size=5), max_size=6)
 
 
 @pytest.fixture
@@ -94,14 +95,14 @@ def test_same_videos_written_seconds_apart_give_the_same_bytes(path: Path) -> No
 
 
 def test_frames_larger_than_a_block_are_copied_whole(tmp_path: Path) -> None:
-    frames = [bytes([7]) * (3 << 20), bytes([9]) * (3 << 20), b"last"]
+    frames = [HEADER + bytes([7]) * (3 << 20), HEADER + bytes([9]) * (3 << 20), HEADER + b"last"]
     shard = Shard(make_shard(tmp_path / "frames-00000.h5", {"A/v": frames}))
     assert [shard.read(number).tobytes() for number in range(3)] == frames
 
 
 def test_short_payload_leaves_no_shard(tmp_path: Path) -> None:
     tables, payload = tables_of(VIDEOS)
-    with pytest.raises(ValueError, match="54 of the 55 bytes"):
+    with pytest.raises(ValueError, match="157 of the 158 bytes"):
         write_shard(tmp_path / "frames-00000.h5", tables, [payload[:-1]])
     assert list(tmp_path.iterdir()) == []
 
@@ -110,7 +111,7 @@ def test_flipped_frame_names_shard_video_and_frame(path: Path) -> None:
     content = path.read_bytes()
     path.write_bytes(content.replace(b"second", b"sekond"))
     shard = Shard(path)
-    assert shard.read(0).tobytes() == b"first frame"
+    assert shard.read(0).tobytes() == HEADER + b"first frame"
     with pytest.raises(DataError) as error:
         shard.read(1)
     words = "damaged data in video Archery/v_Archery_g01_c01, frame 1 (CRC32)"
@@ -147,11 +148,11 @@ def column(**changes: list[int]) -> Callable[[ShardTables], ShardTables]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (column(offset=[0, 11, 11, 18, 31, 55]), "frame/offset does not climb"),
-        (column(offset=[0, 17, 11, 18, 31, 55]), "frame/offset does not climb"),
-        (column(offset=[3, 11, 17, 18, 31, 55]), "frame/offset does not climb"),
-        (column(offset=[-9, 11, 17, 18, 31, 55]), "frame/offset does not climb"),
-        (column(offset=[0, 11, 17, 18, 31, 54]), "frame/offset does not climb"),
+        (column(offset=[0, 32, 32, 81, 113, 158]), "frame/offset does not climb"),
+        (column(offset=[0, 59, 32, 81, 113, 158]), "frame/offset does not climb"),
+        (column(offset=[3, 32, 59, 81, 113, 158]), "frame/offset does not climb"),
+        (column(offset=[-9, 32, 59, 81, 113, 158]), "frame/offset does not climb"),
+        (column(offset=[0, 32, 59, 81, 113, 157]), "frame/offset does not climb"),
         (column(first_frame=[0, 3, 3, 5]), "video/first_frame does not climb"),
         (column(first_frame=[0, 4, 3, 5]), "video/first_frame does not climb"),
         (column(first_frame=[0, 3, 4, 6]), "video/first_frame does not climb"),
@@ -165,7 +166,7 @@ def test_tables_that_disagree_are_refused(
 ) -> None:
     """A valid seal says who wrote the tables, not that they make sense."""
     tables, payload = tables_of(VIDEOS)
-    assert tables.offset.tolist() == [0, 11, 17, 18, 31, 55]
+    assert tables.offset.tolist() == [0, 32, 59, 81, 113, 158]
     path = tmp_path / "frames-00000.h5"
     wrong = change(tables)
 
