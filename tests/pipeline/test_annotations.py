@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -191,6 +192,49 @@ def test_labels_from_1_are_refused_where_the_folder_tells(tmp_path: Path) -> Non
     lists = plain(tmp_path, ("Archery/v_x 1", "YoYo/v_x 2"), ("YoYo/v_y 2",))
     with pytest.raises(DataError, match="line 1: label 1 is YoYo, but the video lies in Archery: count from 0"):
         read_annotations(lists)
+
+
+def test_a_fifo_or_a_device_in_the_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None:
+    folder = official(tmp_path)
+    for name, kind, make in (
+        ("trainlist01.txt", "a FIFO", os.mkfifo),
+        ("classInd.txt", "a device", lambda path: path.symlink_to("/dev/zero")),
+    ):
+        (folder / name).unlink()
+        make(folder / name)
+        with pytest.raises(DataError, match=f"{name} cannot be read: it is {kind}, not a regular file"):
+            read_annotations(folder)
+
+
+def test_a_list_that_is_no_text_is_refused_after_its_first_line(tmp_path: Path) -> None:
+    """However long it claims to be: nothing of this one is on the disk."""
+    folder = official(tmp_path)
+    os.truncate(folder / "testlist01.txt", 1 << 40)
+    with pytest.raises(DataError, match=r"testlist01\.txt, line \d+ is no text: it holds a zero byte or over 65,536"):
+        read_annotations(folder)
+    (folder / "testlist01.txt").write_text("a" * 70_000)
+    with pytest.raises(DataError, match=r"testlist01\.txt, line 1 is no text"):
+        read_annotations(folder)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-16-le"])
+def test_a_list_in_utf_16_is_called_so(tmp_path: Path, encoding: str) -> None:
+    folder = official(tmp_path)
+    mark = "" if encoding == "utf-16" else "\ufeff"
+    text = mark + (folder / "trainlist01.txt").read_text()
+    (folder / "trainlist01.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(DataError, match=r"trainlist01\.txt is text in UTF-16: save it as UTF-8"):
+        read_annotations(folder)
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_end_as_they_may_and_hold_what_names_hold(tmp_path: Path, end: str) -> None:
+    write_list(tmp_path / "classes.txt", "A", "B", end=end)
+    lines = ["A/a\x0bb\x1cc\u2028d.avi 0", "", "  ", "B/x.avi 1"]  # what other readers take for an end is none
+    write_list(tmp_path / "a_train_b.txt", *lines, end=end)
+    write_list(tmp_path / "a_test_b.txt", "B/y.avi 1", end=end)
+    (split,) = read_annotations(tmp_path).splits
+    assert [clip.path for clip in split.clips["train"]] == ["A/a\x0bb\x1cc\u2028d.avi", "B/x.avi"]
 
 
 def test_lists_beside_those_that_were_read_are_named(tmp_path: Path) -> None:

@@ -17,7 +17,8 @@ def test_figures_for_a_script(clips: DataSettings) -> None:
     assert done.exit_code == 0, done.output
     result = json.loads(done.stdout)
     assert set(result["stages"]) == STAGES
-    assert result["short"] in STAGES - {"copy"}  # in training on the CPU nothing is copied
+    needed = STAGES - {"copy"}  # in training on the CPU nothing is copied
+    assert result["short"] == min(needed, key=result["stages"].__getitem__)
     assert min(result["clips_per_second"], *result["stages"].values()) > 0
     assert (result["device"], result["batch_size"], result["num_segments"]) == ("cpu", 6, 3)
 

@@ -1,6 +1,7 @@
 """What damage, interruption and death do to a loader that runs: real files, real signals."""
 
 import contextlib
+import io
 import os
 import shutil
 import signal
@@ -9,12 +10,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from pipeline.loader import ClipLoader
 from pipeline.schedule import EvalSchedule, TrainSchedule
@@ -23,7 +27,7 @@ from tests.pipeline.conftest import TEST, TRAIN
 from tsn_shared.errors import DataError
 from tsn_shared.settings import DataSettings
 from tsn_shared.shards import Shard, find_shards
-from tsn_shared.splits import Clips, read_split, write_split
+from tsn_shared.splits import SUBSETS, Clips, Subset, read_split, write_split
 
 ROOT = Path(__file__).parents[2]
 PROMPTLY = 10.0
@@ -132,9 +136,9 @@ def test_a_shard_that_goes_while_it_is_read_is_an_error_and_no_crash(
             assert "frames-00002.h5: damaged data in video" in str(first_error(loader))
 
 
-def test_a_frame_that_is_no_picture_is_named(tmp_path: Path) -> None:
-    """Its CRC32 is right: it was written so. DALI says no more than that something failed."""
-    path = make_shard(tmp_path / "frames-00000.h5", {"Class/v_01": frames_of("v_01", 3)})
+def loader_of(path: Path) -> ClipLoader:
+    """Open the one video of a shard, of three frames whose middle one is shown."""
+    folder = path.parent
     one = Clips(
         label=np.zeros(1, dtype=np.int32),
         shard=np.zeros(1, dtype=np.int32),
@@ -142,24 +146,86 @@ def test_a_frame_that_is_no_picture_is_named(tmp_path: Path) -> None:
         frames=np.full(1, 3, dtype=np.int32),
     )
     write_split(
-        tmp_path / "split1.h5",
+        folder / "split1.h5",
         source="tests",
         classes=("Class",),
         shards={path.name: Shard(path).sha256},
         clips={"train": one, "test": one},
         names={"train": ("Class/v_01",), "test": ("Class/v_01",)},
     )
-    loader = ClipLoader(
-        split=read_split(tmp_path / "split1.h5"),
+    return ClipLoader(
+        split=read_split(folder / "split1.h5"),
         subset="test",
-        frames=tmp_path,
+        frames=folder,
         schedule=EvalSchedule(num_clips=1, batch_size=1),
         view="val",
         segments=1,
         input_size=32,
     )
-    with loader:
+
+
+def test_a_frame_that_is_no_picture_is_named(tmp_path: Path) -> None:
+    """Its CRC32 is right: it was written so. DALI says no more than that something failed."""
+    path = make_shard(tmp_path / "frames-00000.h5", {"Class/v_01": frames_of("v_01", 3)})
+    with loader_of(path) as loader:
         assert f"{path}: video Class/v_01, frame 1: a JPEG that cannot be decoded" in str(first_error(loader))
+
+
+def encoded(picture: Image.Image, form: str = "JPEG", **how: Any) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, form, **how)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("form", "size"),
+    [("JPEG", (341, 256)), ("JPEG", (256, 340)), ("JPEG", (340, 2)), ("JPEG", (9000, 20_000)), ("PNG", (340, 256))],
+)
+def test_only_jpegs_of_the_size_that_the_tables_state_reach_the_decoder(
+    tmp_path: Path, form: str, size: tuple[int, int]
+) -> None:
+    """A PNG of some kilobytes, or a large JPEG in a small one's place, would be decoded into gigabytes."""
+    frame = encoded(Image.new("L", size), form)
+    path = make_shard(tmp_path / "frames-00000.h5", {"Class/v_01": [frame] * 3})
+    with loader_of(path) as loader:
+        error = str(first_error(loader))
+    assert error.startswith(f"{path}: video Class/v_01, frame 1: no JPEG of 340x256, as the tables state it")
+    assert "\n" not in error
+
+
+def test_a_picture_stays_as_it_is_stored_whatever_a_camera_wrote_beside_it(tmp_path: Path) -> None:
+    """A note that the camera was turned would turn the picture out of the crop that was planned for it."""
+    turned = Image.Exif()
+    turned[0x0112] = 6
+    picture = Image.linear_gradient("L").resize((340, 256))
+    clips = []
+    for name, how in (("plain", {}), ("turned", {"exif": turned})):
+        (tmp_path / name).mkdir()
+        frame = encoded(picture, quality=95, **how)
+        with loader_of(make_shard(tmp_path / name / "frames-00000.h5", {"Class/v_01": [frame] * 3})) as loader:
+            clips.append(next(loader).clips)
+    assert torch.equal(*clips)
+
+
+def test_a_clip_whose_frames_are_not_as_many_as_its_split_says_is_refused(copy: DataSettings) -> None:
+    """As of a split that was written by hand: the shard is the one it names, and the row is there."""
+    path = copy.splits / "split1.h5"
+    split = read_split(path)
+    names: dict[Subset, tuple[str, ...]] = {subset: split.names(subset, slice(None)) for subset in SUBSETS}
+    frames = split.test.frames.copy()
+    frames[1] -= 1
+    write_split(
+        path,
+        source=split.source,
+        classes=split.classes,
+        shards=dict(zip(split.shard_names, split.shard_sha256, strict=True)),
+        clips={"train": split.train, "test": replace(split.test, frames=frames)},
+        names=names,
+    )
+    with opened(copy) as loader:
+        error = str(first_error(loader))
+    assert error.startswith(f"{path}: clip {names['test'][1]} is not what {copy.frames}/frames-")
+    assert error.endswith("run tsn build-splits again")
 
 
 MANY_SHARDS = """

@@ -72,12 +72,20 @@ def test_lists_are_official_and_hold_out_whole_groups(made: Path) -> None:
 
 
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(made: Path, tmp_path: Path) -> None:
-    small = {"classes": CLASSES[:1], "groups": 2, "clips": 1, "frames": (4, 7)}
-    clip = f"UCF-101/{CLASSES[0]}/v_{CLASSES[0]}_g01_c01.avi"
+    small = {"classes": CLASSES[:1], "groups": 2, "clips": 2, "frames": (4, 7)}
+    clips = [f"UCF-101/{CLASSES[0]}/v_{CLASSES[0]}_g{group:02d}_c{clip:02d}.avi" for group in (1, 2) for clip in (1, 2)]
     make_dataset(tmp_path / "same", **small)  # type: ignore[arg-type]
     make_dataset(tmp_path / "other", **small, seed=1)  # type: ignore[arg-type]
-    assert (tmp_path / "same" / clip).read_bytes() == (made / clip).read_bytes()
-    assert (tmp_path / "other" / clip).read_bytes() != (made / clip).read_bytes()
+    for clip in clips:
+        assert (tmp_path / "same" / clip).read_bytes() == (made / clip).read_bytes()
+        assert (tmp_path / "other" / clip).read_bytes() != (made / clip).read_bytes()
+    # a group's look, its colours, is drawn from the seed as well, and shared by its clips
+    colours = [[decode(folder / clip).mean(axis=(0, 1, 2)) for clip in clips] for folder in (made, tmp_path / "other")]
+    for first, again, second, _ in colours:
+        assert np.abs(first - again).max() < 2
+        assert np.abs(first - second).max() > 5
+    for clip in range(4):
+        assert np.abs(colours[0][clip] - colours[1][clip]).max() > 5
 
 
 def test_making_it_again_leaves_the_same_files(made: Path, tmp_path: Path) -> None:

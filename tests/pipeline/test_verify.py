@@ -95,6 +95,30 @@ def test_damage_names_shard_video_and_frame(frames: Path, capsys: pytest.Capture
     assert end == "verify: 1 finding in 3 shards: see above"
 
 
+def test_jpegs_unlike_their_tables_are_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Their CRC32s are right: they were written so, by whoever made the shard."""
+    frames = {name: frames_of(name, 4) for name in ("A/v", "A/w")}
+    frames["A/v"][3] = b"\x89PNG"
+    frames["A/w"][0] = frames["A/w"][1] = jpeg_header(20_000, 20_000)
+    path = make_shard(tmp_path / "frames-00000.h5", frames)
+    findings, end = said(capsys, tmp_path)
+    words = "no JPEG of 340x256, as the tables state it: delete this shard and run extract-frames again"
+    assert findings == [f"{path}: video A/v, frame 3: {words}", f"{path}: video A/w, frames 0 to 1: {words}"]
+    assert end == "verify: 2 findings in 1 shard: see above"
+
+
+def test_a_fifo_in_the_place_of_a_shard_or_a_split_is_found_and_not_waited_for(
+    both: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for path in (both[0] / "frames-00001.h5", both[1] / "split1.h5"):
+        path.unlink()
+        os.mkfifo(path)
+    findings, _ = said(capsys, *both)
+    assert [finding.partition(" cannot be read: ")[2] for finding in findings] == [
+        "it is a FIFO, not a regular file"
+    ] * 2
+
+
 @pytest.mark.parametrize("keep", [0, 100, 511, 600, -1])
 def test_truncated_shard_is_found(frames: Path, capsys: pytest.CaptureFixture[str], keep: int) -> None:
     path = frames / "frames-00002.h5"

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_shared.draws import AUGMENTATION, PERMUTATION, below, clip_draws, permutation, philox
+from tsn_shared import draws
+from tsn_shared.draws import AUGMENTATION, DROPOUT, PERMUTATION, below, clip_draws, permutation, philox
 
 WORD = st.integers(0, 2**32 - 1)
 SEED = st.integers(0, 2**64 - 1)
@@ -66,11 +67,28 @@ def test_below_is_the_scaled_draw_rounded_down(draw: int, bound: int) -> None:
     assert below(np.array([draw], dtype=np.uint32), bound).tolist() == [draw * bound // 2**32]
 
 
-@given(seed=SEED, epoch=st.integers(0, 2**31 - 1), size=st.integers(0, 300))
-def test_permutation_orders_clips_by_their_own_64_bits(seed: int, epoch: int, size: int) -> None:
+@given(
+    seed=SEED,
+    epoch=st.integers(0, 2**31 - 1),
+    size=st.integers(0, 300),
+    block=st.one_of(st.just(draws._BLOCK), st.integers(1, 300)),
+)
+def test_permutation_orders_clips_by_their_own_64_bits(seed: int, epoch: int, size: int, block: int) -> None:
+    """In as many blocks as they are drawn: of the real size, 262,144 clips, nobody would draw them one by one here."""
     words = [plain_philox([clip, epoch, 0, PERMUTATION], [seed % 2**32, seed >> 32]) for clip in range(size)]
     expected = sorted(range(size), key=lambda clip: words[clip][:2])
-    assert permutation(seed=seed, epoch=epoch, size=size).tolist() == expected
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(draws, "_BLOCK", block)
+        assert permutation(seed=seed, epoch=epoch, size=size).tolist() == expected
+
+
+def test_what_draws_are_for_shares_no_number() -> None:
+    """The order of an epoch, its frames and crops, its dropout: each has numbers of its own."""
+    assert len({PERMUTATION, AUGMENTATION, DROPOUT}) == 3
+    assert max(PERMUTATION, AUGMENTATION) < DROPOUT  # whose layers count on from there
+    words = clip_draws(seed=3, epoch=1, clip=np.arange(50), slots=2).astype(np.uint64)
+    as_augmented = np.argsort(words[:, 0] << np.uint64(32) | words[:, 1], kind="stable")
+    assert permutation(seed=3, epoch=1, size=50).tolist() != as_augmented.tolist()
 
 
 def test_epochs_and_seeds_give_different_orders() -> None:

@@ -1,3 +1,4 @@
+import fcntl
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -242,6 +244,11 @@ def absurd_names(file: h5py.File) -> None:
     file.create_dataset("column", shape=(1 << 20,), dtype="S1048576")
 
 
+def never_written(file: h5py.File) -> None:
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    h5py.h5d.create(file.id, b"column", h5py.h5t.NATIVE_INT32, h5py.h5s.create_simple((4,)), layout)
+
+
 def wrong_type(file: h5py.File) -> None:
     file["column"] = np.arange(4, dtype=np.float64)
 
@@ -272,8 +279,7 @@ def absent(file: h5py.File) -> None:
         (soft_link, "column"),
         (soft_group, "group/column"),
         (chunked, "column"),
-        (absurd, "column"),
-        (absurd_names, "column"),
+        (never_written, "column"),
         (wrong_type, "column"),
         (two_dimensions, "column"),
         (a_group, "column"),
@@ -289,9 +295,69 @@ def test_hostile_column_with_a_valid_seal_is_refused(
         file["column"] = np.arange(4)
     Path("secret.bin").write_bytes(np.arange(4).tobytes())
     path = hostile(tmp_path / "file.h5", build)
-    wanted = "S" if build is absurd_names else np.int64
     with hdf5.opened(path, KIND) as file, pytest.raises(DataError, match=r"refused|missing|not a plain"):
-        hdf5.column(file, name, wanted, rows=4)
+        hdf5.column(file, name, np.int64, rows=4)
+
+
+@pytest.mark.parametrize(("build", "wanted"), [(absurd, np.int64), (absurd_names, "S")])
+def test_a_column_that_declares_more_than_its_file_holds_is_refused_before_it_is_read(
+    tmp_path: Path, build: Callable[[h5py.File], None], wanted: npt.DTypeLike
+) -> None:
+    words = r"declares 1\d{12} bytes, more than its file holds: refused"
+    with hdf5.opened(hostile(tmp_path / "file.h5", build), KIND) as file, pytest.raises(DataError, match=words):
+        hdf5.plain_dataset(file, "column", wanted)
+
+
+def opaque(file: h5py.File, name: str) -> None:
+    file.attrs[name] = np.void(b"\1\1")
+
+
+def a_time(file: h5py.File, name: str) -> None:
+    h5py.h5a.create(file.id, name.encode(), h5py.h5t.UNIX_D32LE, h5py.h5s.create(h5py.h5s.SCALAR))
+
+
+def many(file: h5py.File, name: str) -> None:
+    file.attrs[name] = np.ones(3, dtype=np.bool_)
+
+
+def a_number(file: h5py.File, name: str) -> None:
+    file.attrs[name] = 1
+
+
+@pytest.mark.parametrize("build", [opaque, a_time, many, a_number])
+def test_a_mark_that_is_no_mark_is_refused_in_a_line(tmp_path: Path, build: Callable[[h5py.File, str], None]) -> None:
+    with h5py.File(tmp_path / "file.h5", "w", userblock_size=512, libver=("v110", "v110")) as file:
+        file.create_dataset("bytes", data=np.zeros(0, dtype=np.uint8))
+        build(file, "complete")
+    path = seal_by_hand(tmp_path / "file.h5", first_line=LINE)
+    with pytest.raises(DataError, match=r"never finished|complete is"), hdf5.opened(path, KIND):
+        pass
+
+
+def test_an_attribute_of_absurd_size_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = hostile(tmp_path / "file.h5", lambda file: file.attrs.create("words", np.bytes_("x" * 1000)))
+    monkeypatch.setattr(hdf5, "MOST_ATTRIBUTE", 999)
+    with (
+        hdf5.opened(path, KIND) as file,
+        pytest.raises(DataError, match=r"attribute words is 1000 bytes in \(\) values"),
+    ):
+        hdf5.text_attribute(file, "words")
+
+
+def test_a_size_that_cannot_be_set_is_the_error_of_the_file(tmp_path: Path) -> None:
+    """HDF5 must not see it, which crashes where it cannot close a file; who asked for the file must."""
+    with pytest.raises(OSError, match="Invalid argument"), hdf5._disk(tmp_path / "file") as disk:
+        assert disk.truncate(-1) == -1
+
+
+def test_hdf5_takes_no_lock_of_its_own(path: Path) -> None:
+    """Some file systems refuse it, and a finished file needs none."""
+    with path.open("rb") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with hdf5.opened(path, KIND) as file:
+            assert hdf5.text_attribute(file, "words") == "some words"
 
 
 @pytest.mark.parametrize("value", [None, 7, np.arange(3), h5py.Empty("S4")])

@@ -1,4 +1,5 @@
 import json
+import os
 import time
 import zlib
 from collections.abc import Callable
@@ -181,7 +182,9 @@ def test_tables_that_disagree_are_refused(
         read_tables(path)
 
 
-@pytest.mark.parametrize("value", ["[1]", "{", 3, None])
+@pytest.mark.parametrize(
+    "value", ["[1]", "{", 3, None, "[" * 30_000, '{"a": ' * 900 + "1" + "}" * 900, '{"a": [1]}', "x" * 60_000]
+)
 def test_settings_that_are_no_json_object_are_refused(path: Path, value: object) -> None:
     with h5py.File(path, "r+") as file:
         del file.attrs["settings"]
@@ -218,3 +221,128 @@ def test_frames_are_read_in_any_order(tmp_path: Path) -> None:
     for number in np.random.default_rng(0).permutation(50).tolist():
         shard.will_need([number, 0])
         assert shard.read(number).tobytes() == frames[number]
+
+
+@pytest.mark.parametrize(
+    ("frame", "place"),
+    [
+        (b"\x89PNG\r\n\x1a\n and so on", 1),
+        (jpeg_header(341, 256) + b"wider", 1),
+        (jpeg_header(16_000, 16_000) + b"a bomb", 1),
+        (jpeg_header(256, 340) + b"turned", 0),
+        (HEADER[:-1], 2),
+    ],
+)
+def test_a_frame_that_is_no_jpeg_of_its_size_names_shard_video_and_frame(
+    tmp_path: Path, frame: bytes, place: int
+) -> None:
+    frames = frames_of("A/v", 3)
+    frames[place] = frame
+    shard = Shard(make_shard(tmp_path / "frames-00000.h5", {"A/w": frames_of("A/w", 2), "A/v": frames}))
+    for number in {0, 1, 2, 3, 4} - {2 + place}:
+        shard.read(number)
+    with pytest.raises(DataError) as error:
+        shard.read(2 + place)
+    words = f"video A/v, frame {place}: no JPEG of 340x256, as the tables state it: delete this shard and run"
+    assert str(error.value).startswith(f"{shard.path}: {words}")
+
+
+def test_of_videos_of_several_sizes_each_is_held_to_its_own(tmp_path: Path) -> None:
+    sizes = [(64, 48), (48, 64), (64, 48)]
+    frames = {f"A/v{row}": [jpeg_header(*size) + bytes([row])] for row, size in enumerate(sizes)}
+    tables, payload = tables_of(frames)
+    width, height = (np.array(edges, dtype=np.int32) for edges in zip(*sizes, strict=True))
+    write_shard(tmp_path / "right.h5", replace(tables, width=width, height=height), [payload])
+    write_shard(tmp_path / "wrong.h5", replace(tables, width=width[[0, 1, 1]], height=height[[0, 1, 1]]), [payload])
+    right, wrong = Shard(tmp_path / "right.h5"), Shard(tmp_path / "wrong.h5")
+    for number in (0, 1, 2, 2, 0, 1):
+        assert right.read(number).tobytes() == frames[f"A/v{number}"][0]
+    wrong.read(0)  # what frame 2 begins with is known, as another size's
+    with pytest.raises(DataError, match="A/v2, frame 0: no JPEG of 48x64"):
+        wrong.read(2)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        *(
+            (column(width=[340, edge, 340]), "video/width is not from 1 to 16384")
+            for edge in (0, -1, 16_385, 2**31 - 1)
+        ),
+        (column(height=[256, 256, 0]), "video/height is not from 1 to 16384"),
+        *((column(fps=[25.0, fps, 0.0]), "fps is no frame rate") for fps in (float("nan"), float("inf"), -1.0, 1e-320)),
+    ],
+)
+def test_tables_of_what_no_video_has_are_refused(
+    tmp_path: Path, change: Callable[[ShardTables], ShardTables], words: str
+) -> None:
+    tables, payload = tables_of(VIDEOS)
+    write_shard(tmp_path / "frames-00000.h5", change(tables), [payload])
+    with pytest.raises(DataError, match=words):
+        read_tables(tmp_path / "frames-00000.h5")
+
+
+def test_a_jpeg_longer_than_a_picture_of_its_size_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards, "MOST_HEADER", 45 - 6 * 340 * 256)
+    read_tables(path)  # the longest has 45 bytes
+    monkeypatch.setattr(shards, "MOST_HEADER", 44 - 6 * 340 * 256)
+    with pytest.raises(DataError, match="frame/offset holds a JPEG that is too long for its size"):
+        read_tables(path)
+
+
+def sparse(file: h5py.File, name: str, length: int) -> None:
+    """Make a column of so many zero bytes that has a place in the file and nothing on the disk."""
+    layout = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    layout.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+    layout.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+    kind = h5py.h5t.py_create(np.dtype("S1" if "name" in name or "reason" in name else np.uint8))
+    h5py.h5d.create(file.id, name.encode(), kind, h5py.h5s.create_simple((length,)), layout)
+
+
+@pytest.mark.parametrize(
+    ("names", "what"),
+    [(["failure/name", "failure/reason"], "tables"), (["jpeg"], "payload"), (["video/name"], "tables")],
+)
+def test_a_sparse_file_is_refused_before_its_holes_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, names: list[str], what: str
+) -> None:
+    length = 300_000_000
+    path = make_shard(tmp_path / "frames-00000.h5", VIDEOS)
+    with h5py.File(path, "r+", libver=("v110", "v110")) as file:
+        for name in names:
+            del file[name]
+            sparse(file, name, length)
+        start, size = file["jpeg"].id.get_offset(), len(file["jpeg"])
+    if path.stat().st_blocks * 512 > length:
+        pytest.skip("this file system has no holes")
+    seal_by_hand_in_place(path, payload=(start, start + size))
+    monkeypatch.setattr(hdf5, "_digest", lambda *_: pytest.fail("it was hashed"))
+    with pytest.raises(DataError, match=rf"declares [\d,]+ bytes of {what} and holds [\d,]+ of them: refused"):
+        read_tables(path)
+
+
+def seal_by_hand_in_place(path: Path, *, payload: tuple[int, int]) -> None:
+    """Give a file a seal whose digest is nobody's: holes are found before."""
+    with path.open("r+b") as file:
+        text = f"tsn-frames 1\npayload {payload[0]} {payload[1]}\nsha256 {'0' * 64}\n"
+        file.write(text.encode().ljust(512, b"\0"))
+
+
+def test_names_are_decoded_only_where_there_is_something_of_every_video(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with h5py.File(path, "r+") as file:
+        del file["video/name"]
+        file["video/name"] = np.zeros(4000, dtype="S1")
+        start, size = file["jpeg"].id.get_offset(), len(file["jpeg"])
+    seal_by_hand(path, payload=(start, start + size))
+    monkeypatch.setattr(hdf5, "decode_names", lambda *_: pytest.fail("they were decoded"))
+    with pytest.raises(DataError, match="video/first_frame has 4 rows, not 4001"):
+        read_tables(path)
+
+
+def test_a_fifo_in_the_place_of_a_shard_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "frames-00000.h5")
+    for read in (read_tables, Shard):
+        with pytest.raises(DataError, match=r"frames-00000\.h5 cannot be read: it is a FIFO"):
+            read(tmp_path / "frames-00000.h5")
