@@ -199,7 +199,8 @@ def test_a_picture_stays_as_it_is_stored_whatever_a_camera_wrote_beside_it(tmp_p
     turned[0x0112] = 6
     picture = Image.linear_gradient("L").resize((340, 256))
     clips = []
-    for name, how in (("plain", {}), ("turned", {"exif": turned})):
+    ways: dict[str, dict[str, Any]] = {"plain": {}, "turned": {"exif": turned}}
+    for name, how in ways.items():
         (tmp_path / name).mkdir()
         frame = encoded(picture, quality=95, **how)
         with loader_of(make_shard(tmp_path / name / "frames-00000.h5", {"Class/v_01": [frame] * 3})) as loader:

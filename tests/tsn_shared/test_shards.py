@@ -141,7 +141,7 @@ def test_read_bytes_cannot_be_written_to(path: Path) -> None:
         Shard(path).read(0)[0] = 0
 
 
-def column(**changes: list[int]) -> Callable[[ShardTables], ShardTables]:
+def column(**changes: list[Any]) -> Callable[[ShardTables], ShardTables]:
     arrays: dict[str, Any] = {name: np.array(values) for name, values in changes.items()}
     return lambda tables: replace(tables, **arrays)
 
