@@ -13,10 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from pipeline.dask_cluster import cluster_workers
 from pipeline.ffmpeg_command import FrameSettings
 from pipeline.make_shard import ShardJob
-from pipeline.originals import originals_path, replaced_videos
-from pipeline.shard_workers import Workers, cluster_workers, local_workers
+from pipeline.originals import SUFFIX, originals_path, replaced_videos
+from pipeline.shard_workers import Workers, local_workers
 from pipeline.sources import Found, Source, find_videos
 from pipeline.video import made_with
 from tsn_shared.console import Progress, counted, say, some

@@ -1,6 +1,5 @@
-"""Who makes the shards: threads of this process, or the workers of a Dask cluster. Both do the same jobs."""
+"""Who makes the shards: threads of this process; and what a worker of a cluster does, which is the same."""
 
-import logging
 import math
 import os
 from collections import deque
@@ -11,25 +10,17 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from threading import Event
-from typing import Any
 
 from pipeline.make_shard import TOGETHER, Extract, Outcome, ShardJob, batches, make_shard
 from pipeline.sources import Source
 from pipeline.video import Decoded, made_with
-from tsn_shared.console import Progress, say
-from tsn_shared.errors import SettingsError, TsnError, brief
+from tsn_shared.console import Progress
+from tsn_shared.errors import TsnError
 from tsn_shared.files import allow_open_files
-from tsn_shared.shards import read_tables
 
 Submit = Callable[[ShardJob], "Future[Path]"]
 Workers = AbstractContextManager[Submit]
 """A context that gives a way to hand in jobs; leaving it early gives up those that are not finished."""
-
-RETRIES = 3
-"""Times that a cluster tries a job again after a worker was lost."""
-
-ANSWER_SECONDS = 20
-"""How long a scheduler may take to answer."""
 
 
 @contextmanager
@@ -61,47 +52,6 @@ def local_workers(shards: Sequence[ShardJob], jobs: int | None, progress: Progre
             stop.set()
             writers.shutdown(wait=False, cancel_futures=True)
             raise
-
-
-@contextmanager
-def cluster_workers(address: str, jobs: int | None, progress: Progress) -> Iterator[Submit]:
-    """Hand the jobs to a Dask cluster whose workers see the same files under the same paths.
-
-    Each decodes `jobs` videos at once (by default one). A job whose worker is lost is given to another.
-    """
-    try:
-        from distributed import Client, KilledWorker
-    except ImportError:
-        raise SettingsError("--dask needs Dask: pip install '.[dask]' where tsn was installed from") from None
-    try:
-        client: Any = Client(address, timeout=ANSWER_SECONDS)  # type: ignore[no-untyped-call]
-    except (OSError, ValueError) as error:
-        raise SettingsError(f"--dask {address}: no scheduler answers there ({type(error).__name__})") from None
-    with client:
-        executor: Executor = client.get_executor(retries=RETRIES, pure=False)
-
-        def submit(job: ShardJob) -> "Future[Path]":
-            future = executor.submit(make_shard_alone, job, jobs or 1)
-            future.add_done_callback(advance)
-            return future
-
-        def advance(future: "Future[Path]") -> None:
-            if not future.cancelled() and future.exception() is None:
-                tables = read_tables(future.result())
-                progress.advance(len(tables.names) + len(tables.failures), frames=len(tables.crc32))
-
-        if not client.scheduler_info()["workers"]:
-            say(f"--dask {address}: no worker is connected there yet: the work begins with the first")
-        try:
-            yield submit
-        except (RuntimeError, KilledWorker) as error:  # Dask's own: another Python there, or workers that die
-            raise TsnError(
-                f"--dask {address}: {brief(error)}: the scheduler and its workers need the same Python and tsn as here"
-            ) from None
-        finally:
-            for talker in ("tornado.application", "concurrent.futures", "distributed"):
-                logging.getLogger(talker).disabled = True  # on futures that end while they are cancelled
-            executor.shutdown(wait=False)  # cancels what is not finished
 
 
 def make_shard_alone(job: ShardJob, jobs: int) -> Path:
