@@ -33,11 +33,11 @@ for number in numbers:
         ["extract-frames", videos, "--out", f"{at}/frames"],
         ["build-splits", "--split-by", "video", "--frames", f"{at}/frames", "--out", f"{at}/splits"],
         ["verify", f"{at}/frames", f"{at}/splits"],
-        ["show-batch", *places, "--batch-size", "2", "--out", f"{at}/batch.png"],
-        ["train", *places, *how, "--num-epochs", "1", "--run", f"{at}/run"],
     ]
-    if number == numbers[0]:  # what these write goes the same ways
+    if number == numbers[0]:  # what these read and write goes the same ways
         commands += [
+            ["show-batch", *places, "--batch-size", "2", "--out", f"{at}/batch.png"],
+            ["train", *places, *how, "--num-epochs", "1", "--run", f"{at}/run"],
             ["evaluate", f"{at}/run", "--gpus", "0"],
             ["features", f"{at}/run", f"{at}/features.h5", "--gpus", "0"],
             ["predict", f"{at}/run", videos, "--gpus", "0", "--png", f"{at}/answers"],
@@ -74,8 +74,10 @@ def test_reading_and_writing_work_where_locks_and_links_are_refused(
     assert len(parts) == len(REFUSALS)
     for number, said in zip(REFUSALS, parts, strict=True):
         at = tmp_path / str(number)
-        for kind in ("locks are", "fsync is", "hard links are"):
+        kinds = ["locks are", "fsync is"] + ["hard links are"] * (number == REFUSALS[0])
+        for kind in kinds:
             assert said.count(f"{kind} refused here ({os.strerror(number)}): ") == 1, said  # none: there was no shim
-        assert (at / "run" / "checkpoints" / "best.pt").exists()
         assert not [path for path in at.rglob("*") if path.suffix in (".tmp", ".lock") or path.name == ".lock"]
-    assert len(list((tmp_path / str(REFUSALS[0]) / "answers").glob("*.png"))) == 6
+    first = tmp_path / str(REFUSALS[0])
+    assert (first / "run" / "checkpoints" / "best.pt").exists()
+    assert len(list((first / "answers").glob("*.png"))) == 6

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from torch.distributed.elastic.multiprocessing.api import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
 from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+from train.ranks import LostRankError
 from train.stop import signal_children, stop_requests
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError, StoppedError, TsnError, brief
@@ -108,6 +109,8 @@ def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> An
         raise SystemExit(1)  # a restart cannot mend what the user must
     try:
         return work(*args)
+    except LostRankError:
+        raise  # a restart can mend it
     except StoppedError as stopped:
         return stopped  # not a failure: nothing is to be restarted
     except TsnError as error:
@@ -128,14 +131,18 @@ def _tell(story: Path, error: TsnError) -> None:
 
 def _failure(error: ChildFailedError, story: Path) -> TsnError:
     """Return the first failure as the user's error: its own words, or the rank's traceback."""
-    rank, first = error.get_first_failure()
-    crash = first.message["extraInfo"]["py_callstack"].rstrip() if isinstance(first.message, dict) else None
+    failures = sorted(error.failures.items(), key=lambda failure: failure[1].timestamp)
+    others = [(rank, failure) for rank, failure in failures if _lost_words(_crash(failure)) is None]
+    rank, first = (others or failures)[0]  # that another rank is lost is no news beside why
+    crash = _crash(first)
     if story.exists():
         code, _, text = story.read_text(encoding="utf-8", errors="surrogateescape").partition(" ")
         told = TsnError(text)
         told.exit_code = int(code)
         if not (crash and told.exit_code == StoppedError.exit_code):  # a crash on the way to the stop is the news
             return told
+    if lost := _lost_words(crash):
+        return TsnError(lost)
     if crash:
         failed = TsnError(f"rank {rank} failed:")
         failed.add_note(crash)  # the message is one line
@@ -143,3 +150,15 @@ def _failure(error: ChildFailedError, story: Path) -> TsnError:
     return TsnError(
         f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}): run it again, a training with --resume"
     )
+
+
+def _crash(failure: ProcessFailure) -> str | None:
+    """Return the traceback of a rank that ended by an exception."""
+    message = failure.message
+    return message["extraInfo"]["py_callstack"].rstrip() if isinstance(message, dict) else None
+
+
+def _lost_words(crash: str | None) -> str | None:
+    """Return what a rank says that ended since another one was lost; None where it ended otherwise."""
+    kind, _, words = (crash or "").rpartition("\n")[2].partition(": ")
+    return words if kind.rpartition(".")[2] == LostRankError.__name__ else None

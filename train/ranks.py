@@ -2,8 +2,10 @@
 
 import os
 import re
+import sys
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -14,7 +16,7 @@ from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from tsn_shared.errors import SettingsError, TsnError
+from tsn_shared.errors import SettingsError, TsnError, brief
 
 T = TypeVar("T")
 
@@ -26,6 +28,10 @@ _SLURM = (
     *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_JOB_ID"),
     *("SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"),
 )
+
+
+class LostRankError(TsnError):
+    """Another rank never came, has died or hangs: nothing that the user could mend in this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +163,10 @@ def on_one_gpu() -> bool:
 
 @contextmanager
 def joined(*, on_gpu: bool) -> Iterator[Ranks]:
-    """Join the process group that the environment describes, if any, and leave it at the end."""
+    """Join the process group that the environment describes, if any, and leave it at the end.
+
+    LostRankError where the others do not come within COLLECTIVE_TIMEOUT, or one is lost later on.
+    """
     launched = environment_ranks()
     found = launched or {"rank": 0, "world_size": 1, "local_rank": 0, "local_world_size": 1}
     if on_gpu:  # a scheduler may let each rank see its own GPU alone, as number 0
@@ -177,13 +186,53 @@ def joined(*, on_gpu: bool) -> Iterator[Ranks]:
     if not ranks.grouped:
         yield ranks
         return
+    where, seconds = f"rank {ranks.rank} of {ranks.world_size}", COLLECTIVE_TIMEOUT.total_seconds()
+    try:
+        with _quiet_if_it_fails():
+            _meet("nccl" if on_gpu and not on_one_gpu() else "gloo")
+    except (dist.DistError, RuntimeError, ValueError) as error:
+        at = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        raise LostRankError(
+            f"{where}: the others did not come to {at} within {seconds:.0f} s ({brief(error).rstrip('.')}): "
+            "start every rank, each with its own RANK, and let the first one's machine be reached"
+        ) from None
+    try:
+        yield ranks
+    except RuntimeError as error:
+        if not isinstance(error, dist.DistError) and "/gloo/" not in str(error):
+            raise
+        how = f"hangs, for {seconds:.0f} s" if "timed out" in str(error).lower() else "has gone"
+        raise LostRankError(
+            f"{where}: another rank {how}: see what it says; a training goes on from its last checkpoint with --resume"
+        ) from None
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _quiet_if_it_fails() -> Iterator[None]:
+    """Drop what was said to standard error before a failure that is told: torch's C++ says a page of addresses."""
+    sys.stderr.flush()
+    before = os.dup(2)
+    try:
+        with tempfile.TemporaryFile() as said:
+            os.dup2(said.fileno(), 2)
+            try:
+                yield
+                sys.stderr.flush()
+            finally:
+                os.dup2(before, 2)
+            said.seek(0)
+            with suppress(OSError):  # nobody reads it
+                os.write(2, said.read())
+    finally:
+        os.close(before)
+
+
+def _meet(backend: str) -> None:
+    """Wait for all ranks, and make them a process group."""
     store, rank, world_size = next(rendezvous("env://", timeout=COLLECTIVE_TIMEOUT))
     attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     # the store outlives a restart, and in it the addresses of the ranks before: who read those would wait for the dead
     store = PrefixStore(f"attempt {attempt}", store)
-    backend = "nccl" if on_gpu and not on_one_gpu() else "gloo"
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)
-    try:
-        yield ranks
-    finally:
-        dist.destroy_process_group()

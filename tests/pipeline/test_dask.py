@@ -186,7 +186,7 @@ def said_after(then: Callable[[], None], address: str, videos: Path, folder: Pat
     return said.splitlines()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGSTOP, marks=pytest.mark.slow)])
 def test_a_scheduler_that_dies_or_hangs_is_one_line_in_bounded_time(
     cluster: tuple[str, list["subprocess.Popen[bytes]"]], videos: Path, tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,56 @@ def test_the_same_global_batch_gives_the_same_losses_on_any_number_of_ranks_drop
     assert alone[-1] < alone[0]
     for losses in (*others, before + after):
         assert losses == pytest.approx(alone, rel=1e-5)
+
+
+def test_a_rank_that_hangs_is_one_line() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT.with_name("late_rank.py"))],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "rank 0 of 2: another rank hangs, for 3 s: see what it says; a training goes on from its last checkpoint with "
+        "--resume",
+    ]
+
+
+ALONE = """
+import sys
+from datetime import timedelta
+import train.ranks as module
+module.COLLECTIVE_TIMEOUT = timedelta(seconds=3)
+from cli import main
+main()
+"""
+
+
+def test_ranks_that_never_come_are_one_line(data: DataSettings, tmp_path: Path) -> None:
+    started = []
+    for rank in ("0", "1"):  # neither finds the other
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = str(free.getsockname()[1])
+        ranks = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
+        words = ["train", "--gpus", "0", "--frames", str(data.frames), "--splits", str(data.splits)]
+        process = subprocess.Popen(
+            [sys.executable, "-c", ALONE, *words, "--run", str(tmp_path / "run")],
+            cwd=ROOT,
+            env=os.environ | ranks | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        started.append((rank, port, process))
+    for rank, port, process in started:
+        _, said = process.communicate(timeout=120)
+        assert process.returncode == 1
+        (line,) = said.splitlines()
+        assert line.startswith(f"tsn: rank {rank} of 2: the others did not come to 127.0.0.1:{port} within 3 s (")
+        assert line.endswith("start every rank, each with its own RANK, and let the first one's machine be reached")
+    assert not (tmp_path / "run").exists()
 
 
 def test_one_rank_decides_and_sums_alone() -> None:
