@@ -202,8 +202,10 @@ def joined(*, on_gpu: bool) -> Iterator[Ranks]:
         if not isinstance(error, dist.DistError) and "/gloo/" not in str(error):
             raise
         how = f"hangs, for {seconds:.0f} s" if "timed out" in str(error).lower() else "has gone"
+        reason = re.sub(r"^\[\S*\] ", "", brief(error))  # without the line of torch's source
         raise LostRankError(
-            f"{where}: another rank {how}: see what it says; a training goes on from its last checkpoint with --resume"
+            f"{where}: another rank {how} ({reason}): see what it says; a training goes on from its last checkpoint "
+            "with --resume"
         ) from None
     finally:
         dist.destroy_process_group()
