@@ -19,7 +19,7 @@ from pipeline.schedule import Load, Schedule
 from tsn_shared import augment, sampling
 from tsn_shared.console import printable
 from tsn_shared.draws import Int64, clip_draws
-from tsn_shared.errors import DataError
+from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.files import allow_open_files
 from tsn_shared.shards import Shard
 from tsn_shared.splits import Clips, Split, Subset
@@ -31,6 +31,9 @@ CROPS: dict[View, int] = {"train": 1, "val": 1, "3crop": 3, "10crop": 10}
 """Crops of each frame, K."""
 
 T = TypeVar("T")
+
+MOST_DECODED = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+"""Bytes of a load's frames as pictures; two or three loads are on their way at once."""
 
 OPEN_SHARDS = 512
 """Shards that a reader keeps open at most; UCF101 has about 209."""
@@ -78,6 +81,7 @@ class FrameReader:
             self._check_clip(row, shard, video)
         height = np.array([shard.tables.height[video] for shard, video in zip(shards, videos, strict=True)])
         width = np.array([shard.tables.width[video] for shard, video in zip(shards, videos, strict=True)])
+        _refuse_too_large(3 * segments * int((height.astype(np.int64) * width).sum()), clips=len(videos))
         plan = plan_clips(load, self.clips, height=height, width=width, view=view, segments=segments, seed=seed)
         wanted = [
             (shard, (shard.tables.first_frame[video] + indices).tolist())
@@ -217,6 +221,15 @@ def read_ahead(reader: FrameReader, schedule: Schedule, *, view: View, segments:
         threads=2,
         name="tsn-read",
     )
+
+
+def _refuse_too_large(decoded: int, *, clips: int) -> None:
+    """Refuse frames that are small as JPEGs and beyond the memory as pictures, bytes `decoded` of a load."""
+    if decoded > MOST_DECODED:
+        raise SettingsError(
+            f"the frames of {clips} clips are {decoded / (1 << 30):,.1f} GiB when they are decoded, "
+            "more than a quarter of this machine's memory: lower --batch-size, or extract with a smaller --size"
+        )
 
 
 def _refuse_missing(split: Split, folder: Path) -> None:

@@ -24,7 +24,7 @@ from pipeline.loader import ClipLoader
 from pipeline.schedule import EvalSchedule, TrainSchedule
 from tests.helpers import frames_of, make_shard, make_shards
 from tests.pipeline.conftest import TEST, TRAIN
-from tsn_shared.errors import DataError
+from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.settings import DataSettings
 from tsn_shared.shards import Shard, find_shards
 from tsn_shared.splits import SUBSETS, Clips, Subset, read_split, write_split
@@ -191,6 +191,22 @@ def test_only_jpegs_of_the_size_that_the_tables_state_reach_the_decoder(
         error = str(first_error(loader))
     assert error.startswith(f"{path}: video Class/v_01, frame 1: no JPEG of 340x256, as the tables state it")
     assert "\n" not in error
+
+
+def test_a_batch_beyond_the_memory_is_refused_before_it_is_decoded(
+    clips: DataSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A JPEG of a megabyte can be a gigabyte as a picture, and be what its tables say."""
+    size = 2 * 3 * 340 * 256 * 3  # two clips of three frames
+    monkeypatch.setattr("pipeline.reader.MOST_DECODED", size)
+    with opened(clips) as loader:
+        take(loader, 1)
+    monkeypatch.setattr("pipeline.reader.MOST_DECODED", size - 1)
+    with (
+        pytest.raises(SettingsError, match=r"frames of 2 clips are 0\.0 GiB when they are decoded"),
+        opened(clips) as loader,
+    ):
+        take(loader, 1)
 
 
 def test_a_picture_stays_as_it_is_stored_whatever_a_camera_wrote_beside_it(tmp_path: Path) -> None:

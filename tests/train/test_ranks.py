@@ -66,8 +66,8 @@ def test_a_rank_that_hangs_is_one_line() -> None:
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == [
-        "rank 0 of 2: another rank hangs, for 3 s (Timed out waiting 3000ms for recv operation to complete): see what it "
-        "says; a training goes on from its last checkpoint with --resume",
+        "rank 0 of 2: another rank hangs, for 3 s (Timed out waiting 3000ms for recv operation to complete): "
+        "see what it says; a training goes on from its last checkpoint with --resume",
     ]
 
 
