@@ -82,10 +82,11 @@ def replacing(path: Path) -> Iterator[Path]:
         temporary.unlink(missing_ok=True)
 
 
-def remove_left_overs(folder: Path, *, of: str = "") -> None:
+def remove_left_overs(folder: Path, *, of: str | None = None) -> None:
     """Remove what writers of a folder, or `of` one file in it, left as they were killed; for those who hold it."""
     for path in folder.glob(f"*{TEMPORARY}"):
-        if path.name.startswith(of) and _LEFT_OVER.search(path.name):
+        match = _LEFT_OVER.search(path.name)
+        if match and of in (None, path.name[: match.start()]):
             path.unlink(missing_ok=True)
 
 

@@ -32,14 +32,13 @@ from tsn_shared.errors import DataError, brief
 from tsn_shared.files import open_regular, replacing
 
 USER_BLOCK = 512
-MOST_HOLES = 4 << 20
-"""Bytes that may be holes of a sparse file, beside SPARSE for each one that is there."""
+MOST_HOLES, SPARSE = 4 << 20, 16
+"""Bytes that may be holes of a sparse file, and as many more for each byte that is there."""
 
-SPARSE = 16
 MOST_ATTRIBUTE = 1 << 20
 """Bytes of an attribute."""
 
-_WRONG = (KeyError, OSError, RuntimeError, TypeError, ValueError)  # as h5py calls what a file holds and it cannot read
+_WRONG = (KeyError, OSError, RuntimeError, TypeError, ValueError)  # as h5py calls what it cannot read
 _LIBVER = ("v110", "v110")  # a fixed format version: the same tables give the same bytes under any newer HDF5
 
 

@@ -234,7 +234,7 @@ def test_what_dead_writers_left_goes_when_their_folder_or_file_is_held_next(tmp_
     left = f".{'0' * 32}{TEMPORARY}"
     (tmp_path / "part").mkdir()
     mine = [tmp_path / name for name in ("thesis.tmp", "a.tmp", f"{'0' * 31}.tmp")]
-    others = [tmp_path / f"b{left}", tmp_path / f"part/c{left}"]
+    others = [tmp_path / f"b{left}", tmp_path / f"ab{left}", tmp_path / f"part/c{left}"]
     for path in (*mine, *others, tmp_path / f"a{left}"):
         path.write_text("half")
     (tmp_path / ".lock").touch()  # a killed one's
