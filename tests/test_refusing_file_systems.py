@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Dataset
+from tsn_shared.files import LOCK, TEMPORARY
 
 ROOT = Path(__file__).parent.parent
 REFUSALS = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL]
@@ -77,7 +78,7 @@ def test_reading_and_writing_work_where_locks_and_links_are_refused(
         kinds = ["locks are", "fsync is"] + ["hard links are"] * (number == REFUSALS[0])
         for kind in kinds:
             assert said.count(f"{kind} refused here ({os.strerror(number)}): ") == 1, said  # none: there was no shim
-        assert not [path for path in at.rglob("*") if path.suffix in (".tmp", ".lock") or path.name == ".lock"]
+        assert not [path for path in at.rglob("*") if path.name.endswith((TEMPORARY, LOCK))]
     first = tmp_path / str(REFUSALS[0])
     assert (first / "run" / "checkpoints" / "best.pt").exists()
     assert len(list((first / "answers").glob("*.png"))) == 6

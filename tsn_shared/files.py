@@ -38,6 +38,9 @@ NOT_HERE = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EPERM,
 
 KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 
+LOCK = ".tsn-lock"
+"""Name of the file that is held for a folder, and with a file's name before it for that; no other program's."""
+
 TRIES = 100
 """Times that a lock is opened and found to be gone before it counts as held: that many others come and go."""
 
@@ -145,7 +148,7 @@ def locked(folder: Path, busy: str, *within: str) -> Iterator[None]:
     What was left half-written in it and in its folders `within`, by a dead one or a lost worker of ours, is removed.
     Where the file system refuses locks, that is said, and done without.
     """
-    with _held(folder / ".lock", busy) as protected:
+    with _held(folder / LOCK, busy) as protected:
         for part in (folder, *(folder / name for name in within)) if protected else ():
             remove_left_overs(part)
         yield
@@ -164,7 +167,7 @@ def alone(path: Path, way_out: str) -> Iterator[None]:
         with writing(path, way_out):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-            if stack.enter_context(_held(_beside(path, ".", ".lock"), busy)):
+            if stack.enter_context(_held(_beside(path, ".", LOCK), busy)):
                 remove_left_overs(path.parent, of=path.name)
         yield
 

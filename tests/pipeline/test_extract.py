@@ -20,7 +20,7 @@ from pipeline.originals import originals_path
 from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
 from pipeline.verify import verify
 from tsn_shared.errors import PartialError, SettingsError, TsnError
-from tsn_shared.files import sha256
+from tsn_shared.files import LOCK, sha256
 from tsn_shared.settings import ExtractSettings
 from tsn_shared.shards import Shard, find_shards, read_tables
 
@@ -106,13 +106,13 @@ def test_killed_at_ten_random_moments_the_rerun_gives_the_same_bytes(quiet: Path
                 path.unlink()
         process = subprocess.Popen(command(videos, out, "--jobs", "1"), cwd=ROOT, stderr=subprocess.DEVNULL)
         begun = time.monotonic()
-        while not (out / ".lock").exists() and time.monotonic() - begun < 30:
+        while not (out / LOCK).exists() and time.monotonic() - begun < 30:
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.7))
         half_done += process.poll() is None
         process.kill()
         process.wait()
-        (out / ".lock").unlink(missing_ok=True)
+        (out / LOCK).unlink(missing_ok=True)
     assert half_done >= 3
     done = call(videos, out)
     assert done.returncode == 0, done.stderr
@@ -152,7 +152,7 @@ def running(videos: Path, out: Path, *more: str) -> Iterator["subprocess.Popen[s
     process = subprocess.Popen(command(videos, out, "--jobs", "1", *more), cwd=ROOT, stderr=subprocess.PIPE, text=True)
     try:
         begun = time.monotonic()
-        while not (out / ".lock").exists() and process.poll() is None and time.monotonic() - begun < 30:
+        while not (out / LOCK).exists() and process.poll() is None and time.monotonic() - begun < 30:
             time.sleep(0.01)
         yield process
     finally:

@@ -237,13 +237,16 @@ def test_what_dead_writers_left_goes_when_their_folder_or_file_is_held_next(tmp_
     others = [tmp_path / f"b{left}", tmp_path / f"ab{left}", tmp_path / f"part/c{left}"]
     for path in (*mine, *others, tmp_path / f"a{left}"):
         path.write_text("half")
-    (tmp_path / ".lock").touch()  # a killed one's
+    (tmp_path / files.LOCK).touch()  # a killed one's
+    (tmp_path / ".lock").touch()  # of some other program
     with alone(tmp_path / "a", "name another"):
         assert sorted(tmp_path.rglob("*.tmp")) == sorted([*mine, *others])
     with locked(tmp_path, "busy", "part"):
         assert sorted(tmp_path.rglob("*.tmp")) == sorted(mine)
         (tmp_path / f"d{left}").touch()  # a lost worker's
     assert sorted(tmp_path.rglob("*.tmp")) == sorted(mine)
+    assert (tmp_path / ".lock").exists()
+    assert not (tmp_path / files.LOCK).exists()
 
 
 @pytest.mark.parametrize("name", ["folder", "x" * 300])
