@@ -13,10 +13,13 @@ from pathlib import Path
 
 from pipeline.ffmpeg_run import VideoError, VideoStoppedError, never, open_video
 from pipeline.sources import Source
-from tsn_shared.files import write_text
+from tsn_shared.files import read_bounded, write_text
 
 SUFFIX = ".videos.jsonl"
 """frames-00000.videos.jsonl lies beside frames-00000.h5."""
+
+MOST_BYTES = 1 << 28
+"""Of such a file: 100,000 videos take a tenth."""
 
 _BLOCK = 1 << 20
 
@@ -59,11 +62,11 @@ def write_originals(shard: Path, originals: Mapping[str, Original]) -> None:
 def read_originals(shard: Path) -> dict[str, Original]:
     """Return the originals that are kept beside a shard, by name; a line that is none is nobody's."""
     try:
-        lines = originals_path(shard).read_text(encoding="utf-8", errors="surrogateescape").splitlines()
+        content = read_bounded(originals_path(shard), MOST_BYTES)
     except OSError:
         return {}
     found = {}
-    for line in lines:
+    for line in content.decode("utf-8", errors="surrogateescape").splitlines():
         try:
             row = json.loads(line)
             original = Original(size=int(row["size"]), mtime_ns=int(row["mtime_ns"]), sha256=str(row["sha256"]))
