@@ -11,8 +11,10 @@ from typing import Any
 
 import torch
 
-from tsn_shared.errors import DataError, brief
-from tsn_shared.files import name_as_well, replacing, sha256, write_text, writing
+from train.archive import read_pt
+from tsn_shared import schema
+from tsn_shared.errors import DataError
+from tsn_shared.files import TEMPORARY, name_as_well, read_bounded, replacing, sha256, write_text, writing
 
 FORMAT, VERSION = "tsn-checkpoint", 1
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -58,36 +60,50 @@ def _name_as_well(last: Path, name: Path, digest: str) -> None:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint onto the CPU after checking its SHA-256; DataError says what is wrong."""
+    """Read a checkpoint onto the CPU after checking its SHA-256; DataError says what is wrong.
+
+    What is in it is `train.contents`'s to check.
+    """
     if not path.is_file():
         raise DataError(f"{path} does not exist")
     if not _whole(path):
         raise DataError(f"{path} is damaged: its SHA-256 is not that of {_digest_file(path).name}")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DataError(f"{path} cannot be read as a checkpoint: {brief(error)}") from None
-    if not isinstance(state, dict) or state.get("format") != FORMAT:
+    state = read_pt(path, whole=_digest_file(path).exists())
+    kind, version = (state.get(name) if isinstance(state, dict) else None for name in ("format", "version"))
+    if not isinstance(kind, str) or kind != FORMAT:
         raise DataError(f"{path} is not a checkpoint of tsn")
-    if state["version"] != VERSION:
-        raise DataError(f"{path} has version {state['version']}, this tsn reads {VERSION}")
-    return state
+    if not isinstance(version, int) or version != VERSION:
+        raise DataError(f"{path} has version {schema.word(version)}, this tsn reads {VERSION}")
+    return dict(state)
 
 
-def load_newest(folder: Path, warn: Callable[[str], None]) -> dict[str, Any] | None:
+def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
     """Read the newest whole checkpoint of a run, None where there is none at all; a damaged one is warned of."""
     damage = []
-    for name in (LAST, PREVIOUS):
-        if not (folder / name).exists():
+    for path in (folder / LAST, folder / PREVIOUS):
+        if not path.exists():
             continue
         try:
-            return load_checkpoint(folder / name)
+            return path, load_checkpoint(path)
         except DataError as error:
             damage.append(str(error))
             warn(f"warning: {error}")
     if damage:
         raise DataError(f"{folder} holds no whole checkpoint: {'; '.join(damage)}")
     return None
+
+
+def mend(folder: Path, newest: Path, *, best: bool) -> None:
+    """Bring the names of a run's checkpoints to what they are after its newest was saved, wherever that was killed.
+
+    `best` says whether the newest is the best so far: then `best.pt` is its second name. The folder must be held.
+    """
+    with writing(folder, "mend that", " and go on with --resume"):
+        for left in folder.glob(f"*{TEMPORARY}"):
+            left.unlink()
+        name, digest = folder / BEST, _read_digest(newest) or sha256(newest)
+        if best and not (name.exists() and _read_digest(name) == digest and _whole(name)):
+            _name_as_well(newest, name, digest)
 
 
 def find_checkpoint(path: Path) -> Path:
@@ -120,7 +136,10 @@ def _whole(path: Path) -> bool:
 def _read_digest(path: Path) -> str:
     """Return the SHA-256 that lies beside a file; nothing where there is none."""
     beside = _digest_file(path)
-    return beside.read_text(encoding="utf-8", errors="replace").partition(" ")[0] if beside.exists() else ""
+    try:
+        return read_bounded(beside, 4096).decode("utf-8", errors="replace").partition(" ")[0]
+    except OSError:
+        return ""
 
 
 def _digest_file(path: Path) -> Path:

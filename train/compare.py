@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from train.pictures import draw_comparison
-from train.run_folder import Row, read_config, read_history
+from train.run_folder import Row, best_row, read_config, read_history
 from tsn_shared.console import say, table
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import alone, writing
@@ -93,8 +93,7 @@ def _reached(history: Sequence[Row]) -> dict[str, Any]:
         "clips_per_second": sum(row["clips_per_second"] * row["seconds"] for row in history) / max(seconds, 1e-9),
         "seconds": seconds,
     }
-    if validated := [row for row in history if "val_top1" in row]:
-        best = max(validated, key=lambda row: row["val_top1"])
+    if best := best_row(history):
         reached |= {f"best_{key}": best[key] for key in ("epoch", "val_top1", "val_top5", "val_loss")}
     return reached
 

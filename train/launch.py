@@ -16,20 +16,13 @@ from train.checkpoint import LAST
 from train.processes import run_processes
 from train.ranks import adopt_slurm, environment_ranks, joined, on_one_gpu
 from train.run import run_rank
-from train.run_folder import read_config
+from train.run_folder import FREE_ON_RESUME, read_config
 from train.trainer import NotFiniteError
 from tsn_shared.console import say
 from tsn_shared.errors import SettingsError, StoppedError
 from tsn_shared.files import writing
 from tsn_shared.settings import TrainSettings, flag_of, from_plain
 from tsn_shared.splits import open_split
-
-FREE_ON_RESUME = frozenset(
-    {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
-    | {"decoder", "loader_threads"}
-    | {"run", "resume", "frames", "splits", "save_every", "num_epochs", "weights"}
-)
-"""Settings that may change when a run goes on: its place in the stream of clips still means the same."""
 
 
 def train(settings: TrainSettings, given: frozenset[str]) -> None:

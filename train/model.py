@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torchvision import models
 
 from tsn_shared.errors import SettingsError
+from tsn_shared.settings import TrainSettings
 
 LAST_LAYER_STD = 0.001
 """Of the new last layer's weights, as in TSN (Wang et al., ECCV 2016) and GluonCV."""
@@ -42,6 +43,12 @@ def build_model(name: str, *, num_classes: int, dropout: float) -> TSN:
     else:
         raise SettingsError(f"--model {name}: no such backbone")
     return TSN(backbone)
+
+
+def shapes_of(settings: TrainSettings, num_classes: int) -> TSN:
+    """Return the network of the settings on torch's meta device: its shapes, which take no memory and no draws."""
+    with torch.device("meta"):
+        return build_model(settings.model, num_classes=num_classes, dropout=settings.dropout)
 
 
 LAST_LAYERS = {"vgg16": "classifier.6", "vgg16_bn": "classifier.6", "resnet18": "fc", "resnet50": "fc"}

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from torch import Tensor
 
 from train.evaluation import ClassScore
-from train.run_folder import Row
+from train.run_folder import Row, best_row
 from tsn_shared.console import printable
 from tsn_shared.files import replacing
 
@@ -167,8 +167,8 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
     _draw_panel(lr, history, "learning rate", {"lr": ""})
     _cut_spikes(loss, [row[name] for row in history for name in ("train_loss", "val_loss") if name in row])
     top1.set_ylim(bottom=0)
-    if "val_top1" in history[0]:
-        _mark_best(top1, max(history, key=lambda row: row["val_top1"]))
+    if row := best_row(history):
+        _mark_best(top1, row)
     if 1 < len({row["lr"] for row in history}) <= STAIRS:
         lr.set_yscale("log")
     else:
@@ -177,14 +177,13 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
 
 
 def _draw_panel(axes: Any, history: list[Row], title: str, lines: dict[str, str], factor: float = 1) -> None:
-    epochs = [row["epoch"] for row in history]
     for (name, label), colour in zip(lines.items(), ("#7a8794", "#c2410c"), strict=False):
-        if name in history[0]:
-            marker = "o" if len(epochs) < 12 else None
-            values = [row[name] * factor for row in history]
-            axes.plot(epochs, values, label=label, color=colour, linewidth=1.8, marker=marker, markersize=4)
+        points = [(row["epoch"], row[name] * factor) for row in history if name in row]
+        if points:
+            marker = "o" if len(points) < 12 else None
+            axes.plot(*zip(*points, strict=True), label=label, color=colour, linewidth=1.8, marker=marker, markersize=4)
     axes.set_title(title, loc="left", fontsize=10)
-    _count_epochs(axes, epochs[-1])
+    _count_epochs(axes, history[-1]["epoch"])
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:

@@ -5,7 +5,7 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -20,17 +20,18 @@ from pipeline.loader import ClipLoader
 from pipeline.schedule import check_batch
 from train import compilation
 from train.beside import Beside
-from train.checkpoint import BEST, load_checkpoint, load_newest
+from train.checkpoint import BEST, load_checkpoint, load_newest, mend
 from train.checkpoint_writer import CheckpointWriter
-from train.evaluation import precision_of
+from train.contents import Facts, facts_of, training_of, weights_of
+from train.evaluation import Scores, precision_of
 from train.memory import GIB, available, check_memory, estimate, peak
-from train.model import TSN, build_model, channels_last, count_parameters
+from train.model import TSN, build_model, channels_last, count_parameters, shapes_of
 from train.pictures import draw_curves
 from train.ranks import Ranks
 from train.report import epoch_line, verdict, write_scalars
-from train.run_folder import Row, RunFolder, read_history
+from train.run_folder import Row, RunFolder, best_row, read_history
 from train.stop import StopRequest, stop_requests
-from train.trained import facts
+from train.trained import metadata, row_of
 from train.trainer import Trainer, compiles
 from train.weights import fill, read_weights
 from tsn_shared.console import counted
@@ -58,20 +59,20 @@ class Run:
         self.folder = RunFolder(settings.run, writes=ranks.is_first)
         self.precision = precision_of(settings, ranks.device)
         self.history: list[Row] = []
+        self.before = "auto"  # the decoder of a run that goes on
+        self.folder.say(ranks.agree(lambda: self._check_fit(shapes_of(settings, len(self.classes)))))
         if compiles(settings, ranks.device):
             compilation.begin()
-        state = load_newest(self.folder.checkpoints, self.folder.say) if resume else None
-        if resume and state is None:
+        newest = load_newest(self.folder.checkpoints, self.folder.say) if resume else None
+        if resume and newest is None:
             self._begin_again()
         with ThreadPoolExecutor(1) as beside:  # only the first rank reads weights: DDP broadcasts them as it begins
-            wanted = settings.weights if state is None and ranks.is_first else "none"
+            wanted = settings.weights if newest is None and ranks.is_first else "none"
             weights = beside.submit(read_weights, settings.model, wanted)
             torch.manual_seed(settings.seed)
             model = build_model(settings.model, num_classes=len(self.classes), dropout=settings.dropout)
-            self.folder.say(ranks.agree(lambda: self._check_fit(model)))
-            if state is None:
+            if newest is None:
                 self.folder.say(ranks.agree(lambda: fill(model, settings.model, weights.result(), settings.weights)))
-        self.before = state["settings"].get("decoder", "auto") if state is not None else "auto"
         self.trainer = Trainer(
             model=channels_last(model).to(ranks.device),
             settings=settings,
@@ -81,8 +82,8 @@ class Run:
             stop=stop,
             name_clips=lambda places: data.clip_names(self.split, settings.seed, places),
         )
-        if state is not None:
-            self._resume(state)
+        if newest is not None:
+            self._resume(*newest)
         self._check_same_start()
 
     def train(self) -> None:
@@ -90,7 +91,9 @@ class Run:
         if self.trainer.finished:
             done = f"{self.folder.path} is finished: {counted(self.trainer.epoch, 'epoch')} are done"
             self.folder.say(f"{done}; a larger --num-epochs goes on")
-            if not (self.folder.path / WEIGHTS).exists():  # it was killed before its last words
+            if self.ranks.agree(self._unclosed):  # it was killed before its last words
+                if self.ranks.is_first:
+                    self._draw(self.history)
                 self._close()
             return
         try:
@@ -113,8 +116,9 @@ class Run:
             row = self.trainer.train_epoch(loader, lambda: self._save(saver, best=False))
             if val_loader is not None:
                 scores = self.trainer.validate(val_loader, loads=loads, clips=len(self.split.test))
-                row |= {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
-            best = "val_top1" in row and row["val_top1"] > max((r["val_top1"] for r in self.history), default=-1.0)
+                row |= self._figures(scores)
+            before = best_row(self.history)
+            best = "val_top1" in row and (before is None or row["val_top1"] > before["val_top1"])
             self.history.append(row)
             self._save(saver, best=best)
             an_epoch = (time.monotonic() - begun) / (self.trainer.epoch - first)
@@ -212,9 +216,29 @@ class Run:
             )
         self.folder.say(f"{self.folder.path} has no checkpoint yet: it begins at the beginning")
 
-    def _resume(self, state: dict[str, Any]) -> None:
+    def _figures(self, scores: Scores) -> Row:
+        """Return a row's figures of validation: none, and a warning, where the network gave no numbers."""
+        if not math.isfinite(scores.loss):
+            self.folder.say("warning: the network's answers for the test clips were not all numbers: no validation")
+            return {}
+        return {"val_loss": scores.loss, "val_top1": scores.top1, "val_top5": scores.top5}
+
+    def _resume(self, path: Path, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint, with the files as they are after its epoch, wherever the run was killed."""
+        run = Facts(
+            settings=self.settings,
+            classes=self.classes,
+            frames=self.frames,
+            train_sha256=self.train_sha256,
+            history=[],
+        )
+        state = training_of(state, path, own=self.trainer.state(), facts=run, num_clips=len(self.split.train))
         self.trainer.load_state(state)
-        self.history = state["history"]
+        self.history, self.before = state["history"], state["settings"].get("decoder", self.before)
+        if self.ranks.is_first:
+            self.folder.write_history(self.history)
+            at_end, best = not self.trainer.tally.clips, best_row(self.history)
+            mend(self.folder.checkpoints, path, best=at_end and best is not None and best is self.history[-1])
 
     def _save(self, saver: CheckpointWriter, *, best: bool) -> None:
         if not self.ranks.is_first:
@@ -238,23 +262,43 @@ class Run:
         with self.folder.writing():
             draw_curves(history, self.folder.path / "curves.png", title)
 
+    def _best_state(self) -> tuple[dict[str, Any], str]:
+        """Return the best epoch's state, else the one at hand and why it is not the best."""
+        best, row = self.folder.checkpoints / BEST, best_row(self.history)
+        if row is None:
+            return self._state(), ""
+        try:
+            state = load_checkpoint(best)
+            history = facts_of(state, best).history
+            if history and history[-1]["epoch"] == row["epoch"]:
+                return state | {"model": weights_of(state, self.trainer.model.state_dict(), best)}, ""
+            lost = f"{best} is not of epoch {row['epoch']}, the best"
+        except DataError as error:
+            lost = str(error)
+        return self._state(), lost if row is not self.history[-1] else ""
+
+    def _unclosed(self) -> bool:
+        """Whether the weights of the best epoch are not those that lie in the run's folder."""
+        best: Row = self._best_state()[0]["history"][-1]
+        return row_of(self.folder.path / WEIGHTS) != best
+
     def _close(self) -> None:
         device = self.ranks.device
         most = self.ranks.max(torch.tensor([peak(device)], dtype=torch.float64, device=device)).item()
         if not self.ranks.is_first or not self.history:
             return
-        best = self.folder.checkpoints / BEST
-        state = load_checkpoint(best) if best.exists() else self._state()
+        state, lost = self._best_state()
+        if lost:
+            self.folder.say(f"warning: {lost}: {WEIGHTS} holds the weights of the last epoch")
         weights_file = self.folder.path / WEIGHTS
         with self.folder.writing(also=SafetensorError), replacing(weights_file) as temporary:
-            weights = {name: value.contiguous() for name, value in state["model"].items()}
-            save_file(weights, temporary, metadata=facts(state))
+            weights = {name: value.contiguous().cpu() for name, value in state["model"].items()}
+            save_file(weights, temporary, metadata=metadata(state, weights))
             temporary.chmod(0o644)  # safetensors makes it for its owner alone
         say = self.folder.say
         say(verdict(self.history, on_gpu=device.type == "cuda", precision=self.precision))
         say(f"peak memory: {most / GIB:.1f} GiB a process")
-        if "val_top1" in self.history[0]:
-            row = max(self.history, key=lambda row: row["val_top1"])
+        if row := best_row(self.history):
             say(f"best: {row['val_top1']:.2%} top-1 in epoch {row['epoch']}")
         say(f"the run is in {self.folder.path}: curves.png, summary.csv, checkpoints, model.safetensors")
 
@@ -266,9 +310,9 @@ def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
     with ExitStack() as stack:
         stop = stack.enter_context(stop_requests())
         if ranks.is_first:
-            new = not settings.run.exists() or not any(settings.run.iterdir())
             busy = f"{settings.run} is in use by another training: wait for it, or set another --run"
             with writing(settings.run, "set another --run"):
+                new = not settings.run.exists() or not any(settings.run.iterdir())
                 stack.enter_context(locked(settings.run, busy, "checkpoints"))
             if new:
                 stack.enter_context(_removed_if_unused(settings.run))
@@ -277,10 +321,16 @@ def run_rank(settings: TrainSettings, resume: bool, ranks: Ranks) -> None:
 
 @contextmanager
 def _removed_if_unused(folder: Path) -> Iterator[None]:
-    """Remove a run folder again, which is held, if the run fails before it begins."""
+    """Remove a run folder again, which was empty and is held, if the run fails before it begins.
+
+    What goes wrong on the way is not what the user must be told. A link to a folder stays, and leads to an empty one.
+    """
     try:
         yield
     except BaseException:
-        if not (folder / "config.json").exists():
-            shutil.rmtree(folder)
+        with suppress(OSError):
+            if not (folder / "config.json").exists():
+                shutil.rmtree(folder.resolve())
+                if folder.is_symlink():
+                    folder.resolve().mkdir()
         raise

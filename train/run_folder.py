@@ -11,16 +11,29 @@ model.safetensors  the best weights
 import csv
 import io
 import json
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from tsn_shared import schema
 from tsn_shared.console import say
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.files import write_text, writing
+from tsn_shared.errors import DataError, SettingsError, brief
+from tsn_shared.files import read_bounded, write_text, writing
+from tsn_shared.settings import MOST_EPOCHS, TrainSettings, from_plain
 
 Row = dict[str, float | int]
+
+MOST_BYTES = 2**28
+"""Of config.json or metrics.jsonl: a million epochs or classes."""
+
+FREE_ON_RESUME = frozenset(
+    {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
+    | {"decoder", "loader_threads"}
+    | {"run", "resume", "frames", "splits", "save_every", "num_epochs", "weights"}
+)
+"""Settings that may change when a run goes on: its place in the stream of clips still means the same."""
 
 
 class RunFolder:
@@ -65,7 +78,8 @@ class RunFolder:
         if not self.writes:
             return
         table = io.StringIO()
-        writer = csv.DictWriter(table, fieldnames=list(history[0]) if history else [], lineterminator="\n")
+        columns = dict.fromkeys(name for row in history for name in row)
+        writer = csv.DictWriter(table, fieldnames=list(columns), lineterminator="\n")
         writer.writeheader()
         writer.writerows(history)
         with self.writing():
@@ -74,22 +88,77 @@ class RunFolder:
 
 
 def read_config(path: Path) -> dict[str, Any]:
-    """Read a run's config.json; SettingsError where it is no run folder."""
+    """Read a run's config.json, all settings in it; SettingsError for no run folder, DataError where it is damaged."""
+    file = path / "config.json"
     try:
-        config = json.loads((path / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise SettingsError(f"{path} is not a run folder: it has no readable config.json") from None
-    if not isinstance(config, dict) or not all(isinstance(config.get(name), dict) for name in ("settings", "split")):
-        raise SettingsError(f"{path / 'config.json'} is not that of a run: settings or split are missing")
-    return config
+        config = schema.read_json(read_bounded(file, MOST_BYTES))
+        _CONFIG(config, "")
+        settings = from_plain(TrainSettings, config["settings"]).plain()
+    except (FileNotFoundError, NotADirectoryError):
+        raise SettingsError(f"{path} is not a run folder: it has no config.json") from None
+    except (OSError, ValueError, SettingsError) as error:
+        raise DataError(f"{file} is not that of a run: {_reason(error)}") from None
+    return {**config, "settings": settings}
 
 
 def read_history(run: Path) -> list[Row]:
     """Read a run's metrics.jsonl; nothing where it has none yet. DataError where it is damaged."""
     path = run / "metrics.jsonl"
     try:
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        history = [schema.read_json(line) for line in read_bounded(path, MOST_BYTES).splitlines()]
+        check_history(history, "epochs")
     except FileNotFoundError:
         return []
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}") from None
+        raise DataError(f"{path} cannot be read: {_reason(error)}") from None
+    return history
+
+
+def check_history(history: Any, where: str) -> None:
+    """Check the rows of a run's epochs, from the first one on."""
+    schema.each(ROW, most=MOST_EPOCHS)(history, where)
+    for place, row in enumerate(history):
+        if row["epoch"] != place:
+            raise schema.wrong(row["epoch"], f"{where}[{place}].epoch", f"{place}")
+
+
+def best_row(history: Sequence[Row]) -> Row | None:
+    """Return the first row of the highest validation accuracy; None where no epoch was validated."""
+    return max((row for row in history if "val_top1" in row), key=lambda row: row["val_top1"], default=None)
+
+
+def _check_row(row: Any, where: str) -> None:
+    _COLUMNS(row, where)
+    if any(name in row for name in _VALIDATION):
+        schema.record(_VALIDATION)(row, where)
+
+
+_SHARE = schema.real(0, 1)
+_COLUMNS = schema.record(
+    {
+        "epoch": schema.whole(0),
+        "step": schema.whole(0),
+        "lr": schema.real(0),
+        "train_loss": schema.real(),
+        "train_top1": _SHARE,
+        "clips_per_second": schema.real(0),
+        "data_wait_share": schema.real(0),
+        "seconds": schema.real(0),
+    }
+)
+_VALIDATION = {"val_loss": schema.real(), "val_top1": _SHARE, "val_top5": _SHARE}
+ROW: schema.Check = _check_row
+"""A row of the history: what every epoch has, and the figures of validation all or none."""
+
+_CONFIG = schema.record(
+    {
+        "settings": schema.record({}),
+        "split": schema.record(
+            {"train": schema.whole(0), "test": schema.whole(0)}, {"path": schema.text, "sha256": schema.text}
+        ),
+    }
+)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or brief(error)

@@ -1,21 +1,27 @@
 """A trained network loaded from a checkpoint, with the settings and facts that its answers depend on."""
 
+import hashlib
 import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
+from torch import Tensor
 
 from train.checkpoint import find_checkpoint, load_checkpoint
-from train.model import TSN, build_model
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.settings import ExtractSettings, TrainSettings, from_plain
+from train.contents import facts_of, weights_of
+from train.model import TSN, shapes_of
+from train.run_folder import Row
+from tsn_shared import schema
+from tsn_shared.errors import DataError, SettingsError, brief
+from tsn_shared.settings import ExtractSettings, TrainSettings
 from tsn_shared.splits import Split
 
-FACTS = "tsn"
-"""Key of the facts, as JSON, in the metadata of model.safetensors."""
+FACTS, DIGEST = "tsn", "tsn-sha256"
+"""Keys of the metadata of model.safetensors: its facts, as JSON, and the SHA-256 of facts and weights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -52,27 +58,46 @@ def height_and_width(size: str) -> tuple[int, int] | None:
 
 
 def load_trained(checkpoint: Path) -> Trained:
-    """Load a checkpoint, the best one of a run folder, or a run's model.safetensors."""
+    """Load a checkpoint, the best one of a run folder, or a run's model.safetensors; DataError says what is wrong.
+
+    The network takes its weights as they were read, once they fit: what a file claims of its classes takes no memory.
+    """
     path = find_checkpoint(checkpoint)
     state = _from_safetensors(path) if path.suffix == ".safetensors" else load_checkpoint(path)
-    settings: TrainSettings = from_plain(TrainSettings, state["settings"])
-    network = build_model(settings.model, num_classes=len(state["classes"]), dropout=settings.dropout)
-    _fill(network, state["model"], path)
+    facts = facts_of(state, path)
+    network = shapes_of(facts.settings, len(facts.classes))
+    weights = weights_of(state, network.state_dict(), path)
+    network.load_state_dict({name: value.contiguous() for name, value in weights.items()}, assign=True)
     return Trained(
         path=path,
         network=network.eval(),
-        settings=settings,
-        classes=tuple(state["classes"]),
-        epoch=state["history"][-1]["epoch"] if state["history"] else None,
-        frames=state.get("frames") or {},
-        train_sha256=state.get("train_sha256"),
+        settings=facts.settings,
+        classes=facts.classes,
+        epoch=int(facts.history[-1]["epoch"]) if facts.history else None,
+        frames=facts.frames,
+        train_sha256=facts.train_sha256,
     )
 
 
-def facts(state: dict[str, Any]) -> dict[str, str]:
-    """Return what model.safetensors says of itself, so that it can be asked alone: a checkpoint less its tensors."""
+def metadata(state: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, str]:
+    """Return what model.safetensors says of itself, so that it can be asked alone: a checkpoint less its tensors.
+
+    And the SHA-256 of both, for nothing else notices a flipped bit in such a file.
+    """
     kept = {name: state.get(name) for name in ("settings", "classes", "split", "frames", "train_sha256")}
-    return {FACTS: json.dumps(kept | {"history": state["history"][-1:]})}
+    facts = json.dumps(kept | {"history": state["history"][-1:]})
+    return {FACTS: facts, DIGEST: _digest(facts, weights)}
+
+
+def row_of(path: Path) -> Row | None:
+    """Return the row of the epoch that a model.safetensors is of; None where it is not there, or cannot say."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            state = schema.read_json((file.metadata() or {})[FACTS])
+        row: Row = state["history"][-1]
+        return row
+    except (SafetensorError, OSError, ValueError, LookupError, TypeError):
+        return None
 
 
 def settings_for(
@@ -117,20 +142,25 @@ def _from_safetensors(path: Path) -> dict[str, Any]:
         raise DataError(f"{path} does not exist")
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            stated = file.metadata() or {}
         model = load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise DataError(f"{path} cannot be read as safetensors: {error}") from None
-    if FACTS not in metadata:
+    except Exception as error:  # of a hostile header its reader raises more than its own
+        raise DataError(f"{path} cannot be read as safetensors: {brief(error)}") from None
+    if FACTS not in stated:
         raise DataError(f"{path} does not say how it was trained: name a run folder or a .pt file")
-    state: dict[str, Any] = json.loads(metadata[FACTS])
-    return state | {"model": model}
+    if DIGEST in stated and stated[DIGEST] != _digest(stated[FACTS], model):  # older ones have none
+        raise DataError(f"{path} is damaged: its SHA-256 is another than it says")
+    try:
+        state = schema.read_json(stated[FACTS])
+        schema.record({})(state, FACTS)
+    except ValueError as error:
+        raise DataError(f"{path} cannot be used: what it says of itself is no JSON of facts: {error}") from None
+    return {**state, "model": model}
 
 
-def _fill(network: TSN, state: dict[str, Any], path: Path) -> None:
-    own = network.state_dict()
-    for name in sorted(own.keys() | state.keys()):
-        here, there = (tuple(found[name].shape) if name in found else "absent" for found in (own, state))
-        if here != there:
-            raise DataError(f"{path} does not hold the network that it says: {name} is {there}, not {here}")
-    network.load_state_dict(state)
+def _digest(facts: str, weights: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(facts.encode())
+    for name, value in sorted(weights.items()):
+        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
+        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()

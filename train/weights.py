@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from train.archive import read_pt
 from train.model import IMAGENET, LAST_LAYERS, TSN
 from tsn_shared.errors import DataError, SettingsError, brief
 
@@ -56,13 +57,13 @@ def _imagenet(name: str) -> dict[str, Tensor]:
 def _file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise SettingsError(f"--weights {path}: no such file; it takes imagenet, none or a file")
-    try:
-        if path.suffix == ".safetensors":
+    if path.suffix == ".safetensors":
+        try:
             state = load_file(path)
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        raise DataError(f"--weights {path} cannot be read as weights: {brief(error)}") from None
+        except Exception as error:
+            raise DataError(f"{path} cannot be read as weights: {brief(error)}") from None
+    else:
+        state = read_pt(path, "weights")
     if isinstance(state, dict) and "model" in state and isinstance(state["model"], dict):
         state = state["model"]
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):

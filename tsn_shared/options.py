@@ -3,7 +3,6 @@
 So options and their defaults stand in one place, and a setting cannot be offered and not exist.
 """
 
-import json
 import tomllib
 from collections.abc import Callable
 from dataclasses import Field, fields
@@ -13,8 +12,13 @@ from typing import Any, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
-from tsn_shared.errors import SettingsError
-from tsn_shared.settings import MODEL_ALIASES, Settings, default_of, flag_of
+from tsn_shared import schema
+from tsn_shared.errors import SettingsError, brief
+from tsn_shared.files import read_bounded
+from tsn_shared.settings import MODEL_ALIASES, MOST_IN_A_LIST, Settings, default_of, flag_of
+
+MOST_BYTES = 2**26
+"""Of a file of settings; a run's config.json holds the names of its classes as well."""
 
 FOLDER = click.Path(path_type=Path)
 
@@ -88,29 +92,41 @@ def read_config_file(context: click.Context, parameter: click.Parameter, path: P
     if path is None:
         return
     try:
-        text = path.read_text(encoding="utf-8")
-        values = _settings_of_run(json.loads(text)) if path.suffix == ".json" else tomllib.loads(text)
-    except (OSError, ValueError) as error:
+        content = read_bounded(path, MOST_BYTES).decode("utf-8")
+        values = _settings_of_run(schema.read_json(content)) if path.suffix == ".json" else tomllib.loads(content)
+    except (OSError, ValueError, RecursionError) as error:
         kind = "JSON" if path.suffix == ".json" else "TOML"
-        raise SettingsError(f"--config {path} cannot be read as {kind}: {error}") from None
-    known = {option.name for option in context.command.params} - {parameter.name}
+        reason = getattr(error, "strerror", None) or brief(error)
+        raise SettingsError(f"--config {path} cannot be read as {kind}: {reason}") from None
+    options = {option.name: option for option in context.command.params if option is not parameter}
     named = {key.replace("-", "_"): value for key, value in values.items()}
-    unknown = sorted(set(named) - known)
+    unknown = sorted(map(schema.word, set(named) - set(options)))
     if unknown:
-        raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown)}")
-    for option in context.command.params:
-        value = named.get(option.name or "")
-        if (isinstance(value, bool) and not getattr(option, "is_flag", False)) or (
-            isinstance(value, float) and option.type is click.INT
-        ):
-            raise SettingsError(f"--config {path}: {option.name} = {value}: it takes {option.type.name} values")
+        raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown[:4])}")
+    for name, value in named.items():
+        if not _fits(value, options[name].type):
+            kind = options[name].type.name
+            raise SettingsError(f"--config {path}: {name} = {schema.shown(value)}: it takes {kind} values")
     context.default_map = {**(context.default_map or {}), **named}
+
+
+def _fits(value: Any, kind: click.ParamType[Any]) -> bool:
+    """Whether a value of a file is of an option's type; a number will do for a text, as 2 for --gpus."""
+    switch = isinstance(kind, type(click.BOOL))
+    if isinstance(value, bool) or switch:
+        return isinstance(value, bool) and switch
+    if isinstance(kind, type(click.INT)):
+        return isinstance(value, int)
+    if isinstance(kind, type(click.FLOAT)):
+        return isinstance(value, float) or schema.is_real(value)
+    if isinstance(kind, CommaSeparated) and isinstance(value, list):
+        return len(value) <= MOST_IN_A_LIST and all(isinstance(item, int) for item in value)
+    return isinstance(value, str) or (isinstance(kind, type(click.STRING)) and isinstance(value, int))
 
 
 def _settings_of_run(config: Any) -> dict[str, Any]:
     """Return what a run's config.json states, less which run it was."""
-    try:
-        settings = config["settings"].items()
-    except (TypeError, KeyError, AttributeError):
-        raise ValueError("it is not the config.json of a run") from None
-    return {name: value for name, value in settings if value is not None and name not in ("run", "resume")}
+    settings = config.get("settings") if isinstance(config, dict) else None
+    if not isinstance(settings, dict):
+        raise ValueError("it is not the config.json of a run")
+    return {name: value for name, value in settings.items() if value is not None and name not in ("run", "resume")}

@@ -7,9 +7,12 @@ default. Imports nothing heavy: `tsn -h` reads this module.
 import math
 import re
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from functools import cache
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from types import NoneType
+from typing import Any, get_args, get_origin, get_type_hints
 
+from tsn_shared import schema
 from tsn_shared.errors import SettingsError
 
 
@@ -43,11 +46,16 @@ def flag_of(name: str) -> str:
 
 
 class Settings:
-    """Base of the settings: checks every field against what it declared."""
+    """Base of the settings: checks every field against its type and what it declared, wherever its value is from."""
 
     def __post_init__(self) -> None:
         for entry in fields(self):  # type: ignore[arg-type]
-            _check(entry, getattr(self, entry.name))
+            value = getattr(self, entry.name)
+            try:
+                _kinds(type(self))[entry.name](value, flag_of(entry.name))  # type: ignore[arg-type]
+            except schema.WrongValueError as error:
+                raise SettingsError(str(error)) from None
+            _check(entry, value)
 
     def plain(self) -> dict[str, Any]:
         """Return the settings as plain Python values, for JSON and checkpoints."""
@@ -55,15 +63,20 @@ class Settings:
         return {name: _plain(value) for name, value in values.items()}
 
 
-def from_plain(kind: type[Any], values: dict[str, Any]) -> Any:
-    """Build settings of a kind from plain values; unknown names are refused, absent ones take their defaults."""
+def from_plain(kind: type[Any], values: Any) -> Any:
+    """Build settings of a kind from plain values by name, as `plain` gave them and a file may hold them.
+
+    Unknown names are refused, absent ones take their defaults; SettingsError for whatever cannot be.
+    """
     hints = get_type_hints(kind)
-    unknown = sorted(set(values) - set(hints))
+    if not isinstance(values, dict):
+        raise SettingsError(f"settings are {schema.shown(values)}: they must be values by name")
+    unknown = [schema.word(name) for name in values if name not in hints]
     if unknown:
-        raise SettingsError(f"unknown settings: {', '.join(unknown)}")
+        raise SettingsError(f"unknown settings: {', '.join(sorted(unknown)[:4])}{' and more' * (len(unknown) > 4)}")
     typed = {}
     for name, value in values.items():
-        if Path in (hints[name], *get_args(hints[name])) and value is not None:
+        if Path in (hints[name], *get_args(hints[name])) and isinstance(value, str):
             value = Path(value)
         elif isinstance(value, list):
             value = tuple(value)
@@ -84,22 +97,59 @@ def _plain(value: Any) -> Any:
     return value
 
 
+def _number(value: Any, where: str) -> None:
+    """Check a number, which may be none of the finite ones: those are told with the bounds."""
+    if isinstance(value, float) or schema.is_real(value):
+        return
+    raise schema.wrong(value, where, "a number")
+
+
+def _path(value: Any, where: str) -> None:
+    if not isinstance(value, Path):
+        raise schema.wrong(value, where, "a path")
+    schema.text(str(value), where)
+
+
+MOST_IN_A_LIST = 1000
+
+_KINDS: dict[Any, schema.Check] = {
+    bool: schema.flag,
+    int: schema.whole(),
+    float: _number,
+    str: schema.text,
+    Path: _path,
+    tuple: schema.each(schema.whole(), most=MOST_IN_A_LIST),
+}
+
+
+@cache
+def _kinds(kind: type[Any]) -> dict[str, schema.Check]:
+    """Return the check of each field's type."""
+    checks = {}
+    for name, hint in get_type_hints(kind).items():
+        types = get_args(hint) if NoneType in get_args(hint) else (hint,)
+        (own,) = (one for one in types if one is not NoneType)
+        check = _KINDS[get_origin(own) or own]
+        checks[name] = schema.maybe(check) if NoneType in types else check
+    return checks
+
+
 def _check(entry: Field[Any], value: Any) -> None:
     flag, rule = flag_of(entry.name), entry.metadata
     if value is None or not rule:
         return
     choices, low, above, high = rule["choices"], rule["low"], rule["above"], rule["high"]
     if choices is not None and value not in choices:
-        raise SettingsError(f"{flag} {value}: it must be one of {', '.join(choices)}")
+        raise SettingsError(f"{flag} {schema.word(value)}: it must be one of {', '.join(choices)}")
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not number >= low:
             raise SettingsError(f"{flag} {number}: it must be at least {low}")
         if above is not None and not number > above:
             raise SettingsError(f"{flag} {number}: it must be more than {above}")
-        if high is not None and not number <= high:
-            raise SettingsError(f"{flag} {number}: it must be at most {high}")
         if isinstance(number, float) and not math.isfinite(number):
             raise SettingsError(f"{flag} {number}: it must be a finite number")
+        if high is not None and not number <= high:
+            raise SettingsError(f"{flag} {number}: it must be at most {high}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,6 +162,9 @@ class DataSettings(Settings):
 
 
 MAX_SEED = 2**64 - 1
+
+MOST_CLIPS, MOST_SEGMENTS, MOST_EPOCHS, MOST_CLASSES, MOST_PROCESSES = 10**6, 10**4, 10**6, 10**6, 10**5
+"""Far above what anybody trains with, and low enough that what is computed from them stays a number."""
 
 MAX_EDGE = 16_384
 """Pixels of a frame's longer edge, at most."""
@@ -168,9 +221,9 @@ DECODERS = ("cpu", "engine", "mixed")
 class LoaderSettings(Settings):
     """What of a clip is served, and how many at once."""
 
-    batch_size: int = setting(25, "Clips a GPU (or CPU process) and step.", low=1)
-    num_segments: int = setting(3, "Segments a clip, one frame each.", low=1)
-    input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16)
+    batch_size: int = setting(25, "Clips a GPU (or CPU process) and step.", low=1, high=MOST_CLIPS)
+    num_segments: int = setting(3, "Segments a clip, one frame each.", low=1, high=MOST_SEGMENTS)
+    input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16, high=MAX_EDGE)
     seed: int = setting(
         0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0, high=MAX_SEED
     )
@@ -214,9 +267,9 @@ class ScoreSettings(Settings):
         "val: the middle frame of each segment, centre crop; the others: 25 segments, 3 or 10 crops.",
         choices=("val", "3crop", "10crop"),
     )
-    num_segments: int | None = setting(None, "Segments a clip; by default the protocol's.", low=1)
+    num_segments: int | None = setting(None, "Segments a clip; by default the protocol's.", low=1, high=MOST_SEGMENTS)
     gpus: str = setting("auto", "GPUs to use; 0 is the CPU.", metavar="N|auto")
-    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1)
+    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1, high=MOST_PROCESSES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +286,8 @@ MODELS = ("vgg16", "vgg16_bn", "resnet18", "resnet50")
 MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}
 LR_MODES = ("step", "cosine", "poly")
 PRECISIONS = ("fp32", "bf16", "fp16")
+MOST_LR = 3.4e38
+"""Learning rate at any epoch, at most: the weights' own numbers end there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -247,20 +302,20 @@ class TrainSettings(DataSettings, LoaderSettings):
     model: str = setting("vgg16", "Backbone.", choices=MODELS)
     weights: str = setting("imagenet", "What the backbone starts from.", metavar="imagenet|none|FILE")
     use_tsn: bool = setting(True, "Segments and their consensus; without, one frame a clip.", flags=("--no-tsn",))
-    num_classes: int | None = setting(None, "Classes; by default those of the split.", low=2)
-    num_epochs: int = setting(80, "Epochs.", low=1)
+    num_classes: int | None = setting(None, "Classes; by default those of the split.", low=2, high=MOST_CLASSES)
+    num_epochs: int = setting(80, "Epochs.", low=1, high=MOST_EPOCHS)
     lr: float = setting(0.001, "Learning rate for the global batch as it is.", above=0)
     lr_mode: str = setting("step", "Schedule of the learning rate.", choices=LR_MODES)
     lr_decay: float = setting(0.1, "Factor of the step schedule.", above=0)
     lr_decay_epoch: tuple[int, ...] = setting(
-        (30, 60), "Epochs at which the step schedule decays.", low=1, metavar="E,E"
+        (30, 60), "Epochs at which the step schedule decays.", low=1, high=MOST_EPOCHS, metavar="E,E"
     )
-    warmup_epochs: float = setting(0.0, "Epochs of linear warm-up from 0.", low=0)
+    warmup_epochs: float = setting(0.0, "Epochs of linear warm-up from 0.", low=0, high=MOST_EPOCHS)
     momentum: float = setting(0.9, "Momentum of SGD.", low=0, high=1)
     wd: float = setting(0.0005, "Weight decay, of biases as well.", low=0)
     dropout: float = setting(0.9, "Dropout before the last layers.", low=0, high=1)
     clip_grad: float | None = setting(None, "Largest L2 norm of the gradient; off by default.", above=0)
-    accumulate: int = setting(1, "Batches whose gradients are averaged for one step.", low=1)
+    accumulate: int = setting(1, "Batches whose gradients are averaged for one step.", low=1, high=MOST_CLIPS)
     label_smoothing: float = setting(0.0, "Label smoothing.", low=0, high=1)
     precision: str | None = setting(None, "By default bf16 on a GPU and fp32 on the CPU.", choices=PRECISIONS)
     compile: bool | None = setting(None, "torch.compile; by default on a GPU only.")
@@ -270,18 +325,26 @@ class TrainSettings(DataSettings, LoaderSettings):
         "these that keeps ahead of training.",
         choices=("auto", *DECODERS),
     )
-    loader_threads: int | None = setting(None, "Threads a rank that decode; by default its share of the cores.", low=1)
-    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1)
+    loader_threads: int | None = setting(
+        None, "Threads a rank that decode; by default its share of the cores.", low=1, high=1024
+    )
+    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1, high=MOST_PROCESSES)
     save_every: int | None = setting(None, "Steps between checkpoints; by default an epoch.", low=1)
-    max_restarts: int = setting(3, "Restarts from the last checkpoint after a rank died.", low=0)
+    max_restarts: int = setting(3, "Restarts from the last checkpoint after a rank died.", low=0, high=10**6)
     auto_scale_lr: bool = setting(False, "Scale the learning rate by the global batch over the published 200.")
-    nnodes: int = setting(1, "Machines that train together.", low=1)
+    nnodes: int = setting(1, "Machines that train together.", low=1, high=MOST_PROCESSES)
     rdzv_endpoint: str | None = setting(None, "Where they meet, the same on all.", metavar="HOST:PORT")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.rdzv_endpoint is not None and not re.fullmatch(r"\S+:\d{1,5}", self.rdzv_endpoint):
             raise SettingsError(f"--rdzv-endpoint {self.rdzv_endpoint}: it is HOST:PORT, of the first machine")
+        growth = len(self.lr_decay_epoch) * math.log(self.lr_decay) if self.lr_mode == "step" else 0
+        if math.log(self.lr) + max(growth, 0) > math.log(MOST_LR):
+            raise SettingsError(
+                f"--lr {self.lr:g} with --lr-decay {self.lr_decay:g} at {len(self.lr_decay_epoch)} epochs: it grows "
+                f"beyond {MOST_LR:.2g}, the largest number of fp32: lower them"
+            )
 
     @property
     def segments(self) -> int:

@@ -75,7 +75,7 @@ def test_a_damaged_last_falls_back_to_the_one_before_with_a_warning(tmp_path: Pa
     warnings: list[str] = []
     found = load_newest(tmp_path, warnings.append)
     assert found is not None
-    assert found["step"] == 0
+    assert (found[0].name, found[1]["step"]) == (PREVIOUS, 0)
     assert len(warnings) == 1
     assert "SHA-256" in warnings[0]
 
@@ -191,6 +191,6 @@ def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None
         saver.wait()
         found = load_newest(tmp_path, lambda text: None)
         assert found is not None
-        assert torch.equal(found["model"], torch.full((100_000,), float(found["step"])))
+        assert torch.equal(found[1]["model"], torch.full((100_000,), float(found[1]["step"])))
         for path in tmp_path.iterdir():
             path.unlink()

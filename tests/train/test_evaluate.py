@@ -154,7 +154,7 @@ def test_other_classes_are_refused(changed_run: Make, trained_run: Path) -> None
 
 def test_a_checkpoint_that_does_not_hold_its_network_names_the_tensor(changed_run: Make) -> None:
     run = changed_run("run", classes=["a", "b", "c"])
-    with pytest.raises(DataError, match=r"backbone\.fc\.1\.bias is \(4,\), not \(3,\)"):
+    with pytest.raises(DataError, match=r"model\.backbone\.fc\.1\.weight is \(4, 512\), not \(3, 512\)"):
         evaluated(run, **CPU)
 
 
