@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from train.archive import read_pt
+from train.run_folder import best_row
 from tsn_shared import schema
 from tsn_shared.errors import DataError
 from tsn_shared.files import TEMPORARY, name_as_well, read_bounded, replacing, sha256, write_text, writing
@@ -93,15 +94,18 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, dict[s
     return None
 
 
-def mend(folder: Path, newest: Path, *, best: bool) -> None:
+def mend(folder: Path, newest: Path, state: dict[str, Any]) -> None:
     """Bring the names of a run's checkpoints to what they are after its newest was saved, wherever that was killed.
 
-    `best` says whether the newest is the best so far: then `best.pt` is its second name. The folder must be held.
+    Where the newest is of an epoch's end, and that epoch the best so far, `best.pt` is its second name. The folder must
+    be held.
     """
     with writing(folder, "mend that", " and go on with --resume"):
         for left in folder.glob(f"*{TEMPORARY}"):
             left.unlink()
         name, digest = folder / BEST, _read_digest(newest) or sha256(newest)
+        history, at_end = state["history"], not state["tally"]["clips"]
+        best = at_end and bool(history) and best_row(history) is history[-1]
         if best and not (name.exists() and _read_digest(name) == digest and _whole(name)):
             _name_as_well(newest, name, digest)
 

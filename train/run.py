@@ -237,8 +237,7 @@ class Run:
         self.history, self.before = state["history"], state["settings"].get("decoder", self.before)
         if self.ranks.is_first:
             self.folder.write_history(self.history)
-            at_end, best = not self.trainer.tally.clips, best_row(self.history)
-            mend(self.folder.checkpoints, path, best=at_end and best is not None and best is self.history[-1])
+            mend(self.folder.checkpoints, path, state)
 
     def _save(self, saver: CheckpointWriter, *, best: bool) -> None:
         if not self.ranks.is_first:

@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -177,6 +178,20 @@ def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(size: int, tmp_pat
     assert last.endswith("and go on with --resume")
     assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, BEST)] == [0, 0]
     assert not list(tmp_path.glob("*.tmp"))
+
+
+def test_killed_at_every_file_operation_of_saving_and_resumed_a_run_ends_as_if_left_alone(tmp_path: Path) -> None:
+    """The same files with the same bytes: best.pt, last.pt, previous.pt, their SHA-256 and the history."""
+    with TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else tmp_path) as memory:
+        words = [sys.executable, str(Path(__file__).with_name("killed_saves.py")), memory]
+        root = Path(__file__).parents[2]
+        done = subprocess.run(
+            words, cwd=root, env=os.environ | {"PYTHONPATH": str(root)}, capture_output=True, text=True
+        )
+    kills, _, differing = done.stdout.partition(" ")
+    assert done.returncode == 0, done.stderr
+    assert differing == "[]\n"
+    assert int(kills) > 200
 
 
 def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ from safetensors.torch import load_file
 
 from cli import tsn
 from tests.train.runs import ROOT, command, evaluated, history
-from train.checkpoint import LAST, load_checkpoint, load_newest
+from train import checkpoint
+from train.checkpoint import BEST, LAST, load_checkpoint, load_newest, save_checkpoint
 from train.launch import place_run, train
+from train.trainer import Tally
 from tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn_shared.files import locked
 from tsn_shared.settings import DataSettings, TrainSettings
@@ -86,6 +88,80 @@ def test_killed_mid_epoch_and_resumed_it_ends_bit_for_bit_as_if_left_alone(
     weights = [load_checkpoint(folder / "checkpoints" / LAST)["model"] for folder in (killed, whole)]
     for name, value in weights[0].items():
         assert torch.equal(value, weights[1][name])
+
+
+class Killed(BaseException):
+    """Ends a run where it stands, as SIGKILL would."""
+
+
+def test_killed_between_the_names_of_last_and_best_the_resumed_run_has_the_same_best(
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small |= {"num_epochs": 3, "save_every": 2}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    name_as_well, named = checkpoint._name_as_well, list[Path]()
+
+    def name_or_die(last: Path, name: Path, digest: str) -> None:
+        named.append(name)
+        if named.count(killed / "checkpoints" / BEST) == named.count(whole / "checkpoints" / BEST):
+            raise Killed  # at the last of the run's bests: no later one mends it
+        name_as_well(last, name, digest)
+
+    run(small, run=whole)
+    for row in range(len(history(whole))):
+        before = max((r["val_top1"] for r in history(whole)[:row]), default=-1.0)
+        named += [whole / "checkpoints" / BEST] * (history(whole)[row]["val_top1"] > before)
+    monkeypatch.setattr(checkpoint, "_name_as_well", name_or_die)
+    with pytest.raises(Killed):
+        run(small, run=killed)
+    monkeypatch.setattr(checkpoint, "_name_as_well", name_as_well)
+    train(TrainSettings(resume=str(killed)), frozenset())
+    assert history(killed) == history(whole)
+    states = [[load_checkpoint(folder / "checkpoints" / name) for name in (BEST, LAST)] for folder in (killed, whole)]
+    for there, here in zip(*states, strict=True):
+        assert [row["epoch"] for row in there["history"]] == [row["epoch"] for row in here["history"]]
+        for key, value in there["model"].items():
+            assert torch.equal(value, here["model"][key])
+    weights = [load_file(folder / "model.safetensors") for folder in (killed, whole)]
+    for key, value in weights[0].items():
+        assert torch.equal(value, weights[1][key])
+
+
+def test_killed_before_its_weights_were_written_a_resume_writes_them(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(small, num_epochs=1)
+    state = load_checkpoint(folder / "checkpoints" / LAST)
+    state["history"][0]["val_top1"] = 0.0  # whatever comes is better
+    save_checkpoint(folder / "checkpoints", state, best=True)
+    first = load_file(folder / "model.safetensors")
+
+    def die(*_: object, **__: object) -> None:
+        raise Killed
+
+    monkeypatch.setattr("train.run.save_file", die)
+    with pytest.raises(Killed):
+        run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
+    monkeypatch.undo()
+    run(small, resume="auto")
+    best = load_checkpoint(folder / "checkpoints" / BEST)
+    assert (len(state["history"]), len(best["history"])) == (1, 2)
+    found = load_file(folder / "model.safetensors")
+    assert all(torch.equal(value, best["model"][name]) for name, value in found.items())
+    assert not all(torch.equal(value, first[name]) for name, value in found.items())
+
+
+def test_a_best_that_is_lost_is_said_and_not_replaced_in_silence(small: dict[str, Any]) -> None:
+    folder = run(small, num_epochs=1)
+    best = folder / "checkpoints" / BEST
+    state = load_checkpoint(best)
+    state["history"][0]["val_top1"] = 1.0  # nothing after it is better
+    save_checkpoint(folder / "checkpoints", state, best=True)
+    save_checkpoint(folder / "checkpoints", state | {"tally": vars(Tally(clips=1, hits=1))}, best=False)
+    best.unlink()
+    run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
+    said = (folder / "log.txt").read_text()
+    assert f"warning: {best} does not exist: model.safetensors holds the weights of the last epoch" in said
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_weights(small: dict[str, Any]) -> None:

@@ -1,0 +1,107 @@
+"""Kill each save of a short run before each of its file operations in turn; resume; print how often, and what differs.
+
+A process of its own: it forks, which no process with threads should.
+"""
+
+import os
+import shutil
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from train import checkpoint
+from train.checkpoint import load_newest, mend, save_checkpoint
+from train.run_folder import Row, RunFolder, best_row
+
+OPERATIONS = {
+    *("open", "write", "close", "fsync", "mkdir", "replace", "rename", "link", "unlink", "chmod", "truncate"),
+    *("sendfile", "copy_file_range", "write_record", "write_end_of_file"),
+}
+SCORES = (0.2, 0.6, 0.4)
+
+
+def rows(count: int) -> list[Row]:
+    return [{"epoch": epoch, "val_top1": SCORES[epoch]} for epoch in range(count)]
+
+
+def states() -> list[dict[str, Any]]:
+    """Return what a run saves: at the end of every epoch, and in the midst of the second."""
+    return [
+        {"model": torch.full((50,), float(step)), "step": step, "tally": {"clips": (step + 1) % 2}}
+        | {"history": rows((step + 1) // 2)}
+        for step in (1, 2, 3, 5)
+    ]
+
+
+def save(folder: Path, state: dict[str, Any]) -> None:
+    """Save as a run does."""
+    history, at_end = state["history"], not state["tally"]["clips"]
+    save_checkpoint(folder / "checkpoints", state, best=at_end and best_row(history) is history[-1])
+    RunFolder(folder, writes=True).write_history(history)
+
+
+def killed_at(number: int, folder: Path, state: dict[str, Any]) -> bool:
+    """Save in a process that is killed before its file operation of this number; return whether there was one."""
+    child = os.fork()
+    if child == 0:
+        left = number
+
+        def count(frame: Any, event: str, called: Any) -> None:
+            nonlocal left
+            if event == "c_call" and called.__name__ in OPERATIONS:
+                left -= 1
+                if left < 0:
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.setprofile(count)
+        save(folder, state)
+        sys.setprofile(None)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def resume(folder: Path) -> None:
+    """Go on to the end as a run does."""
+    found = load_newest(folder / "checkpoints", lambda warning: None)
+    if found is not None:
+        RunFolder(folder, writes=True).write_history(found[1]["history"])
+        mend(folder / "checkpoints", *found)
+    for state in states():
+        if found is None or state["step"] > found[1]["step"]:
+            save(folder, state)
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def main(folder: Path) -> None:
+    checkpoint.RENAME_SECONDS = 0.0  # nobody saves at the same time
+    whole, before, killed = folder / "whole", folder / "before", folder / "killed"
+    resume(whole)
+    kills, differing = 0, []
+    before.mkdir()
+    for place, state in enumerate(states()):
+        number = 0
+        while True:
+            shutil.copytree(before, killed)
+            if not killed_at(number, killed, state):
+                break
+            resume(killed)
+            there, wanted = content(killed), content(whole)
+            differing += [
+                (place, number, name) for name in there.keys() | wanted if there.get(name) != wanted.get(name)
+            ]
+            shutil.rmtree(killed)
+            number += 1
+        kills += number
+        shutil.rmtree(before)
+        killed.rename(before)
+    print(kills, differing)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
