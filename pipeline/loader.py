@@ -17,6 +17,7 @@ from pipeline.handover import Handover
 from pipeline.jpeg import decode_jpeg
 from pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
 from pipeline.schedule import Schedule, TrainSchedule
+from tsn_shared import environment
 from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.settings import LoaderSettings
 from tsn_shared.splits import Split, Subset
@@ -210,7 +211,7 @@ def frame_batch(encoded: Encoded) -> FrameBatch:
 def cpu_share() -> int:
     """Return how many threads a rank may use for decoding: the cores that it is allowed, shared among local ranks."""
     cores = len(os.sched_getaffinity(0))
-    return max(1, cores // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+    return max(1, cores // environment.whole("LOCAL_WORLD_SIZE", 1, low=1))
 
 
 def torch_device(name: str) -> torch.device:

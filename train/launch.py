@@ -1,6 +1,5 @@
 """From the command to the ranks: which devices, which run folder, how many processes, and what a failure says."""
 
-import os
 import time
 from contextlib import suppress
 from dataclasses import replace
@@ -18,7 +17,8 @@ from train.ranks import adopt_slurm, environment_ranks, joined, on_one_gpu
 from train.run import run_rank
 from train.run_folder import FREE_ON_RESUME, read_config
 from train.trainer import NotFiniteError
-from tsn_shared.console import say
+from tsn_shared import environment
+from tsn_shared.console import printable, say
 from tsn_shared.errors import SettingsError, StoppedError
 from tsn_shared.files import writing
 from tsn_shared.settings import TrainSettings, flag_of, from_plain
@@ -110,12 +110,22 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
     if folder is None:
         folder = _new_folder(settings)
     settings = replace(settings, run=folder)
-    if not (folder / "config.json").exists():
+    if not _holds_a_run(folder):
         return settings, False
-    restarted = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0") != "0"
+    restarted = environment.whole("TORCHELASTIC_RESTART_COUNT", 0) > 0
     if settings.resume is None and not restarted:
         raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
     return _resumed(settings, folder, given), True
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Whether a run has begun in a folder; SettingsError where none could."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"--run {printable(str(folder))}: the name must be text in UTF-8: set another") from None
+    with writing(folder, "set another --run"):
+        return (folder / "config.json").exists()
 
 
 def _new_folder(settings: TrainSettings) -> Path:
@@ -124,7 +134,7 @@ def _new_folder(settings: TrainSettings) -> Path:
         raise SettingsError("--resume auto: name the run with --run DIR")
     if settings.nnodes > 1:
         raise SettingsError(f"--nnodes {settings.nnodes} needs --run DIR, a folder that all machines share")
-    if os.environ.get("TORCHELASTIC_MAX_RESTARTS", "0") != "0":
+    if environment.whole("TORCHELASTIC_MAX_RESTARTS", 0) > 0:
         raise SettingsError("torchrun --max-restarts needs --run DIR, so that a restart finds its checkpoints")
     name = time.strftime("%Y%m%d-%H%M%S")
     for number in count(1):
@@ -158,8 +168,8 @@ def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> Tr
 
 def run_started_rank(settings: TrainSettings, resume: bool, on_gpu: bool) -> None:
     """Train as a rank that `run_processes` has started, or started again."""
-    restarts = int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
-    if restarts and os.environ["RANK"] == "0":
+    restarts = environment.whole("TORCHELASTIC_RESTART_COUNT", 0)
+    if restarts and environment.whole("RANK", 0) == 0:
         say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
     with joined(on_gpu=on_gpu) as ranks:
         run_rank(settings, resume or restarts > 0, ranks)

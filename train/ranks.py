@@ -16,7 +16,9 @@ from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
+from tsn_shared import environment
 from tsn_shared.errors import SettingsError, TsnError, brief
+from tsn_shared.schema import shown
 
 T = TypeVar("T")
 
@@ -102,7 +104,7 @@ class Ranks:
 
 
 def environment_ranks() -> dict[str, int] | None:
-    """Return what torchrun says of this process, None without it; a partial environment is an error."""
+    """Return what torchrun says of this process, None without it; a partial or impossible environment is an error."""
     there = [name for name in _TORCHRUN if name in os.environ]
     if not there:
         return None
@@ -111,7 +113,17 @@ def environment_ranks() -> dict[str, int] | None:
         raise SettingsError(
             f"{', '.join(there)} set in the environment, but not {missing}: use torchrun, or unset them"
         )
-    return {name.lower(): int(os.environ[name]) for name in _TORCHRUN[:4]}
+    environment.whole("MASTER_PORT", 0, low=1, high=65_535)
+    if not os.environ["MASTER_ADDR"].strip():
+        raise SettingsError("MASTER_ADDR is empty in the environment: it must be the first rank's machine")
+    world_size = environment.whole("WORLD_SIZE", 1, low=1)
+    local_world_size = environment.whole("LOCAL_WORLD_SIZE", 1, low=1, high=world_size)
+    return {
+        "rank": environment.whole("RANK", 0, high=world_size - 1),
+        "world_size": world_size,
+        "local_rank": environment.whole("LOCAL_RANK", 0, high=local_world_size - 1),
+        "local_world_size": local_world_size,
+    }
 
 
 def adopt_slurm() -> None:
@@ -120,17 +132,17 @@ def adopt_slurm() -> None:
     The first task's machine is where they meet, at a port drawn from the job's number; MASTER_ADDR and MASTER_PORT go
     before. A Slurm allocation without srun, or a step of one task, is no group of ranks and changes nothing.
     """
-    if int(os.environ.get("SLURM_STEP_NUM_TASKS", "1")) < 2 or {"RANK", "WORLD_SIZE"} & set(os.environ):
+    if environment.whole("SLURM_STEP_NUM_TASKS", 1) < 2 or {"RANK", "WORLD_SIZE"} & set(os.environ):
         return
     missing = [name for name in _SLURM if name not in os.environ]
     if missing:
         raise SettingsError(f"SLURM_STEP_NUM_TASKS is set in the environment, but not {', '.join(missing)}: use srun")
-    port = 12_000 + int(os.environ["SLURM_JOB_ID"]) % 20_000
+    port = 12_000 + environment.whole("SLURM_JOB_ID", 0, high=2**62) % 20_000
     os.environ.update(
         RANK=os.environ["SLURM_PROCID"],
         WORLD_SIZE=os.environ["SLURM_STEP_NUM_TASKS"],
         LOCAL_RANK=os.environ["SLURM_LOCALID"],
-        LOCAL_WORLD_SIZE=str(_tasks(os.environ["SLURM_STEP_TASKS_PER_NODE"], int(os.environ["SLURM_NODEID"]))),
+        LOCAL_WORLD_SIZE=str(_tasks(os.environ["SLURM_STEP_TASKS_PER_NODE"], environment.whole("SLURM_NODEID", 0))),
         MASTER_ADDR=os.environ.get("MASTER_ADDR", first_host(os.environ["SLURM_STEP_NODELIST"])),
         MASTER_PORT=os.environ.get("MASTER_PORT", str(port)),
     )
@@ -140,17 +152,24 @@ def first_host(nodes: str) -> str:
     """Return the first machine of a Slurm list: gpu003 of "gpu[003-006,010],login1"."""
     match = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,]*))?", nodes)
     if match is None:
-        raise SettingsError(f"SLURM_STEP_NODELIST is {nodes!r}: no machine in it")
+        raise SettingsError(f"SLURM_STEP_NODELIST is {shown(nodes)} in the environment: no machine in it")
     return "".join(part or "" for part in match.groups())
 
 
 def _tasks(per_node: str, node: int) -> int:
     """Return the tasks on a machine, given Slurm's list of them: "2(x3),1" is 2, 2, 2, 1."""
-    counts = []
+    left = node
     for part in per_node.split(","):
-        count, _, times = part.partition("(x")
-        counts += [int(count)] * int(times.rstrip(")") or 1)
-    return counts[node]
+        match = re.fullmatch(r"(\d{1,6})(?:\(x(\d{1,6})\))?", part)
+        if match is None:
+            break
+        left -= int(match[2] or 1)
+        if left < 0:
+            return int(match[1])
+    raise SettingsError(
+        f"SLURM_STEP_TASKS_PER_NODE is {shown(per_node)} in the environment: it says no number of tasks for the "
+        f"machine of SLURM_NODEID {node}"
+    )
 
 
 def on_one_gpu() -> bool:

@@ -20,7 +20,7 @@ from typing import Any
 from tsn_shared import schema
 from tsn_shared.console import say
 from tsn_shared.errors import DataError, SettingsError, brief
-from tsn_shared.files import read_bounded, write_text, writing
+from tsn_shared.files import WRONG_PATH, read_bounded, write_text, writing
 from tsn_shared.settings import MOST_EPOCHS, TrainSettings, from_plain
 
 Row = dict[str, float | int]
@@ -94,9 +94,9 @@ def read_config(path: Path) -> dict[str, Any]:
         config = schema.read_json(read_bounded(file, MOST_BYTES))
         _CONFIG(config, "")
         settings = from_plain(TrainSettings, config["settings"]).plain()
-    except (FileNotFoundError, NotADirectoryError):
-        raise SettingsError(f"{path} is not a run folder: it has no config.json") from None
     except (OSError, ValueError, SettingsError) as error:
+        if getattr(error, "errno", None) in WRONG_PATH:
+            raise SettingsError(f"{path} is not a run folder: its config.json: {_reason(error)}") from None
         raise DataError(f"{file} is not that of a run: {_reason(error)}") from None
     return {**config, "settings": settings}
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from pipeline.loader import cpu_share
 from train.ranks import Ranks, adopt_slurm, environment_ranks, first_host
 from tsn_shared.errors import SettingsError
 from tsn_shared.settings import DataSettings
@@ -153,6 +154,79 @@ def test_a_partial_environment_names_what_is_missing(bare: pytest.MonkeyPatch) -
     bare.setenv("RANK", "0")
     with pytest.raises(SettingsError, match="RANK set in the environment, but not LOCAL_RANK"):
         environment_ranks()
+
+
+TORCHRUN = {
+    "RANK": "1",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "localhost",
+    "MASTER_PORT": "29500",
+}
+NO_NUMBERS = ("", "abc", "-1", "1.5", " ", "0x1", "9" * 400, "\x1b[31m")
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("RANK", (*NO_NUMBERS, "4")),
+        ("WORLD_SIZE", (*NO_NUMBERS, "0", "1")),  # 1 is less than those of this machine
+        ("LOCAL_RANK", (*NO_NUMBERS, "2")),
+        ("LOCAL_WORLD_SIZE", (*NO_NUMBERS, "0", "5")),
+        ("MASTER_PORT", (*NO_NUMBERS, "0", "99999999")),
+        ("MASTER_ADDR", ("", " ")),
+    ],
+)
+def test_an_impossible_environment_of_torchrun_is_one_line(
+    bare: pytest.MonkeyPatch, name: str, values: tuple[str, ...]
+) -> None:
+    for value in values:
+        for variable, stated in (TORCHRUN | {name: value}).items():
+            bare.setenv(variable, stated)
+        with pytest.raises(SettingsError, match=rf"{name}|LOCAL_WORLD_SIZE") as raised:
+            environment_ranks()
+        assert str(raised.value).isprintable()
+    bare.setenv(name, TORCHRUN[name])
+    found = environment_ranks()
+    assert found == {"rank": 1, "world_size": 4, "local_rank": 1, "local_world_size": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("SLURM_STEP_NUM_TASKS", NO_NUMBERS),
+        ("SLURM_JOB_ID", NO_NUMBERS),
+        ("SLURM_NODEID", (*NO_NUMBERS, "4")),
+        ("SLURM_PROCID", (*NO_NUMBERS, "7")),
+        ("SLURM_LOCALID", (*NO_NUMBERS, "2")),
+        ("SLURM_STEP_TASKS_PER_NODE", ("", "2(x3", "a", "2(x99999999999)", "9999999999", "2,x", "-2")),
+        ("SLURM_STEP_NODELIST", ("", ",", "[1-2]")),
+    ],
+)
+def test_an_impossible_environment_of_slurm_is_one_line(
+    bare: pytest.MonkeyPatch, name: str, values: tuple[str, ...]
+) -> None:
+    for value in values:
+        for variable in TORCHRUN:
+            bare.delenv(variable, raising=False)
+        for variable, stated in (SLURM | {name: value}).items():
+            bare.setenv(variable, stated)
+
+        def adopted() -> None:
+            adopt_slurm()
+            environment_ranks()
+
+        with pytest.raises(SettingsError, match=r"environment|no machine") as raised:
+            adopted()
+        assert str(raised.value).isprintable()
+
+
+@pytest.mark.parametrize("value", [*NO_NUMBERS, "0"])
+def test_the_share_of_the_cores_is_of_a_number_of_processes(bare: pytest.MonkeyPatch, value: str) -> None:
+    bare.setenv("LOCAL_WORLD_SIZE", value)
+    with pytest.raises(SettingsError, match=r"LOCAL_WORLD_SIZE is .* it must be a whole number, 1 to"):
+        cpu_share()
 
 
 @pytest.mark.parametrize(

@@ -305,6 +305,29 @@ def test_a_start_that_fails_leaves_no_folder_and_a_finished_run_is_left_as_it_is
     assert "2 epochs are done; a larger --num-epochs goes on" in (folder / "log.txt").read_text()
 
 
+def test_a_folder_that_no_run_can_have_is_one_line(small: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name, words in (
+        ("file", "file cannot be written: (Not a directory|File exists): set another --run"),
+        ("file/run", "cannot be written: Not a directory: set another --run"),
+        ("x" * 300, "cannot be written: File name too long: set another --run"),
+        ("\udcff", r"--run .*\\udcff: the name must be text in UTF-8: set another"),
+    ):
+        with pytest.raises(SettingsError, match=words):
+            run(small, run=tmp_path / name)
+        with pytest.raises(SettingsError, match="is not a run folder"):
+            run(small | {"run": None}, resume=str(tmp_path / name))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_link_to_an_empty_folder_does_not_hide_what_is_wrong(small: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "link").symlink_to("empty")
+    with pytest.raises(DataError, match="the folder of frames, cannot be read"):
+        run(small, run=tmp_path / "link", frames=tmp_path / "none")
+    assert list((tmp_path / "link").iterdir()) == []
+
+
 def test_a_run_whose_frames_are_not_there_never_began(small: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(DataError, match="the folder of frames, cannot be read"):
         run(small, frames=tmp_path / "none")
