@@ -1,6 +1,5 @@
 """What a run says of itself: a line an epoch, TensorBoard's scalars, and the closing verdict."""
 
-from datetime import datetime
 from typing import Any
 
 from train.run_folder import Row
@@ -10,8 +9,8 @@ STARVED = 0.05
 """Share of the time spent waiting for data above which a run is called data-bound."""
 
 
-def epoch_line(row: Row, *, ends: float) -> str:
-    """Return an epoch's line: `ends` is when the run will, in seconds since 1970."""
+def epoch_line(row: Row, *, left: float) -> str:
+    """Return an epoch's line: the run ends in `left` seconds."""
     validation = (
         f" | val loss {row['val_loss']:.3f}, top-1 {row['val_top1']:.1%}, top-5 {row['val_top5']:.1%}"
         if "val_top1" in row
@@ -20,7 +19,7 @@ def epoch_line(row: Row, *, ends: float) -> str:
     return (
         f"epoch {row['epoch']}: loss {row['train_loss']:.3f}, top-1 {row['train_top1']:.1%}{validation} | "
         f"{row['clips_per_second']:,.1f} clips/s, {row['data_wait_share']:.1%} waiting for data, "
-        f"the run ends {moment(datetime.fromtimestamp(ends))}"
+        f"the run ends {moment(left)}"
     )
 
 
@@ -46,7 +45,7 @@ def write_scalars(writer: Any, row: Row) -> None:
 
 def verdict(history: list[Row], *, on_gpu: bool, precision: str) -> str:
     """Say in one sentence whether a run was short of data or of compute, by how much, and what to turn."""
-    seconds = sum(row["seconds"] for row in history)
+    seconds = max(sum(row["seconds"] for row in history), 1e-9)
     rate = sum(row["clips_per_second"] * row["seconds"] for row in history) / seconds
     share = sum(row["data_wait_share"] * row["seconds"] for row in history) / seconds
     waiting = f"{share:.1%} of the time went on waiting for clips"
@@ -54,7 +53,7 @@ def verdict(history: list[Row], *, on_gpu: bool, precision: str) -> str:
         knob = "give each rank more cores, or --frames on a faster disk; `tsn bench loader` says which is short"
         return (
             f"data-bound at {rate:,.1f} clips/s: {waiting}, and without it the run would make "
-            f"{rate / (1 - share):,.1f}: {knob}"
+            f"{rate / max(1 - share, 0.001):,.1f}: {knob}"
         )
     if not on_gpu:
         knob = "a GPU, a smaller --input-size or fewer --num-segments"

@@ -126,7 +126,7 @@ class Run:
             if writer is not None:
                 with self.folder.writing():
                     write_scalars(writer, row)
-                self.folder.say(epoch_line(row, ends=time.time() + left))
+                self.folder.say(epoch_line(row, left=left))
             due = time.monotonic() - drawn > DRAW_EVERY and not artist.busy
             if self.ranks.is_first and (due or self.trainer.finished):
                 artist.begin(partial(self._draw, list(self.history)))

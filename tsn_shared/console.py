@@ -19,6 +19,9 @@ LINE_EVERY = 15.0
 """Seconds between two lines of progress where there is no terminal."""
 
 
+FAR = 300 * 86_400.0
+"""Seconds from which on a day needs its year."""
+
 BAR = "{desc}: {percentage:3.0f}%|{bar:6}| {n_fmt}/{total_fmt}{postfix}"
 """Room for rates and end in 80 columns."""
 
@@ -44,12 +47,20 @@ def some(names: Sequence[str], *, shown: int = 3) -> str:
     return ", ".join(names[:shown]) + (f" and {more} more" if more > 0 else "")
 
 
-def moment(at: datetime, *, now: datetime | None = None) -> str:
-    """Return when something will be, as much of it as a person needs: 14:03:20 within the hour, else the day too."""
-    away = at - (now or datetime.now())
-    if away < timedelta(hours=1):
+def moment(seconds: float, *, now: datetime | None = None) -> str:
+    """Return when something in so many seconds will be, as much of it as a person needs.
+
+    14:03:20 within the hour, else the day too, and the year of what is far away; "never" where no calendar goes.
+    """
+    now = now or datetime.now()
+    if not seconds < (datetime.max - now).total_seconds():
+        return "never"
+    at = now + timedelta(seconds=seconds)
+    if seconds < 3600:
         return f"{at:%H:%M:%S}"
-    return f"{at:%H:%M}" if at.date() == (now or datetime.now()).date() else f"{at:%a %d %b %H:%M}"
+    if at.date() == now.date():
+        return f"{at:%H:%M}"
+    return f"{at:%a %d %b %H:%M}" if seconds < FAR else f"{at:%d %b} {at.year}"
 
 
 def counted(count: int, word: str) -> str:
@@ -125,7 +136,7 @@ class Progress:
 
     def _rates_and_end(self) -> str:
         left = (time.monotonic() - self._start) / max(self._done, 1) * (self._total - self._done)
-        end = f"ends {moment(datetime.now() + timedelta(seconds=left))}" if self._done else ""
+        end = f"ends {moment(left)}" if self._done else ""
         return ", ".join(filter(None, [self._rates(), end]))
 
     def _line(self) -> str:

@@ -340,7 +340,7 @@ class TrainSettings(DataSettings, LoaderSettings):
         if self.rdzv_endpoint is not None and not re.fullmatch(r"\S+:\d{1,5}", self.rdzv_endpoint):
             raise SettingsError(f"--rdzv-endpoint {self.rdzv_endpoint}: it is HOST:PORT, of the first machine")
         growth = len(self.lr_decay_epoch) * math.log(self.lr_decay) if self.lr_mode == "step" else 0
-        if math.log(self.lr) + max(growth, 0) > math.log(MOST_LR):
+        if max(math.log(self.lr), 0) + max(growth, 0) > math.log(MOST_LR):
             raise SettingsError(
                 f"--lr {self.lr:g} with --lr-decay {self.lr_decay:g} at {len(self.lr_decay_epoch)} epochs: it grows "
                 f"beyond {MOST_LR:.2g}, the largest number of fp32: lower them"

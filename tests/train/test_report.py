@@ -17,11 +17,11 @@ def row(epoch: int, **changed: float) -> Row:
 
 
 def test_an_epochs_line_has_loss_accuracy_speed_waiting_and_the_end_time() -> None:
-    line = epoch_line(row(3), ends=0)
+    line = epoch_line(row(3), left=0)
     assert line.startswith("epoch 3: loss 0.500, top-1 50.0% | val loss 1.500, top-1 25.0%, top-5 75.0% | 10.0 clips/s")
     assert "0.1% waiting for data, the run ends " in line
     alone: Row = {name: value for name, value in row(3).items() if not name.startswith("val_")}
-    assert "val" not in epoch_line(alone, ends=0)
+    assert "val" not in epoch_line(alone, left=0)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
+import math
 import sys
 import time
+from datetime import datetime
 
 import pytest
 
-from tsn_shared.console import Progress, printable, say, some, table
+from tsn_shared.console import Progress, moment, printable, say, some, table
 
 
 class Clock:
@@ -96,3 +98,22 @@ def test_a_note_stands_before_the_rates_and_slow_rates_have_a_decimal(
         clock.now += 20
         progress.advance(1, clips=50)
     assert capsys.readouterr().err.startswith("epoch 3: 1/40 steps, loss 4.615, 2.5 clips/s, ends ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [
+        (0, "12:00:00"),
+        (3599, "12:59:59"),
+        (3600, "13:00"),
+        (12 * 3600, "Sat 03 Jan 00:00"),
+        (365 * 86_400, "02 Jan 2027"),
+        (200 * 365.2425 * 86_400, "02 Jan 2226"),
+        (1e12, "never"),
+        (1e300, "never"),
+        (math.inf, "never"),
+        (math.nan, "never"),
+    ],
+)
+def test_when_something_ends_is_said_however_far_it_is(seconds: float, words: str) -> None:
+    assert moment(seconds, now=datetime(2026, 1, 2, 12)) == words

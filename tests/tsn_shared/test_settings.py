@@ -53,6 +53,17 @@ def test_absent_values_take_defaults_and_unknown_ones_are_refused() -> None:
         (TrainSettings, {"lr": float("nan")}, "--lr nan: it must be more than 0"),
         (TrainSettings, {"dropout": 1.5}, r"--dropout 1\.5: it must be at most 1"),
         (TrainSettings, {"model": "alexnet"}, "--model alexnet: it must be one of vgg16, vgg16_bn, resnet18, resnet50"),
+        (
+            TrainSettings,
+            {"lr_decay": 1e308, "lr_decay_epoch": (1, 1, 1)},
+            r"--lr-decay 1e\+308 at 3 epochs: it grows beyond",
+        ),
+        (TrainSettings, {"lr": 5e-324, "lr_decay": 1e180, "lr_decay_epoch": (1, 1)}, "it grows beyond"),
+        (TrainSettings, {"num_epochs": 10**12}, "--num-epochs 1000000000000: it must be at most 1000000"),
+        (TrainSettings, {"num_classes": 10**9}, "--num-classes 1000000000: it must be at most 1000000"),
+        (TrainSettings, {"input_size": 60_000}, "--input-size 60000: it must be at most 16384"),
+        (TrainSettings, {"batch_size": 10**9}, "--batch-size 1000000000: it must be at most"),
+        (TrainSettings, {"num_segments": 10**8}, "--num-segments 100000000: it must be at most"),
         (TrainSettings, {"lr_decay_epoch": (30, 0)}, "--lr-decay-epoch 0: it must be at least 1"),
     ],
 )
