@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import click
 
+from tsn_shared.console import json_text
 from tsn_shared.errors import TsnError
 from tsn_shared.files import writing
 from tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
@@ -175,7 +176,7 @@ def evaluate(
 
     settings = SplitScoreSettings(**options)
     figures, text = evaluate_runs(fuse or checkpoints, settings, fused=bool(fuse), fuse_weights=fuse_weights, out=out)
-    click.echo(json.dumps(figures) if as_json else text)
+    click.echo(json_text(figures) if as_json else text)
 
 
 @tsn.command(short_help="Name the classes of videos.")
@@ -196,7 +197,7 @@ def predict(
     from train.predict import describe, predict_videos, refuse_failures
 
     result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png)
-    click.echo(json.dumps(result) if as_json else describe(result))
+    click.echo(json_text(result) if as_json else describe(result))
     refuse_failures(result)
 
 
@@ -246,7 +247,7 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     from train.compare import compare, side_by_side
 
     columns = compare(runs, out)
-    click.echo(json.dumps(columns) if as_json else side_by_side(columns))
+    click.echo(json_text(columns) if as_json else side_by_side(columns))
 
 
 @tsn.command("show-batch", short_help="The very clips of a step, as a picture.")
@@ -274,7 +275,7 @@ def info(folders: tuple[Path, ...], as_json: bool) -> None:
     """Count what the shards and splits in FOLDERS hold."""
     from pipeline.inspect import info, info_text
 
-    click.echo(json.dumps(info(folders)) if as_json else info_text(folders))
+    click.echo(json_text(info(folders)) if as_json else info_text(folders))
 
 
 @tsn.group(cls=InOrder, short_help="What this machine reaches, and what is short.")
@@ -303,7 +304,7 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
     from pipeline.bench_extract import bench_extract, bench_text
 
     result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
-    click.echo(json.dumps(result) if as_json else bench_text(result))
+    click.echo(json_text(result) if as_json else bench_text(result))
 
 
 @bench.command("loader", short_help="Clips a second, by stage.")
@@ -314,7 +315,7 @@ def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
     from pipeline.bench_loader import bench_loader, bench_text
 
     result = bench_loader(BenchLoaderSettings(**options), seconds=seconds)
-    click.echo(json.dumps(result) if as_json else bench_text(result))
+    click.echo(json_text(result) if as_json else bench_text(result))
 
 
 TIMED = frozenset(
@@ -332,7 +333,7 @@ def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
     from train.bench import bench_text, bench_train
 
     result = bench_train(TrainSettings(**options), seconds=seconds)
-    click.echo(json.dumps(result) if as_json else bench_text(result))
+    click.echo(json_text(result) if as_json else bench_text(result))
 
 
 @tsn.command(short_help="All of it on data of its own.")

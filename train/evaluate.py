@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -17,7 +16,7 @@ from train.launch import count_gpus
 from train.pictures import draw_confusion, draw_per_class
 from train.scoring import Scored, pass_over, score
 from train.trained import learned_from, load_trained
-from tsn_shared.console import say, table
+from tsn_shared.console import json_text, say, table
 from tsn_shared.errors import SettingsError
 from tsn_shared.files import locked, write_text, writing
 from tsn_shared.settings import SplitScoreSettings
@@ -187,7 +186,7 @@ def write_files(evaluation: Evaluation, folder: Path) -> None:
     title = f"{evaluation.run.name}: {headline(evaluation)}"
     with writing(folder, WAY_OUT):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "scores.json", json.dumps(figures, indent=2) + "\n")
+        write_text(folder / "scores.json", json_text(figures, indent=2) + "\n")
         write_text(folder / "predictions.csv", predictions_csv(scored, evaluation.classes))
         draw_confusion(confusion(scored.values, scored.labels), evaluation.classes, folder / "confusion.png", title)
         draw_per_class(per_class(scored.values, scored.labels, evaluation.classes), folder / "per_class.png", title)

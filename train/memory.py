@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tsn_shared.errors import SettingsError
+from tsn_shared.errors import SettingsError, brief
 
 GIB = 2**30
 WORKSPACE = 0.8 * GIB
@@ -33,7 +33,7 @@ def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, sa
     The pass runs on torch's meta device: it knows shapes and computes nothing. With `half` activations take 2 bytes;
     with `saves` a checkpoint on its way to the disk, a copy of weights and momentum, is on the same device.
     """
-    shapes = copy.deepcopy(model).to("meta").train()
+    shapes = _shapes(model).train()
     weights = sum(parameter.numel() * parameter.element_size() for parameter in shapes.parameters())
     counted = {_storage(parameter) for parameter in shapes.parameters()}
     saved: list[Tensor] = []  # held, so that no other tensor takes the place of one
@@ -46,12 +46,49 @@ def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, sa
 
     clips = torch.empty(2, segments, 3, input_size, input_size, device="meta")  # batch statistics want more than one
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
-        shapes(clips)
+        _pass(shapes, clips)
     sizes = [tensor.numel() * tensor.element_size() / len(clips) / (2 if half else 1) for tensor in saved]
     passing = 2 * max(sizes)  # gradients of activations on their way
     served = 4 * clips.numel() * clips.element_size() / len(clips)  # the loader holds a few batches
     copies = (3.5 if half else 3) + (2 if saves else 0)
     return Estimate(fixed=weights * copies + WORKSPACE, clip=sum(sizes) + passing + served)
+
+
+def estimate_scoring(
+    model: nn.Module, *, frames: int, chunk: int, input_size: int, half: bool, answers: float = 0.0
+) -> Estimate:
+    """Estimate what scoring takes, of clips of so many `frames` that go through the network a `chunk` at a time.
+
+    The largest output of a layer is there twice at once: what is read and what is written. `answers` are the numbers
+    that the pass gathers.
+    """
+    shapes = _shapes(model).eval()
+    weights = sum(value.numel() * value.element_size() for value in shapes.state_dict().values())
+    outputs: list[int] = []
+
+    def note(module: nn.Module, args: object, output: Tensor) -> None:
+        outputs.append(output.numel())
+
+    for module in shapes.modules():
+        module.register_forward_hook(note)
+    frame = torch.empty(1, 1, 3, input_size, input_size, device="meta")
+    with torch.no_grad():
+        _pass(shapes, frame)
+    passing = 2 * max([*outputs, frame.numel()]) * (2 if half else 4)
+    served = 4 * frames * frame.numel() * frame.element_size()  # the loader holds a few batches
+    fixed = weights * (1.5 if half else 1) + chunk * passing + 8 * answers + WORKSPACE
+    return Estimate(fixed=fixed, clip=float(served))
+
+
+def fitting(needs: Estimate, *, batch_size: int, free: float, where: str) -> int:
+    """Return as many of `batch_size` clips as fit into memory at once; SettingsError where not one does."""
+    fits = int(max(free - needs.fixed, 0) // needs.clip)
+    if fits < 1:
+        raise SettingsError(
+            f"to score a clip needs about {needs.total(1) / GIB:.1f} GiB a process, {free / GIB:.1f} GiB are free on "
+            f"{where}: use fewer --num-segments, another --protocol, or a smaller network or input"
+        )
+    return min(batch_size, fits)
 
 
 def available(device: torch.device, *, processes: int) -> float:
@@ -103,6 +140,19 @@ def _left_of_cgroup() -> float:
     except (OSError, StopIteration):
         return float("inf")
     return float("inf") if limit == "max" else int(limit) - int(used) + cached
+
+
+def _shapes(model: nn.Module) -> nn.Module:
+    """Return a copy of a network that has shapes and no numbers."""
+    on_meta: nn.Module = copy.deepcopy(model).to("meta")
+    return on_meta
+
+
+def _pass(shapes: nn.Module, clips: Tensor) -> None:
+    try:
+        shapes(clips)
+    except RuntimeError as error:  # of layers that leave nothing of so few pixels
+        raise SettingsError(f"--input-size {clips.shape[-1]} does not fit this network: {brief(error)}") from None
 
 
 def _storage(tensor: Tensor) -> int:

@@ -17,6 +17,8 @@ from pipeline.extract import make_shards, plan_shards
 from pipeline.sources import Source, find_videos
 from train.answer_pictures import WAY_OUT, draw_answers, holding
 from train.end_to_end import EndToEnd
+from train.memory import available, estimate_scoring, fitting
+from train.model import shapes_of
 from train.scoring import Pass, how_to_score, score
 from train.trained import Trained, load_trained
 from tsn_shared.console import counted, printable, say
@@ -47,20 +49,30 @@ def predict(
     """Return the class probabilities (C,), in the order of `model.classes`, of a video's frames (T, H, W, 3), RGB.
 
     The protocol is `val`: the middle frame of each segment, the centre crop. Frames of another size than those learned
-    from are resized to it. SettingsError for an array of another kind.
+    from are resized to it. SettingsError for an array of another kind, or more segments than fit into memory.
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
         raise SettingsError(f"frames are {frames.dtype} {frames.shape}: they must be uint8 (T, H, W, 3), RGB")
-    shown = frames[val_indices([len(frames)], num_segments or model.settings.segments)[0]]
+    segments, device = num_segments or model.settings.segments, next(model.network.parameters()).device
+    _check_fit(model, segments, device)
+    shown = frames[val_indices([len(frames)], segments)[0]]
     module = EndToEnd(
         model.network,
         frame_size=model.frame_size or (frames.shape[1], frames.shape[2]),
         input_size=model.settings.input_size,
     )
-    device = next(model.network.parameters()).device
     with torch.inference_mode():
         answer = module.to(device)(torch.from_numpy(np.ascontiguousarray(shown)).to(device)[None])[0]
+    if not bool(answer.isfinite().all()):
+        raise DataError(f"{model.path} gives no numbers for these frames: its weights are too large")
     return np.asarray(answer.cpu().numpy())
+
+
+def _check_fit(model: Trained, segments: int, device: torch.device) -> None:
+    size = model.settings.input_size
+    shapes = shapes_of(model.settings, len(model.classes))
+    needs = estimate_scoring(shapes, frames=segments, chunk=segments, input_size=size, half=False)
+    fitting(needs, batch_size=1, free=available(device, processes=1), where=str(device))
 
 
 def predict_videos(

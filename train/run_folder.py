@@ -10,7 +10,6 @@ model.safetensors  the best weights
 
 import csv
 import io
-import json
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tsn_shared import schema
-from tsn_shared.console import say
+from tsn_shared.console import json_text, say
 from tsn_shared.errors import DataError, SettingsError, brief
 from tsn_shared.files import WRONG_PATH, read_bounded, write_text, writing
 from tsn_shared.settings import MOST_EPOCHS, TrainSettings, from_plain
@@ -71,7 +70,7 @@ class RunFolder:
         if self.writes:
             with self.writing():
                 self.path.mkdir(parents=True, exist_ok=True)
-                write_text(self.path / "config.json", json.dumps(config, indent=2) + "\n")
+                write_text(self.path / "config.json", json_text(config, indent=2) + "\n")
 
     def write_history(self, history: list[Row]) -> None:
         """Write metrics.jsonl and summary.csv whole: after a resume they hold no epoch twice."""
@@ -83,7 +82,7 @@ class RunFolder:
         writer.writeheader()
         writer.writerows(history)
         with self.writing():
-            write_text(self.path / "metrics.jsonl", "".join(json.dumps(row) + "\n" for row in history))
+            write_text(self.path / "metrics.jsonl", "".join(json_text(row) + "\n" for row in history))
             write_text(self.path / "summary.csv", table.getvalue())
 
 

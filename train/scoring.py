@@ -1,6 +1,7 @@
 """The protocols, and a pass of a network over clips under one of them, on one device or many ranks."""
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -11,14 +12,15 @@ from torch import Tensor
 
 import train.data as data
 from pipeline.reader import CROPS, View
-from train.evaluation import precision_of, score_clips
+from train.evaluation import CHUNK, precision_of, score_clips
 from train.launch import count_gpus
-from train.model import channels_last, without_last_layer
+from train.memory import available, estimate_scoring, fitting
+from train.model import channels_last, shapes_of, without_last_layer
 from train.processes import run_processes
 from train.ranks import environment_ranks, joined
 from train.trained import Trained, check_split, load_trained, settings_for
-from tsn_shared.console import Progress
-from tsn_shared.errors import SettingsError
+from tsn_shared.console import Progress, counted, printable
+from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.settings import DataSettings, ScoreSettings, SplitScoreSettings
 from tsn_shared.splits import Subset, open_split
 
@@ -100,7 +102,10 @@ def how_to_score(trained: Trained, settings: ScoreSettings) -> tuple[View, int]:
 
 
 def score(wanted: Pass, trained: Trained, settings: ScoreSettings) -> Scored:
-    """Run a pass, every clip once, on the devices that the settings ask for; `trained` is the checkpoint, loaded."""
+    """Run a pass, every clip once, on the devices that the settings ask for; `trained` is the checkpoint, loaded.
+
+    DataError where the network's answer for a clip is not finite.
+    """
     if environment_ranks() is not None:
         raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
     count = count_gpus(settings.gpus)
@@ -114,6 +119,12 @@ def score(wanted: Pass, trained: Trained, settings: ScoreSettings) -> Scored:
         check_split(trained, split, other_split=wanted.other_split)  # before any process starts
         values, labels = run_processes(_score_as_rank, wanted, on_gpu, processes=processes)
     names = split.names(wanted.subset, slice(None))
+    silent = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(silent):
+        raise DataError(
+            f"{trained.path} gives no numbers for {len(silent)} of {counted(len(names), 'clip')}, the first is "
+            f"{printable(names[silent[0]])}: its weights are too large, take another checkpoint"
+        )
     return Scored(values=torch.from_numpy(values), labels=torch.from_numpy(labels), names=names)
 
 
@@ -125,14 +136,29 @@ def _score_as_rank(
     settings = trained.settings
     split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
+    clips, frames = len(split.subset(wanted.subset)), wanted.segments * CROPS[wanted.protocol]
+    shapes = shapes_of(settings, len(trained.classes))
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
     a_load = settings.batch_size * settings.segments  # frames and crops at once: as many as in training
     with joined(on_gpu=on_gpu) as ranks:
+        precision = precision_of(settings, ranks.device)
+        needs = estimate_scoring(
+            shapes,
+            frames=frames,
+            chunk=CHUNK[ranks.device.type],
+            input_size=settings.input_size,
+            half=precision != "fp32",
+            answers=clips * len(trained.classes),
+        )
+        free = available(ranks.device, processes=ranks.local_world_size)
+        most = ranks.agree(
+            partial(fitting, needs, batch_size=max(1, a_load // frames), free=free, where=str(ranks.device))
+        )
         loader, loads = data.open_val_loader(
             split,
             wanted.data,
             ranks,
-            batch_size=max(1, a_load // (wanted.segments * CROPS[wanted.protocol])),
+            batch_size=most,
             segments=wanted.segments,
             input_size=settings.input_size,
             subset=wanted.subset,
@@ -143,9 +169,9 @@ def _score_as_rank(
                 channels_last(network).to(ranks.device),
                 loader,
                 loads=loads,
-                clips=len(split.subset(wanted.subset)),
+                clips=clips,
                 ranks=ranks,
-                precision=precision_of(settings, ranks.device),
+                precision=precision,
                 progress=progress,
             )
     return values.numpy(), labels.numpy()  # not tensors: those travel between processes by a handle that dies with one

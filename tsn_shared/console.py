@@ -3,6 +3,8 @@
 On a terminal progress is a bar; elsewhere (a log file, CI) it is a line now and then. Both give rates and the end time.
 """
 
+import json
+import math
 import re
 import sys
 import time
@@ -81,6 +83,21 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
         return f"| {' | '.join(c.rjust(width) if to_right else c.ljust(width) for c, width, to_right in fields)} |"
 
     return "\n".join([line(headers), line(rule), *map(line, cells)])
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """Return a result as JSON, in which there are no NaN and no infinities: null stands for them."""
+    return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _without_nan(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(item) for item in value]
+    return value
 
 
 class Progress:
