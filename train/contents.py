@@ -143,7 +143,8 @@ def _check_same_names(found: Any, own: dict[Any, Any], where: str) -> None:
 
 
 def _check_number(found: Any, own: Any, where: str) -> None:
-    (schema.whole(0) if isinstance(own, int) else schema.real(0))(found, where)
+    counts = isinstance(own, int) and not where.startswith("optimizer.")  # there 0 and 0.0 are one setting
+    (schema.whole(0) if counts else schema.real(0))(found, where)
     name = where.rpartition(".")[2]
     if name == "scale" and found == 0:
         raise schema.wrong(found, where, "more than 0")

@@ -81,14 +81,17 @@ def estimate_scoring(
 
 
 def fitting(needs: Estimate, *, batch_size: int, free: float, where: str) -> int:
-    """Return as many of `batch_size` clips as fit into memory at once; SettingsError where not one does."""
+    """Return as many of `batch_size` clips as fit into memory at once; SettingsError where not one does.
+
+    Where not all do, half of the memory is left free: nothing is won by filling it.
+    """
     fits = int(max(free - needs.fixed, 0) // needs.clip)
     if fits < 1:
         raise SettingsError(
             f"to score a clip needs about {needs.total(1) / GIB:.1f} GiB a process, {free / GIB:.1f} GiB are free on "
             f"{where}: use fewer --num-segments, another --protocol, or a smaller network or input"
         )
-    return min(batch_size, fits)
+    return batch_size if batch_size <= fits else max(fits // 2, 1)
 
 
 def available(device: torch.device, *, processes: int) -> float:

@@ -151,9 +151,8 @@ def _score_as_rank(
             answers=clips * len(trained.classes),
         )
         free = available(ranks.device, processes=ranks.local_world_size)
-        most = ranks.agree(
-            partial(fitting, needs, batch_size=max(1, a_load // frames), free=free, where=str(ranks.device))
-        )
+        asked = max(1, min(a_load // frames, -(-clips // ranks.world_size)))  # what goes beyond the clips is padding
+        most = ranks.agree(partial(fitting, needs, batch_size=asked, free=free, where=str(ranks.device)))
         loader, loads = data.open_val_loader(
             split,
             wanted.data,

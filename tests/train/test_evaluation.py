@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from train.evaluation import CHUNK, confusion, consensus, per_class, scores_of
+from pipeline.loader import Batch
+from pipeline.reader import ClipPlan
+from train.evaluation import CHUNK, confusion, consensus, per_class, score_clips, scores_of
+from train.ranks import Ranks
+from tsn_shared.errors import DataError
 
 CLASSES = tuple(f"c{number}" for number in range(7))
 
@@ -61,3 +65,44 @@ def test_the_network_never_sees_more_frames_at_once_than_a_chunk(frames: int) ->
     assert torch.allclose(found, torch.stack([whole, -whole], dim=1), atol=1e-4)
     assert max(spy.seen) <= CHUNK["cpu"]
     assert sum(spy.seen) == 2 * frames
+
+
+def scored(*batches: list[int], clips: int) -> tuple[Tensor, Tensor]:
+    """Score batches of these rows of a split, of which row r's clip sums to r and has label 10 r; -1 is padding."""
+
+    def batch(rows: list[int]) -> Batch:
+        count = len(rows)
+        plan = ClipPlan(
+            rows=np.maximum(rows, 0),
+            labels=10 * np.maximum(rows, 0),
+            valid=np.array(rows) >= 0,
+            frame_indices=np.zeros((count, 1), dtype=np.int64),
+            crops=np.zeros((count, 4), dtype=np.int64),
+            flips=np.zeros(count, dtype=np.bool_),
+        )
+        frames = torch.tensor(rows, dtype=torch.float32)[:, None, None, None, None]
+        return Batch(clips=frames.expand(count, 1, 3, 2, 2) / 12, plan=plan)
+
+    return score_clips(
+        Spy(),
+        map(batch, batches),
+        loads=len(batches),
+        clips=clips,
+        ranks=Ranks(device=torch.device("cpu")),
+        precision="fp32",
+    )
+
+
+@pytest.mark.parametrize("batches", [([0, 1, 2], [3, 4]), ([4, 0], [2, 1], [3, -1]), ([3], [1], [4], [-1], [0], [2])])
+def test_clips_come_in_the_order_of_the_split_whichever_batch_they_were_in(batches: tuple[list[int], ...]) -> None:
+    logits, labels = scored(*batches, clips=5)
+    assert logits[:, 0].tolist() == pytest.approx([0, 1, 2, 3, 4])
+    assert labels.tolist() == [0, 10, 20, 30, 40]
+
+
+@pytest.mark.parametrize(
+    "batches", [([0, 1], [1, 3]), ([0, 0], [1, 2]), ([0, 1, 2],), ([0, 1, 2, 3, 3],), ([1, 2, 3, 4],)]
+)
+def test_a_clip_scored_twice_or_left_out_is_an_error(batches: tuple[list[int], ...]) -> None:
+    with pytest.raises(DataError, match=r"\d of 4 clips were scored: each must be scored once"):
+        scored(*batches, clips=4)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from train.model import LAST_LAYER_STD, build_model, channels_last, count_parameters
+from train.model import build_model, channels_last, count_parameters
 from tsn_shared.settings import MODELS
 
 
@@ -38,7 +38,7 @@ def test_last_layer_is_drawn_as_in_the_paper(name: str) -> None:
     model = build_model(name, num_classes=101, dropout=0.5)
     layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
     assert layers[-1].out_features == 101
-    assert layers[-1].weight.std().item() == pytest.approx(LAST_LAYER_STD, rel=0.05)
+    assert layers[-1].weight.std().item() == pytest.approx(0.001, rel=0.05)
     assert layers[-1].bias.abs().max().item() == 0
 
 

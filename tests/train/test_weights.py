@@ -13,10 +13,11 @@ from torch import nn
 from torchvision import models
 from torchvision.models import Weights, WeightsEnum
 
-from train.model import IMAGENET, TSN, build_model
+from train.model import IMAGENET, TSN, build_model, count_parameters, shapes_of
 from train.weights import load_weights
 from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.files import sha256
+from tsn_shared.settings import TrainSettings
 
 
 def fresh(num_classes: int = 4) -> TSN:
@@ -158,9 +159,13 @@ def test_imagenet_weights_that_were_changed_on_the_way_are_refused(
 
 @pytest.mark.parametrize("name", sorted(IMAGENET))
 def test_imagenet_weights_are_of_the_architecture(name: str) -> None:
-    """What torchvision says of its weights fits the network that is built for them."""
+    """What torchvision says of its weights fits the network that we build for them."""
     meta = IMAGENET[name]().meta
-    assert len(meta["categories"]) == 1000
-    theirs = getattr(models, name)
+    classes = len(meta["categories"])
+    ours = shapes_of(TrainSettings(model=name), classes)
+    assert classes == 1000
+    assert count_parameters(ours) == meta["num_params"]
     with torch.device("meta"):
-        assert sum(p.numel() for p in theirs().parameters()) == meta["num_params"]
+        theirs = getattr(models, name)().state_dict()
+    own = {key.replace("fc.1.", "fc."): value for key, value in ours.backbone.state_dict().items()}
+    assert {key: value.shape for key, value in own.items()} == {key: value.shape for key, value in theirs.items()}

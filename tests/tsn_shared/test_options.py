@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -5,7 +6,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tsn_shared.options import CommaSeparated, settings_options, stated
+from tsn_shared.errors import SettingsError
+from tsn_shared.options import CommaSeparated, read_config_file, settings_options, stated
 from tsn_shared.settings import Settings, setting
 
 
@@ -17,6 +19,28 @@ class Example(Settings):
     quiet: bool = setting(False, "Quiet.")
     folder: Path | None = setting(None, "Folder.")
     lr: float = setting(0.5, "Rate.", flags=("--rate",))
+
+
+@pytest.mark.parametrize("kind", ["fifo", "device", "sparse", "folder", "latin-1"])
+@pytest.mark.parametrize("ending", ["toml", "json"])
+def test_a_file_of_settings_that_is_none_is_never_waited_for_nor_read_whole(
+    tmp_path: Path, kind: str, ending: str
+) -> None:
+    path = tmp_path / f"a.{ending}"
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    elif kind == "sparse":
+        path.touch()
+        os.truncate(path, 1 << 40)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"model = 'caf\xe9'")
+    with pytest.raises(SettingsError, match=rf"--config {path} cannot be read as {ending.upper()}: ") as raised:
+        read_config_file(click.Context(click.Command("train")), click.Option(["--config"]), path)
+    assert "\n" not in str(raised.value)
 
 
 def parse(*words: str) -> dict[str, object]:
