@@ -159,14 +159,23 @@ def _check_tensor(found: Any, own: Tensor, where: str) -> None:
         raise WrongValueError(f"{where} is {tuple(found.shape)}, not {tuple(own.shape)}")
     if found.dtype != own.dtype:
         raise WrongValueError(f"{where} is of {found.dtype}, not {own.dtype}")
-    if found.layout != torch.strided or found.device.type != "cpu" or not _is_dense(found):
-        raise WrongValueError(f"{where} does not hold all of its numbers")
-    if found.is_floating_point() and found.numel() and not all(bool(m.isfinite()) for m in found.detach().aminmax()):
-        raise WrongValueError(f"{where} holds numbers that are not finite")
+    if not _is_dense(found) or not holds_numbers(found):
+        raise WrongValueError(f"{where} holds what are no finite numbers")
+
+
+def holds_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor lies in main memory, and holds real and finite numbers."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_complex():
+        return False
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(bool(end.isfinite()) for end in tensor.detach().float().aminmax())
 
 
 def _is_dense(tensor: Tensor) -> bool:
     """Whether every number of a tensor has a place of its own, with none between: in any order of its axes."""
+    if tensor.layout != torch.strided:
+        return False
     expected = 1
     for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
         if size > 1:

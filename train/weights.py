@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from train.archive import read_pt
+from train.contents import holds_numbers
 from train.model import IMAGENET, LAST_LAYERS, TSN
 from tsn_shared.errors import DataError, SettingsError, brief
 
@@ -66,7 +67,7 @@ def _file(path: Path) -> dict[str, Tensor]:
         state = read_pt(path, "weights")
     if isinstance(state, dict) and "model" in state and isinstance(state["model"], dict):
         state = state["model"]
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise DataError(f"--weights {path} holds no state dict of tensors")
     return {key.removeprefix("module.").removeprefix("backbone."): value for key, value in state.items()}
 
@@ -88,6 +89,9 @@ def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
             f"{source} does not fit {name}: {len(foreign)} tensors differ, the first is {first}: "
             f"{_shapes(own, state, first)}"
         )
+    for key, value in fits.items():
+        if not holds_numbers(value):
+            raise DataError(f"{source} cannot be used: {key} holds what are no finite numbers")
     model.backbone.load_state_dict(own | fits)
     return f"({last[:-1]}) is new: {wrong[-1]} is {_shapes(own, state, wrong[-1])}" if wrong else ""
 

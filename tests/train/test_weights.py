@@ -76,6 +76,21 @@ def test_weights_of_another_network_name_the_tensor(tmp_path: Path) -> None:
         load_weights(fresh(), "resnet18", str(tmp_path / "resnet50.pth"))
 
 
+@pytest.mark.parametrize(
+    "bias",
+    [torch.full((4,), float("nan")), torch.zeros(4, dtype=torch.complex64), torch.zeros(4, device="meta")],
+    ids=["nan", "complex", "meta"],
+)
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bias: torch.Tensor) -> None:
+    state = build_model("resnet18", num_classes=4, dropout=0).state_dict()
+    torch.save(state | {"backbone.fc.1.bias": bias}, tmp_path / "last.pt")
+    with pytest.raises(DataError, match=r"holds (what are no finite numbers|torch._utils _rebuild_meta)"):
+        load_weights(fresh(), "resnet18", str(tmp_path / "last.pt"))
+    torch.save({3: bias}, tmp_path / "last.pt")
+    with pytest.raises(DataError, match="weights"):
+        load_weights(fresh(), "resnet18", str(tmp_path / "last.pt"))
+
+
 def test_a_file_that_is_absent_or_no_weights_is_said(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="no such file"):
         load_weights(fresh(), "resnet18", str(tmp_path / "none.pth"))
