@@ -19,10 +19,16 @@ from tsn_shared.errors import DataError, SettingsError
 from tsn_shared.schema import WrongValueError
 from tsn_shared.settings import MOST_CLASSES, MOST_EPOCHS, ExtractSettings, TrainSettings, from_plain
 
+
+def _class_name(value: Any, where: str) -> None:
+    if not isinstance(value, str):
+        raise schema.wrong(value, where, "a text")
+
+
 _FACTS = schema.record(
     {
         "settings": schema.record({}),
-        "classes": schema.each(schema.text, most=MOST_CLASSES),
+        "classes": schema.each(_class_name, most=MOST_CLASSES),
         "history": schema.each(ROW, most=MOST_EPOCHS),
     },
     {

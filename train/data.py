@@ -16,7 +16,7 @@ from train.versions import versions
 from tsn_shared.draws import permutation
 from tsn_shared.errors import SettingsError
 from tsn_shared.hdf5 import read_seal
-from tsn_shared.settings import DataSettings, TrainSettings
+from tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
 from tsn_shared.shards import read_tables
 from tsn_shared.splits import KIND, Split, Subset
 
@@ -30,6 +30,8 @@ def split_facts(split: Split) -> dict[str, Any]:
 def check_classes(split: Split, settings: TrainSettings) -> tuple[str, ...]:
     """Return the names of the network's classes: the split's, with numbers for classes beyond them."""
     asked = settings.num_classes
+    if len(split.classes) > MOST_CLASSES:
+        raise SettingsError(f"{split.path} has {len(split.classes)} classes: {MOST_CLASSES} are the most")
     if asked is None or asked == len(split.classes):
         return split.classes
     if asked < len(split.classes):
