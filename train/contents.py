@@ -165,7 +165,9 @@ def _check_tensor(found: Any, own: Tensor, where: str) -> None:
         raise WrongValueError(f"{where} is {tuple(found.shape)}, not {tuple(own.shape)}")
     if found.dtype != own.dtype:
         raise WrongValueError(f"{where} is of {found.dtype}, not {own.dtype}")
-    if not _is_dense(found) or not holds_numbers(found):
+    if not _is_dense(found):
+        raise WrongValueError(f"{where} does not hold a number at each of its places")
+    if not holds_numbers(found):
         raise WrongValueError(f"{where} holds what are no finite numbers")
 
 
