@@ -15,6 +15,7 @@ import torch
 from train import checkpoint
 from train.checkpoint import load_newest, mend, save_checkpoint
 from train.run_folder import Row, RunFolder, best_row
+from tsn_shared.files import TEMPORARY
 
 OPERATIONS = {
     *("open", "write", "close", "fsync", "mkdir", "replace", "rename", "link", "unlink", "chmod", "truncate"),
@@ -75,7 +76,9 @@ def resume(folder: Path) -> None:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Return the files of a run by name, less what is half-written: whoever holds the folder removes that."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != TEMPORARY)
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def main(folder: Path) -> None:
