@@ -15,7 +15,7 @@ from train.archive import read_pt
 from train.run_folder import best_row
 from tsn_shared import schema
 from tsn_shared.errors import DataError
-from tsn_shared.files import TEMPORARY, name_as_well, read_bounded, replacing, sha256, write_text, writing
+from tsn_shared.files import name_as_well, read_bounded, replacing, sha256, write_text, writing
 
 FORMAT, VERSION = "tsn-checkpoint", 1
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -101,8 +101,6 @@ def mend(folder: Path, newest: Path, state: dict[str, Any]) -> None:
     be held.
     """
     with writing(folder, "mend that", " and go on with --resume"):
-        for left in folder.glob(f"*{TEMPORARY}"):
-            left.unlink()
         name, digest = folder / BEST, _read_digest(newest) or sha256(newest)
         history, at_end = state["history"], not state["tally"]["clips"]
         best = at_end and bool(history) and best_row(history) is history[-1]
