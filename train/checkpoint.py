@@ -38,7 +38,8 @@ def _save(folder: Path, state: dict[str, Any], best: bool) -> None:
     last = folder / LAST
     with replacing(last) as temporary:
         try:
-            torch.save(state, temporary)
+            with temporary.open("wb") as file:  # not by its name, which torch would write into it
+                torch.save(state, file)
         except RuntimeError:  # it does not say why
             raise OSError("not all of a file was written, is the disk full?") from None
         digest = sha256(temporary)
