@@ -1,5 +1,6 @@
 """Pictures of a run, an evaluation, a prediction and a comparison, as PNG files that a person can read."""
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,9 @@ from train.evaluation import ClassScore
 from train.run_folder import Row, best_row
 from tsn_shared.console import printable
 from tsn_shared.files import replacing
+
+# where HOME cannot be written it says so in two lines, which nobody need act on: its cache is a folder of its own then
+logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 DPI = 110
 CELL = 0.19
