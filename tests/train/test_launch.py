@@ -99,6 +99,7 @@ def test_one_process_saves_and_stops_as_well(small: Small, number: signal.Signal
     assert "stopped by a signal" in (folder / "log.txt").read_text()
 
 
+@pytest.mark.slow
 def test_one_rank_of_torchruns_is_a_group_and_computes_what_none_does(small: Small, tmp_path: Path) -> None:
     """Its process group is a real one: what a cluster's launcher starts is the same code for 1 rank and for 100."""
     small |= {"num_epochs": 1}

@@ -94,6 +94,7 @@ class Killed(BaseException):
     """Ends a run where it stands, as SIGKILL would."""
 
 
+@pytest.mark.slow
 def test_killed_between_the_names_of_last_and_best_the_resumed_run_has_the_same_best(
     small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -236,6 +237,7 @@ def test_a_resume_on_another_split_is_refused_with_the_difference(small: dict[st
         run(small, frozenset({"splits"}), resume="auto", splits=tmp_path)
 
 
+@pytest.mark.slow
 def test_bf16_and_fp16_train_too(small: dict[str, Any], tmp_path: Path) -> None:
     for precision in ("bf16", "fp16"):
         (row,) = history(run(small, num_epochs=1, precision=precision, run=tmp_path / precision))
