@@ -15,6 +15,7 @@ crash nor the limit loses what was measured before. Ends with one table; all of 
 import argparse
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -35,7 +36,7 @@ LEAST = 5.0
 """Seconds that must be left for a stage to be started."""
 
 LOG_TAIL = 1500
-"""Characters of a failed stage's output that are kept."""
+"""Characters of a failed stage's output that the report keeps; all of it lies beside, as gpu_<stage>.log."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,10 @@ def main() -> int:
             rehearse=options.rehearse,
         )
         outcomes = [run_stage(name, visit, deadline) for name in options.only or PARTS[options.part]]
+        options.out.mkdir(parents=True, exist_ok=True)
+        for outcome in outcomes:
+            if outcome.log:
+                shutil.copy(visit.folder / f"{outcome.stage}.log", options.out / f"gpu_{outcome.stage}.log")
     report = {
         "date": started,
         "commit": commit(),
@@ -71,7 +76,6 @@ def main() -> int:
         "stages": [asdict(outcome) for outcome in outcomes],
     }
     text = describe(report, outcomes)
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / f"gpu_{options.part}.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
     (options.out / f"gpu_{options.part}.md").write_text(text + "\n", encoding="utf-8")
     print(text)

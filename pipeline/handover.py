@@ -23,8 +23,9 @@ class Handover:
 
     def take(self, output: Any) -> torch.Tensor:
         """Return a copy of an output that is complete (`Pipeline.run` without a stream waits until it is)."""
-        whole = from_dlpack(output.as_tensor())
-        copy = whole.clone()
+        with torch.inference_mode(False):  # a batch is the same to the compiler wherever it is asked for
+            whole = from_dlpack(output.as_tensor())
+            copy = whole.clone()
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         copied.record(torch.cuda.current_stream(whole.device))
         self._held.append((whole, copied))

@@ -3,6 +3,7 @@
 The compiler is imported where it is used: that takes seconds, which a training without it need not wait.
 """
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from threading import Thread
@@ -38,6 +39,8 @@ def compiled(
     `rehearse` runs what it is given as training will; compiling happens there. It must speak to no other rank: each
     compiles at its own pace, and only then they agree. Whatever is not the compiler's own error is raised.
     """
+    # of DDP's own marks for the profiler, which it leaves out, it would tell on every rank
+    logging.getLogger("torch._dynamo.variables.ctx_manager").setLevel(logging.ERROR)
     # shapes are few and never change: without `dynamic` each is compiled for itself and slows down no other
     attempt = [torch.compile(network, dynamic=False) for network in networks]
     reason = ""

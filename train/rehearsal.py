@@ -32,8 +32,9 @@ class Rehearsal:
         with self._no_trace():
             clips = self._zeros()
             self._pass(trained.train(), clips)
+            clips = clips.float()
             with torch.inference_mode():
-                consensus(scored.eval(), clips.float(), precision=self.precision)
+                consensus(scored.eval(), clips, precision=self.precision)
 
     def pace(self, network: nn.Module) -> float:
         """Return the clips a second that passes of this rank take at most: forward and backward on ready clips."""
@@ -56,12 +57,15 @@ class Rehearsal:
     @contextmanager
     def _no_trace(self) -> Iterator[None]:
         """Take back what passes change, gradients and batch statistics, and let them speak to no other rank."""
-        before = [buffer.clone() for buffer in self.model.buffers()]
-        if self.ddp is not None:  # what its no_sync() sets, and what that sets too late for the first pass
-            self.ddp.require_backward_grad_sync = self.ddp.require_forward_param_sync = False
+        before, ddp = [buffer.clone() for buffer in self.model.buffers()], self.ddp
+        if ddp is not None:  # what its no_sync() sets, and what that sets too late for the first pass
+            synced = ddp.require_backward_grad_sync, ddp.require_forward_param_sync
+            ddp.require_backward_grad_sync = ddp.require_forward_param_sync = False
         try:
             yield
         finally:
+            if ddp is not None:
+                ddp.require_backward_grad_sync, ddp.require_forward_param_sync = synced
             self.model.zero_grad(set_to_none=True)
             for buffer, values in zip(self.model.buffers(), before, strict=True):
                 buffer.copy_(values)

@@ -68,13 +68,19 @@ def test_a_batch_that_is_kept_never_changes_on_the_gpu(clips: DataSettings) -> N
         assert same(before, [*kept, part])
 
 
+def fours(clips: DataSettings, count: int, **how: Any) -> list[torch.Tensor]:
+    """Return the first batches of 4 clips, each fetched while nothing else waits."""
+    with opened(clips, schedule_of(clips, "train", 4), **how) as loader:
+        return [next(loader).clips.cpu().to(CUDA) for _ in range(count)]
+
+
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_a_batch_that_is_let_go_is_whole_for_the_work_that_still_waits_for_it(
     clips: DataSettings, decoder: Decoder, half: bool
 ) -> None:
     how: dict[str, Any] = {"device": CUDA, "decoder": decoder, "half": half}
-    wanted = stream(clips, steps=6, **how)
+    wanted = fours(clips, 6, **how)
     with opened(clips, schedule_of(clips, "train", 4), **how) as loader:
         found, parts, kept = [], [], []
         for _ in range(6):  # the copies wait for as many cycles of the GPU, the loader does not
@@ -111,7 +117,7 @@ def test_a_stream_of_the_callers_own_sees_whole_batches(clips: DataSettings) -> 
 
 
 def test_another_stream_waits_and_records_itself(clips: DataSettings) -> None:
-    wanted = stream(clips, device=CUDA, steps=6)
+    wanted = fours(clips, 6, device=CUDA)
     side = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     with opened(clips, schedule_of(clips, "train", 4), device=CUDA) as loader:
         found = []

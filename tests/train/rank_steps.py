@@ -22,10 +22,11 @@ from train.model import TSN
 SIZE = 32
 
 
-def network() -> TSN:
-    """Return a small network with two dropout layers and no batch statistics, always the same."""
+def network(*, norm: bool = False) -> TSN:
+    """Return a small network with two dropout layers, and batch statistics if asked for, always the same."""
     torch.manual_seed(0)
     layers: list[nn.Module] = [nn.AvgPool2d(4), nn.Flatten(), nn.Linear(3 * (SIZE // 4) ** 2, 64), nn.ReLU()]
+    layers += [nn.BatchNorm1d(64)] if norm else []
     return TSN(nn.Sequential(*layers, nn.Dropout(0.5), nn.Linear(64, 64), nn.ReLU(), nn.Dropout(0.3), nn.Linear(64, 4)))
 
 
@@ -44,7 +45,10 @@ def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> No
     settings = TrainSettings(frames=folder, splits=folder, lr=0.2, dropout=0.5, **chosen)
     split = open_split(settings)
     with joined(on_gpu=False) as ranks:
-        trainer = Trainer(model=network(), settings=settings, ranks=ranks, num_clips=len(split.train), precision="fp32")
+        model = network(norm=job.get("norm", False))
+        trainer = Trainer(model=model, settings=settings, ranks=ranks, num_clips=len(split.train), precision="fp32")
+        if job.get("paced"):  # as where a decoder is to be chosen: the first rank alone measures
+            ranks.agree(trainer.pace)
         if job.get("continue"):
             trainer.load_state(torch.load(folder / "state.pt", weights_only=True))
         losses = []

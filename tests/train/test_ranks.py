@@ -56,6 +56,13 @@ def test_the_same_global_batch_gives_the_same_losses_on_any_number_of_ranks_drop
         assert losses == pytest.approx(alone, rel=1e-5)
 
 
+def test_a_rank_that_times_itself_disturbs_no_other(data: DataSettings, tmp_path: Path) -> None:
+    """With batch statistics, which DDP sends to all ranks before a step."""
+    job = {"ranks": 2, "batch_size": 6, "steps": 3, "norm": True}
+    plain, paced = losses_of(data, tmp_path, job, job | {"paced": True})
+    assert paced == plain
+
+
 def test_a_rank_that_hangs_is_one_line() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT.with_name("late_rank.py"))],
