@@ -7,7 +7,7 @@ from pathlib import Path
 
 import imageio_ffmpeg
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pipeline import promise
@@ -225,6 +225,11 @@ def test_files_of_other_kinds_promise_nothing(tmp_path: Path) -> None:
         assert promised_of(head + bytes(100), tmp_path / "x") == Promise(size=len(head) + 100)
 
 
+def test_an_empty_file_promises_and_misses_nothing(tmp_path: Path) -> None:
+    found = promised_of(b"", tmp_path / "x")
+    assert (found, found.missing) == (Promise(size=0), 0)
+
+
 def test_a_file_of_endless_parts_is_not_walked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("avi", "mp4", "matroska"):
         monkeypatch.setattr(f"pipeline.container_{module}.MOST_PARTS", 50)
@@ -281,6 +286,7 @@ def test_a_rest_of_over_a_quarter_holds_frames_too(counted: int, read_to: int, c
     assert promise.frames_of_part(counted, read_to=read_to, size=100, claimed=claimed) == frames
 
 
+@example(bytes(range(64)), [(5, 4), (3, 2), (6, 2), (40, 4), (20, 3)])  # back and on again, within a piece and beyond
 @given(st.binary(max_size=300), st.lists(st.tuples(st.integers(0, 310), st.integers(0, 60)), max_size=9))
 def test_pieces_of_a_file_are_its_bytes(
     tmp_path_factory: pytest.TempPathFactory, data: bytes, reads: list[tuple[int, int]]
