@@ -14,8 +14,10 @@ import torch
 
 from train.checkpoint import (
     BEST,
+    FORMAT,
     LAST,
     PREVIOUS,
+    VERSION,
     find_checkpoint,
     load_checkpoint,
     load_newest,
@@ -99,6 +101,13 @@ def test_what_is_no_checkpoint_is_said_in_one_line(tmp_path: Path) -> None:
         load_checkpoint(other)
     with pytest.raises(DataError, match="does not exist"):
         load_checkpoint(tmp_path / "none.pt")
+
+
+@pytest.mark.parametrize("version", [VERSION + 1, 0, str(VERSION)])
+def test_a_checkpoint_of_another_version_is_not_read(version: Any, tmp_path: Path) -> None:
+    torch.save(state(0) | {"format": FORMAT, "version": version}, tmp_path / "other.pt")
+    with pytest.raises(DataError, match=rf"other\.pt has version {version}, this tsn reads {VERSION}"):
+        load_checkpoint(tmp_path / "other.pt")
 
 
 def test_a_run_folder_stands_for_its_best(tmp_path: Path) -> None:

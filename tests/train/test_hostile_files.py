@@ -424,3 +424,19 @@ def test_a_checkpoint_of_another_run_is_refused(state: dict[str, Any], go_on: Go
         said = refused(lambda path=path, value=value: go_on(changed(state, path, value)), DataError)  # type: ignore[misc]
         assert said is not None
         assert words in said
+
+
+def test_names_that_do_not_belong_are_told_from_those_that_lack(state: dict[str, Any], go_on: GoOn) -> None:
+    name = "backbone.0.bias"
+    for model, words in (
+        (changed(state["model"], (name,), MISSING), f"model.{name} is missing"),
+        (state["model"] | {"other": torch.zeros(1)}, "model.other is unknown"),
+    ):
+        said = refused(lambda model=model: go_on(state | {"model": model}), DataError)  # type: ignore[misc]
+        assert said is not None
+        assert words in said
+
+
+def test_a_checkpoint_of_no_classes_is_refused_as_such(state: dict[str, Any]) -> None:
+    with pytest.raises(DataError, match=r"last\.pt cannot be used: classes are none"):
+        facts_of(state | {"classes": []}, Path("last.pt"))
