@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from pipeline.loader import cpu_share
-from train.ranks import Ranks, adopt_slurm, environment_ranks, first_host
+from train.ranks import COLLECTIVE_TIMEOUT, Ranks, adopt_slurm, environment_ranks, first_host
 from tsn_shared.errors import SettingsError
 from tsn_shared.settings import DataSettings
 
@@ -111,6 +111,11 @@ def test_ranks_that_never_come_are_one_line(data: DataSettings, tmp_path: Path) 
         assert line.startswith(f"tsn: rank {rank} of 2: the others did not come to 127.0.0.1:{port} within 3 s (")
         assert line.endswith("start every rank, each with its own RANK, and let the first one's machine be reached")
     assert not (tmp_path / "run").exists()
+
+
+def test_a_rank_is_waited_for_as_long_as_the_guide_says() -> None:
+    guide = (ROOT / "docs" / "training.md").read_text(encoding="utf-8")
+    assert f"hangs for {COLLECTIVE_TIMEOUT.total_seconds() / 60:g} minutes" in guide
 
 
 def test_one_rank_decides_and_sums_alone() -> None:
