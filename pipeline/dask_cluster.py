@@ -42,6 +42,8 @@ def cluster_workers(address: str, jobs: int | None, progress: Progress) -> Itera
     """
     try:
         from distributed import Client
+
+        _hush()
     except ImportError:
         raise SettingsError("--dask needs Dask: pip install '.[dask]' where tsn was installed from") from None
     try:
@@ -164,7 +166,7 @@ def bounded(call: Callable[[], T], seconds: float) -> T:
 
 
 def _hush() -> None:
-    """Keep Dask and those below it from saying what we say."""
+    """Keep Dask and those below it from saying what we say: at the start, and again for what has come since."""
     for name in ("tornado.application", "concurrent.futures", "asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("tornado", "concurrent", "asyncio", "distributed"):
             logging.getLogger(name).disabled = True

@@ -87,6 +87,7 @@ def test_a_run_that_decodes_otherwise_than_before_says_so(data: DataSettings) ->
     assert words == "frames are decoded by cpu, before it was mixed: pixels differ by up to 5 of 255 from here on"
 
 
+@pytest.mark.slow
 def test_damage_ends_training_on_every_rank_with_one_line_and_exit_code_4(data: DataSettings, tmp_path: Path) -> None:
     """One rank meets it, the others wait for that one: all end, at once."""
     folder = tmp_path / "data"

@@ -63,6 +63,7 @@ def test_a_rank_killed_mid_epoch_restarts_them_all_and_the_run_ends_as_if_left_a
     assert history(folder) == whole
 
 
+@pytest.mark.slow
 def test_killed_whole_or_asked_to_stop_two_ranks_go_on_exactly(two: Small, whole: list[dict[str, Any]]) -> None:
     folder = Path(two["run"])
     resume = [sys.executable, "-m", "cli", "train", "--resume", str(folder)]
@@ -190,7 +191,8 @@ def crash(when_stopped: bool) -> None:
         time.sleep(LIMIT)
 
 
-@pytest.mark.parametrize("when", [pytest.param("at once", marks=pytest.mark.slow), "stopped"])
+@pytest.mark.slow
+@pytest.mark.parametrize("when", ["at once", "stopped"])
 def test_a_failing_ranks_traceback_is_shown_once_also_where_it_was_asked_to_stop(when: str, tmp_path: Path) -> None:
     script = tmp_path / "crashing.py"
     script.write_text(CRASHING)
@@ -206,6 +208,7 @@ def test_a_failing_ranks_traceback_is_shown_once_also_where_it_was_asked_to_stop
     assert said.startswith("TsnError 1: rank 1 failed:")
 
 
+@pytest.mark.slow
 def test_ctrl_c_with_several_ranks_is_a_line_and_says_how_to_go_on(two: Small) -> None:
     process = start(command(two | {"num_epochs": 500}))
     at_step(Path(two["run"]), 1)

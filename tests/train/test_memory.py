@@ -28,10 +28,8 @@ print(needs.total(batch), peak(torch.device("cpu")))
 """
 
 
-@pytest.mark.parametrize(
-    ("model", "batch", "size"),
-    [("resnet18", "12", "112"), pytest.param("vgg16", "1", "224", marks=pytest.mark.slow)],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "batch", "size"), [("resnet18", "12", "112"), ("vgg16", "1", "224")])
 def test_the_estimate_is_what_steps_really_take(model: str, batch: str, size: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", STEPS, model, batch, size],

@@ -89,6 +89,7 @@ main()
 """
 
 
+@pytest.mark.slow
 def test_ranks_that_never_come_are_one_line(data: DataSettings, tmp_path: Path) -> None:
     started = []
     for rank in ("0", "1"):  # neither finds the other

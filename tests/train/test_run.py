@@ -54,6 +54,7 @@ def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(s
         assert torch.equal(value, best[name])
 
 
+@pytest.mark.slow
 def test_training_twice_gives_the_same_bits_and_another_seed_others(small: dict[str, Any], tmp_path: Path) -> None:
     first, second = run(small, run=tmp_path / "a"), run(small, run=tmp_path / "b")
     assert history(first) == history(second)
