@@ -13,6 +13,7 @@ Where a folder holds both, UCF101's own are read.
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import TextIOWrapper
@@ -20,6 +21,7 @@ from itertools import count
 from pathlib import Path, PurePosixPath
 
 from pipeline.sources import SUFFIXES
+from tsn_shared.console import some
 from tsn_shared.errors import DataError
 from tsn_shared.files import open_regular
 from tsn_shared.splits import SUBSETS, Subset
@@ -151,13 +153,19 @@ def _pairs(folder: Path) -> Iterator[dict[Subset, Path]]:
     for train in sorted(path for path in folder.glob("*.txt") if "train" in path.stem):
         tests = [path for word in _TEST_WORDS if (path := train.with_stem(train.stem.replace("train", word))).exists()]
         if len(tests) != 1:
+            there = f" ({', '.join(path.name for path in tests)}): move all but one away" if tests else ""
             raise DataError(
-                f"{train}: {len(tests)} test lists of that name with test or val for train: there must be 1"
+                f"{train}: {len(tests)} test lists of that name with test or val for train, there must be 1{there}"
             )
         found = True
         yield {"train": train, "test": tests[0]}
     if not found:
-        raise DataError(f"{folder} holds no trainlist01.txt, nor any other list with train in its name")
+        others = Counter(path.suffix or path.name for path in folder.iterdir())
+        there = some([f"{count} {ending}" for ending, count in sorted(others.items())])
+        raise DataError(
+            f"{folder} holds no trainlist01.txt, nor any other .txt list with train in its name, of lines `path label`"
+            + (f", but {there}" if there else "")
+        )
 
 
 def _plain_clip(line: _Line, classes: tuple[str, ...] | None) -> Listed:

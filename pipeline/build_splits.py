@@ -157,9 +157,23 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
             clips["test" if unit in tests else "train"] += [Listed(path=name, label=label) for name in members]
     if not units:
         raise DataError(f"{settings.frames} holds no video to draw a split from")
+    _warn_of_twins(list(units))
     source = f"drawn by {settings.split_by}, test share {settings.test_share}, seed {settings.seed}"
     split = ListedSplit(name="1", source=source, clips={subset: tuple(clips[subset]) for subset in SUBSETS})
     return Annotations(classes=tuple(units), splits=(split,))
+
+
+def _warn_of_twins(folders: list[str]) -> None:
+    """Warn where classes differ in their parents alone: train/walk and test/walk are hardly two classes."""
+    parents: dict[str, list[str]] = {}
+    for folder in folders:
+        parents.setdefault(folder.rpartition("/")[2], []).append(folder)
+    twins = [folder for same in parents.values() if len(same) > 1 for folder in same]
+    if twins:
+        say(
+            f"warning: {some(twins)} are classes of their own though their last folders have one name: where the upper "
+            "folders are a split, move the videos together, or write lists"
+        )
 
 
 def _refuse_twice(frames: Frames, listed: Annotations) -> None:

@@ -278,3 +278,17 @@ def test_group_is_read_from_the_name(name: str, group: str | None) -> None:
 def test_shared_groups_are_those_on_both_sides(train: set[int], test: set[int]) -> None:
     sides = [[f"A/v_A_g{group:02d}_c{clip:02d}" for group in side for clip in (1, 2)] for side in (train, test)]
     assert shared_groups(*sides) == [f"A/v_A_g{group:02d}" for group in sorted(train & test)]
+
+
+def test_a_folder_without_lists_that_we_read_says_what_it_holds(tmp_path: Path) -> None:
+    for name in ("train.csv", "val.csv", "train.list"):
+        (tmp_path / name).write_text("A/a.avi 0\n")
+    with pytest.raises(DataError, match=r"of lines `path label`, but 2 \.csv, 1 \.list$"):
+        read_annotations(tmp_path)
+
+
+def test_lists_that_cannot_be_told_apart_are_named(tmp_path: Path) -> None:
+    for name in ("train.txt", "val.txt", "test.txt"):
+        (tmp_path / name).write_text("A/a.avi 0\n")
+    with pytest.raises(DataError, match=r"must be 1 \((test|val)\.txt, (test|val)\.txt\): move all but one away"):
+        read_annotations(tmp_path)

@@ -402,3 +402,15 @@ def test_two_that_write_into_one_folder_at_once_leave_one_whole_result_and_the_o
         f"{settings.out} is in use by another tsn: wait for it, or set another --out"
     }
     assert len(list(settings.out.iterdir())) == 3
+
+
+def test_classes_that_differ_in_their_parents_alone_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of train/CLASS and test/CLASS is hardly meant as twice the classes."""
+    names = [f"{part}/{name}/clip{n}" for part in ("test", "train") for name in ("run", "walk") for n in range(3)]
+    frames = make_shards(tmp_path / "frames", [*names, "train/sit/clip0", "train/sit/clip1"])
+    build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="video"))
+    said = capsys.readouterr().err
+    assert "warning: test/run, train/run, test/walk and 1 more are classes of their own" in said
+    assert "sit" not in said
