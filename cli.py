@@ -13,11 +13,11 @@ from typing import Any, Literal
 
 import click
 
-from tsn_shared.console import json_text
-from tsn_shared.errors import TsnError
-from tsn_shared.files import writing
-from tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
-from tsn_shared.settings import (
+from tsn.tsn_shared.console import json_text
+from tsn.tsn_shared.errors import TsnError
+from tsn.tsn_shared.files import writing
+from tsn.tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
+from tsn.tsn_shared.settings import (
     BenchLoaderSettings,
     ExtractSettings,
     ScoreSettings,
@@ -37,7 +37,7 @@ def show_versions(context: click.Context, parameter: click.Parameter, value: boo
     """Print the versions that matter and end."""
     if not value or context.resilient_parsing:
         return
-    from train.versions import versions
+    from tsn.train.versions import versions
 
     click.echo("\n".join(f"{name} {number}" for name, number in versions().items()))
     context.exit()
@@ -82,7 +82,7 @@ def extract_frames(videos: Path, **options: Any) -> None:
 
     Interrupted, it goes on where it stopped. Videos that fail are listed and end the command with exit code 3.
     """
-    from pipeline.extract import extract_frames
+    from tsn.pipeline.extract import extract_frames
 
     extract_frames(videos, ExtractSettings(**options))
 
@@ -105,7 +105,7 @@ def build_splits(context: click.Context, /, annotations: Path, **options: Any) -
     """
     if options["split_by"] and "annotations" in stated(context):
         raise click.UsageError(f"--split-by reads no lists: leave out {annotations}")
-    from pipeline.build_splits import build_splits
+    from tsn.pipeline.build_splits import build_splits
 
     build_splits(annotations, SplitsSettings(**options))
 
@@ -133,7 +133,7 @@ def train(context: click.Context, /, **options: Any) -> None:
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
     and end with exit code 75.
     """
-    from train.launch import train
+    from tsn.train.launch import train
 
     train(TrainSettings(**options), stated(context))
 
@@ -172,7 +172,7 @@ def evaluate(
         raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")
     if fuse_weights and not fuse:
         raise click.UsageError("--fuse-weights goes with --fuse")
-    from train.evaluate import evaluate_runs
+    from tsn.train.evaluate import evaluate_runs
 
     settings = SplitScoreSettings(**options)
     figures, text = evaluate_runs(fuse or checkpoints, settings, fused=bool(fuse), fuse_weights=fuse_weights, out=out)
@@ -194,7 +194,7 @@ def predict(
     The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
     are listed and end the command with exit code 3.
     """
-    from train.predict import describe, predict_videos, refuse_failures
+    from tsn.train.predict import describe, predict_videos, refuse_failures
 
     result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png)
     click.echo(json_text(result) if as_json else describe(result))
@@ -212,7 +212,7 @@ def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | No
     It takes uint8 RGB frames (B, S, H, W, 3) and gives class probabilities (B, C): preprocessing and softmax are
     inside, class names and protocol in its metadata. The file is checked against torch before it gets its name.
     """
-    from train.export import export
+    from tsn.train.export import export
 
     facts = export(checkpoint, out, size=size, num_segments=num_segments)
     click.echo(
@@ -231,7 +231,7 @@ def features(checkpoint: Path, out: Path, subset: Literal["train", "test"], **op
 
     It holds feature (N, D), name, label and class/name, in the order of the split.
     """
-    from train.features import write_features
+    from tsn.train.features import write_features
 
     click.echo(write_features(checkpoint, out, SplitScoreSettings(**options), subset=subset))
 
@@ -244,7 +244,7 @@ def features(checkpoint: Path, out: Path, subset: Literal["train", "test"], **op
 @as_json
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
-    from train.compare import compare, side_by_side
+    from tsn.train.compare import compare, side_by_side
 
     columns = compare(runs, out)
     click.echo(json_text(columns) if as_json else side_by_side(columns))
@@ -254,7 +254,7 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
 @settings_options(ShowBatchSettings)
 def show_batch(**options: Any) -> None:
     """Show the very clips that the network sees at a step: a picture, or arrays."""
-    from pipeline.show_batch import show_batch
+    from tsn.pipeline.show_batch import show_batch
 
     show_batch(ShowBatchSettings(**options))
 
@@ -263,7 +263,7 @@ def show_batch(**options: Any) -> None:
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 def verify(folders: tuple[Path, ...]) -> None:
     """Hash every byte of the shards and splits in FOLDERS again."""
-    from pipeline.verify import verify
+    from tsn.pipeline.verify import verify
 
     verify(folders)
 
@@ -273,7 +273,7 @@ def verify(folders: tuple[Path, ...]) -> None:
 @as_json
 def info(folders: tuple[Path, ...], as_json: bool) -> None:
     """Count what the shards and splits in FOLDERS hold."""
-    from pipeline.inspect import info, info_text
+    from tsn.pipeline.inspect import info, info_text
 
     click.echo(json_text(info(folders)) if as_json else info_text(folders))
 
@@ -301,7 +301,7 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
 
     Stages: decode, scale, encode (with the pipe and the CRC32s), write (a file without a name in --out).
     """
-    from pipeline.bench_extract import bench_extract, bench_text
+    from tsn.pipeline.bench_extract import bench_extract, bench_text
 
     result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
     click.echo(json_text(result) if as_json else bench_text(result))
@@ -312,7 +312,7 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
 @_measuring
 def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
     """Serve training clips for some seconds: clips a second, whole and by stage (read, decode, finish, copy)."""
-    from pipeline.bench_loader import bench_loader, bench_text
+    from tsn.pipeline.bench_loader import bench_loader, bench_text
 
     result = bench_loader(BenchLoaderSettings(**options), seconds=seconds)
     click.echo(json_text(result) if as_json else bench_text(result))
@@ -330,7 +330,7 @@ TIMED = frozenset(
 @_measuring
 def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
     """Train for some seconds beside a bare loop of forward, backward and step on clips that are ready."""
-    from train.bench import bench_text, bench_train
+    from tsn.train.bench import bench_text, bench_train
 
     result = bench_train(TrainSettings(**options), seconds=seconds)
     click.echo(json_text(result) if as_json else bench_text(result))
@@ -343,7 +343,7 @@ def demo(folder: Path) -> None:
 
     Everything stays in FOLDER, with the same layout as real data.
     """
-    from pipeline.synthetic import make_dataset
+    from tsn.pipeline.synthetic import make_dataset
 
     data, run = folder / "data", folder / "run"
     with writing(folder, "name another folder"):
@@ -377,7 +377,7 @@ def main() -> None:
         click.echo("tsn: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except TsnError as error:
-        from tsn_shared.console import say
+        from tsn.tsn_shared.console import say
 
         say(f"tsn: {error}")
         for line in "\n".join(getattr(error, "__notes__", ())).splitlines():
@@ -386,7 +386,3 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of our output has gone
         sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

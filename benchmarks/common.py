@@ -10,7 +10,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from tsn_shared.console import table
+from tsn.tsn_shared.console import table
 
 __all__ = ["RESULTS", "interleaved", "library_versions", "machine", "table", "write_result"]
 

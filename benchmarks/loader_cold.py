@@ -16,7 +16,7 @@ import click
 import numpy as np
 
 from benchmarks.common import interleaved, machine, table, write_result
-from tsn_shared.shards import Shard, find_shards
+from tsn.tsn_shared.shards import Shard, find_shards
 
 FRAMES, BATCHES = 75, 20
 """Frames a batch, and batches a turn."""

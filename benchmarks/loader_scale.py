@@ -19,7 +19,7 @@ import click
 import numpy as np
 
 from benchmarks.common import machine, table, write_result
-from tsn_shared.splits import Clips, Subset, write_split
+from tsn.tsn_shared.splits import Clips, Subset, write_split
 
 BATCH, SEGMENTS, RANKS = 25, 3, 8
 
@@ -51,9 +51,9 @@ def make_split(path: Path, *, clips: int, shards: int) -> None:
 def serve(path: Path) -> None:
     """Run as a child: open the split, say what it cost, then time a thousand steps for each line of input."""
     start = time.perf_counter()
-    from pipeline.reader import FrameReader, plan_clips
-    from pipeline.schedule import TrainSchedule
-    from tsn_shared.splits import read_split
+    from tsn.pipeline.reader import FrameReader, plan_clips
+    from tsn.pipeline.schedule import TrainSchedule
+    from tsn.tsn_shared.splits import read_split
 
     imported = time.perf_counter()
     split = read_split(path)

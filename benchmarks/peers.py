@@ -16,10 +16,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pipeline.reader import FrameReader, plan_clips
-from pipeline.schedule import TrainSchedule
-from tsn_shared.augment import MEAN, STD
-from tsn_shared.splits import read_split
+from tsn.pipeline.reader import FrameReader, plan_clips
+from tsn.pipeline.schedule import TrainSchedule
+from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.splits import read_split
 
 SIZE = 224
 cv: Any = cv2

@@ -20,9 +20,9 @@ from torch._C._distributed_c10d import HashStore
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.common import interleaved, machine, table, write_result
-from train.bench import BareLoop, bench_train
-from train.model import build_model
-from tsn_shared.settings import TrainSettings
+from tsn.train.bench import BareLoop, bench_train
+from tsn.train.model import build_model
+from tsn.tsn_shared.settings import TrainSettings
 
 CLASSES = 101
 

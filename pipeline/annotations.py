@@ -20,11 +20,11 @@ from io import TextIOWrapper
 from itertools import count
 from pathlib import Path, PurePosixPath
 
-from pipeline.sources import SUFFIXES
-from tsn_shared.console import some
-from tsn_shared.errors import DataError
-from tsn_shared.files import open_regular
-from tsn_shared.splits import SUBSETS, Subset
+from tsn.pipeline.sources import SUFFIXES
+from tsn.tsn_shared.console import some
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.files import open_regular
+from tsn.tsn_shared.splits import SUBSETS, Subset
 
 LONGEST_LINE = 65_536
 """Characters of a line: whatever a file claims to be, no more than this is read before a line is seen."""

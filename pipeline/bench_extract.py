@@ -12,16 +12,16 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from pipeline.ffmpeg_command import FrameSettings, stage_command
-from pipeline.ffmpeg_output import read_marks
-from pipeline.ffmpeg_run import VideoError, memory_file, open_video, read_whole
-from pipeline.make_shard import TOGETHER, batches, extract_videos
-from pipeline.shard_workers import decoder_threads
-from pipeline.sources import Source, find_videos
-from pipeline.video import Decoded, decode_videos
-from tsn_shared.console import table
-from tsn_shared.errors import DataError
-from tsn_shared.settings import ExtractSettings
+from tsn.pipeline.ffmpeg_command import FrameSettings, stage_command
+from tsn.pipeline.ffmpeg_output import read_marks
+from tsn.pipeline.ffmpeg_run import VideoError, memory_file, open_video, read_whole
+from tsn.pipeline.make_shard import TOGETHER, batches, extract_videos
+from tsn.pipeline.shard_workers import decoder_threads
+from tsn.pipeline.sources import Source, find_videos
+from tsn.pipeline.video import Decoded, decode_videos
+from tsn.tsn_shared.console import table
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import ExtractSettings
 
 STAGES = ("decode", "scale", "encode", "write")
 """Each is measured with all those before it; its cost is what it adds."""

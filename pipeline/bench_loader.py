@@ -9,15 +9,15 @@ from typing import Any, cast
 import numpy as np
 import torch
 
-from pipeline.finish import CpuFinish
-from pipeline.graph import Decoder, FrameBatch, build_graph
-from pipeline.loader import cpu_share, frame_batch, torch_device, train_clips
-from pipeline.reader import Encoded, FrameReader, read_ahead
-from pipeline.schedule import TrainSchedule, check_batch
-from tsn_shared.console import table
-from tsn_shared.errors import SettingsError
-from tsn_shared.settings import BenchLoaderSettings
-from tsn_shared.splits import Split, open_split
+from tsn.pipeline.finish import CpuFinish
+from tsn.pipeline.graph import Decoder, FrameBatch, build_graph
+from tsn.pipeline.loader import cpu_share, frame_batch, torch_device, train_clips
+from tsn.pipeline.reader import Encoded, FrameReader, read_ahead
+from tsn.pipeline.schedule import TrainSchedule, check_batch
+from tsn.tsn_shared.console import table
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import BenchLoaderSettings
+from tsn.tsn_shared.splits import Split, open_split
 
 ROUNDS = 4
 """Each part is measured so many times, in turns, and its median kept: a busy moment meets all of them."""

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.annotations import Annotations, Listed, ListedSplit, group_of, read_annotations, shared_groups
-from tsn_shared import shards
-from tsn_shared.console import say, some
-from tsn_shared.errors import DataError, PartialError
-from tsn_shared.files import locked, writing
-from tsn_shared.hdf5 import read_seal
-from tsn_shared.settings import SplitsSettings
-from tsn_shared.splits import SUBSETS, Clips, Subset, split_name, write_split
+from tsn.pipeline.annotations import Annotations, Listed, ListedSplit, group_of, read_annotations, shared_groups
+from tsn.tsn_shared import shards
+from tsn.tsn_shared.console import say, some
+from tsn.tsn_shared.errors import DataError, PartialError
+from tsn.tsn_shared.files import locked, writing
+from tsn.tsn_shared.hdf5 import read_seal
+from tsn.tsn_shared.settings import SplitsSettings
+from tsn.tsn_shared.splits import SUBSETS, Clips, Subset, split_name, write_split
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,10 +3,10 @@
 ffmpeg plays a truncated file to its early end and calls that a success. The promise tells the two apart.
 """
 
-from pipeline.container_avi import read_avi
-from pipeline.container_matroska import EBML, read_matroska
-from pipeline.container_mp4 import FIRST, read_mp4
-from pipeline.promise import FileBytes, Promise
+from tsn.pipeline.container_avi import read_avi
+from tsn.pipeline.container_matroska import EBML, read_matroska
+from tsn.pipeline.container_mp4 import FIRST, read_mp4
+from tsn.pipeline.promise import FileBytes, Promise
 
 
 def read_promise(descriptor: int) -> Promise:

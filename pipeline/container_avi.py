@@ -6,7 +6,7 @@ stopped, by damage or because the file is cut off.
 
 from dataclasses import dataclass
 
-from pipeline.promise import MOST_PARTS, FileBytes, Promise, frames_of_part
+from tsn.pipeline.promise import MOST_PARTS, FileBytes, Promise, frames_of_part
 
 _LISTS = (b"AVI ", b"AVIX", b"hdrl", b"strl", b"movi", b"rec ")
 _UNKNOWN = (0, 0xFFFFFFFF)

@@ -7,7 +7,7 @@ the header gives say how many there were.
 import struct
 from dataclasses import dataclass
 
-from pipeline.promise import MOST_PARTS, FileBytes, Promise, frames_of_part
+from tsn.pipeline.promise import MOST_PARTS, FileBytes, Promise, frames_of_part
 
 EBML = 0x1A45DFA3
 _SEGMENT, _CLUSTER, _GROUP, _SIMPLE_BLOCK, _BLOCK = 0x18538067, 0x1F43B675, 0xA0, 0xA3, 0xA1

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.promise import MOST_PARTS, FileBytes, Promise, frames_of_part
+from tsn.pipeline.promise import MOST_PARTS, FileBytes, Promise, frames_of_part
 
 FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot", b"moof", b"sidx")
 """Boxes that a file may begin with."""

@@ -12,11 +12,11 @@ from contextlib import contextmanager, suppress
 from threading import Event, Lock, Thread
 from typing import Any, TypeVar
 
-from pipeline.make_shard import ShardJob
-from pipeline.shard_workers import Submit, make_shard_alone
-from tsn_shared.console import Progress, say
-from tsn_shared.errors import SettingsError, TsnError, brief
-from tsn_shared.shards import read_tables
+from tsn.pipeline.make_shard import ShardJob
+from tsn.pipeline.shard_workers import Submit, make_shard_alone
+from tsn.tsn_shared.console import Progress, say
+from tsn.tsn_shared.errors import SettingsError, TsnError, brief
+from tsn.tsn_shared.shards import read_tables
 
 T = TypeVar("T")
 

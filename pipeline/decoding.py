@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
-from pipeline.graph import Decoder, FrameBatch, build_graph
+from tsn.pipeline.graph import Decoder, FrameBatch, build_graph
 
 DECODERS: tuple[Decoder, ...] = ("cpu", "engine", "mixed")
 """In the order of what they take from training."""

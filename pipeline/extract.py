@@ -13,18 +13,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pipeline.dask_cluster import cluster_workers
-from pipeline.ffmpeg_command import FrameSettings
-from pipeline.make_shard import ShardJob
-from pipeline.originals import SUFFIX, originals_path, replaced_videos
-from pipeline.shard_workers import Workers, local_workers
-from pipeline.sources import Found, Source, find_videos
-from pipeline.video import made_with
-from tsn_shared.console import Progress, counted, say, some
-from tsn_shared.errors import DataError, PartialError, SettingsError
-from tsn_shared.files import locked, write_text, writing
-from tsn_shared.settings import ExtractSettings, flag_of
-from tsn_shared.shards import ShardTables, find_shards, read_tables, shard_name
+from tsn.pipeline.dask_cluster import cluster_workers
+from tsn.pipeline.ffmpeg_command import FrameSettings
+from tsn.pipeline.make_shard import ShardJob
+from tsn.pipeline.originals import SUFFIX, originals_path, replaced_videos
+from tsn.pipeline.shard_workers import Workers, local_workers
+from tsn.pipeline.sources import Found, Source, find_videos
+from tsn.pipeline.video import made_with
+from tsn.tsn_shared.console import Progress, counted, say, some
+from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.files import locked, write_text, writing
+from tsn.tsn_shared.settings import ExtractSettings, flag_of
+from tsn.tsn_shared.shards import ShardTables, find_shards, read_tables, shard_name
 
 FAILURES = "failures.jsonl"
 """List of the videos that failed, one JSON object a line: name, file, reason, shard."""

@@ -11,8 +11,8 @@ from io import RawIOBase
 
 import numpy as np
 
-from pipeline.ffmpeg_command import MARK
-from pipeline.jpeg import Planes
+from tsn.pipeline.ffmpeg_command import MARK
+from tsn.pipeline.jpeg import Planes
 
 _HEADER = re.compile(rb"YUV4MPEG2 W(\d+) H(\d+) .*\bC420.*\n")
 _LONGEST_HEADER = 256

@@ -17,7 +17,7 @@ from io import RawIOBase
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, cast
 
-from pipeline.ffmpeg_output import Errors
+from tsn.pipeline.ffmpeg_output import Errors
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer

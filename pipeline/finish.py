@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import interpolate
 
-from pipeline.reader import ClipPlan
-from tsn_shared.augment import MEAN, STD
+from tsn.pipeline.reader import ClipPlan
+from tsn.tsn_shared.augment import MEAN, STD
 
 KEPT = 4
 """Batches whose memory is kept for use again: one is in use, one is ready, one is being made, one is to spare."""

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from nvidia.dali import Pipeline, fn, types
 
-from tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.augment import MEAN, STD
 
 Decoder = Literal["cpu", "engine", "mixed"]
 """The CPU (libjpeg-turbo), the card's own JPEG engine, or nvJPEG's kernels; DALI's `mixed` is the latter two."""

@@ -8,11 +8,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tsn_shared import shards, splits
-from tsn_shared.console import counted, table
-from tsn_shared.errors import DataError
-from tsn_shared.shards import ShardTables
-from tsn_shared.splits import Split
+from tsn.tsn_shared import shards, splits
+from tsn.tsn_shared.console import counted, table
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.shards import ShardTables
+from tsn.tsn_shared.splits import Split
 
 SPLITS = "split*.h5"
 ABREAST = 30

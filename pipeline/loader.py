@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from torch.utils.dlpack import from_dlpack
 
-from pipeline.finish import CpuFinish
-from pipeline.graph import Decoder, Finish, FrameBatch, build_graph
-from pipeline.handover import Handover
-from pipeline.jpeg import decode_jpeg
-from pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
-from pipeline.schedule import Schedule, TrainSchedule
-from tsn_shared import environment
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.settings import LoaderSettings
-from tsn_shared.splits import Split, Subset
+from tsn.pipeline.finish import CpuFinish
+from tsn.pipeline.graph import Decoder, Finish, FrameBatch, build_graph
+from tsn.pipeline.handover import Handover
+from tsn.pipeline.jpeg import decode_jpeg
+from tsn.pipeline.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
+from tsn.pipeline.schedule import Schedule, TrainSchedule
+from tsn.tsn_shared import environment
+from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.settings import LoaderSettings
+from tsn.tsn_shared.splits import Split, Subset
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -10,13 +10,13 @@ from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from pipeline.ffmpeg_command import FrameSettings
-from pipeline.ffmpeg_run import VideoError, never
-from pipeline.originals import Original, look_at, read_originals, write_originals
-from pipeline.sources import Source
-from pipeline.video import Decoded, decode_videos
-from tsn_shared.files import TEMPORARY
-from tsn_shared.shards import Shard, ShardTables, write_shard
+from tsn.pipeline.ffmpeg_command import FrameSettings
+from tsn.pipeline.ffmpeg_run import VideoError, never
+from tsn.pipeline.originals import Original, look_at, read_originals, write_originals
+from tsn.pipeline.sources import Source
+from tsn.pipeline.video import Decoded, decode_videos
+from tsn.tsn_shared.files import TEMPORARY
+from tsn.tsn_shared.shards import Shard, ShardTables, write_shard
 
 TOGETHER = 16
 """Videos that one ffmpeg decodes, at most: its start then costs a video little."""

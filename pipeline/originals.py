@@ -11,9 +11,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.ffmpeg_run import VideoError, VideoStoppedError, never, open_video
-from pipeline.sources import Source
-from tsn_shared.files import read_bounded, write_text
+from tsn.pipeline.ffmpeg_run import VideoError, VideoStoppedError, never, open_video
+from tsn.pipeline.sources import Source
+from tsn.tsn_shared.files import read_bounded, write_text
 
 SUFFIX = ".videos.jsonl"
 """frames-00000.videos.jsonl lies beside frames-00000.h5."""

@@ -15,14 +15,14 @@ from typing import Generic, Literal, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pipeline.schedule import Load, Schedule
-from tsn_shared import augment, sampling
-from tsn_shared.console import printable
-from tsn_shared.draws import Int64, clip_draws
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.files import allow_open_files
-from tsn_shared.shards import Shard
-from tsn_shared.splits import Clips, Split, Subset
+from tsn.pipeline.schedule import Load, Schedule
+from tsn.tsn_shared import augment, sampling
+from tsn.tsn_shared.console import printable
+from tsn.tsn_shared.draws import Int64, clip_draws
+from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.files import allow_open_files
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import Clips, Split, Subset
 
 View = Literal["train", "val", "3crop", "10crop"]
 """How frames and crops are chosen: drawn (train), the middle frames and the centre crop (val), or test crops."""

@@ -16,8 +16,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from tsn_shared.draws import Int64, permutation
-from tsn_shared.errors import SettingsError
+from tsn.tsn_shared.draws import Int64, permutation
+from tsn.tsn_shared.errors import SettingsError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

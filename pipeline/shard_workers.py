@@ -11,12 +11,12 @@ from itertools import count
 from pathlib import Path
 from threading import Event
 
-from pipeline.make_shard import TOGETHER, Extract, Outcome, ShardJob, batches, make_shard
-from pipeline.sources import Source
-from pipeline.video import Decoded, made_with
-from tsn_shared.console import Progress
-from tsn_shared.errors import TsnError
-from tsn_shared.files import allow_open_files
+from tsn.pipeline.make_shard import TOGETHER, Extract, Outcome, ShardJob, batches, make_shard
+from tsn.pipeline.sources import Source
+from tsn.pipeline.video import Decoded, made_with
+from tsn.tsn_shared.console import Progress
+from tsn.tsn_shared.errors import TsnError
+from tsn.tsn_shared.files import allow_open_files
 
 Submit = Callable[[ShardJob], "Future[Path]"]
 Workers = AbstractContextManager[Submit]

@@ -8,15 +8,15 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from pipeline.jpeg import decode_jpeg
-from pipeline.loader import Batch, ClipLoader, torch_device
-from pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
-from tsn_shared.augment import MEAN, STD
-from tsn_shared.console import printable, say
-from tsn_shared.errors import SettingsError
-from tsn_shared.files import alone, replacing, writing
-from tsn_shared.settings import ShowBatchSettings
-from tsn_shared.splits import Split, Subset, open_split
+from tsn.pipeline.jpeg import decode_jpeg
+from tsn.pipeline.loader import Batch, ClipLoader, torch_device
+from tsn.pipeline.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
+from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.console import printable, say
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import alone, replacing, writing
+from tsn.tsn_shared.settings import ShowBatchSettings
+from tsn.tsn_shared.splits import Split, Subset, open_split
 
 MOST_BYTES = 4 << 30
 """Bytes of a batch of pictures that are shown, as floats."""

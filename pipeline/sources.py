@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn_shared.console import counted
-from tsn_shared.errors import DataError
+from tsn.tsn_shared.console import counted
+from tsn.tsn_shared.errors import DataError
 
 SUFFIXES = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
 """Endings, in any case, that make a file a video."""

@@ -16,9 +16,9 @@ from pathlib import Path
 import ffmpeg
 import imageio_ffmpeg
 
-from tsn_shared.console import Progress
-from tsn_shared.errors import TsnError
-from tsn_shared.files import locked, replacing, write_text
+from tsn.tsn_shared.console import Progress
+from tsn.tsn_shared.errors import TsnError
+from tsn.tsn_shared.files import locked, replacing, write_text
 
 VIDEOS, LISTS = "UCF-101", "ucfTrainTestlist"
 """Folders that a data set is made of, as in UCF101."""

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.inspect import Folder, look
-from tsn_shared import hdf5, shards, splits
-from tsn_shared.console import Progress, counted, say
-from tsn_shared.errors import DataError
-from tsn_shared.files import open_regular
-from tsn_shared.shards import ShardTables, shard_name
-from tsn_shared.splits import Split
+from tsn.pipeline.inspect import Folder, look
+from tsn.tsn_shared import hdf5, shards, splits
+from tsn.tsn_shared.console import Progress, counted, say
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.files import open_regular
+from tsn.tsn_shared.shards import ShardTables, shard_name
+from tsn.tsn_shared.splits import Split
 
 BLOCK = 1 << 20
 """Bytes that are read at once: few calls, and still in the processor's cache when they are hashed."""

@@ -17,13 +17,13 @@ from typing import BinaryIO
 
 import imageio_ffmpeg
 
-from pipeline.container import read_promise
-from pipeline.ffmpeg_command import MOST_ERRORS, SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
-from pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
-from pipeline.ffmpeg_run import Limits, Output, VideoError, memory_file, never, open_video, read_whole, running
-from pipeline.jpeg import encode_jpeg
-from pipeline.promise import Promise
-from tsn_shared.settings import MAX_EDGE
+from tsn.pipeline.container import read_promise
+from tsn.pipeline.ffmpeg_command import MOST_ERRORS, SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
+from tsn.pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
+from tsn.pipeline.ffmpeg_run import Limits, Output, VideoError, memory_file, never, open_video, read_whole, running
+from tsn.pipeline.jpeg import encode_jpeg
+from tsn.pipeline.promise import Promise
+from tsn.tsn_shared.settings import MAX_EDGE
 
 LEAST_SHARE = 0.75
 """Of the frames in a container must decode. Of UCF101's files 3 % decode to fewer than there are, down to 0.91."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsn_shared.shards import ShardTables, shard_name, write_shard
+from tsn.tsn_shared.shards import ShardTables, shard_name, write_shard
 
 SETTINGS = {"size": "340x256", "quality": 2}
 

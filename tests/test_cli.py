@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from cli import tsn
-from tsn_shared.errors import DataError, SettingsError
+from tsn.cli import tsn
+from tsn.tsn_shared.errors import DataError, SettingsError
 
 ROOT = Path(__file__).parents[1]
 
 
 def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "cli", *words],
+        [sys.executable, "-m", "tsn", *words],
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
@@ -28,7 +28,7 @@ def test_help_answers_at_once(words: list[str]) -> None:
     code = f"""
 import sys, time
 sys.argv = ["tsn", *{words!r}]
-import cli
+from tsn import cli
 try:
     cli.main()
 except SystemExit as end:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Dataset
-from tsn_shared.files import LOCK, TEMPORARY
+from tsn.tsn_shared.files import LOCK, TEMPORARY
 
 ROOT = Path(__file__).parent.parent
 REFUSALS = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL]
@@ -18,8 +18,8 @@ REFUSALS = [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EPERM, errno.EIN
 COMMANDS = """
 import os, sys
 from pathlib import Path
-from cli import tsn
-from tsn_shared import files
+from tsn.cli import tsn
+from tsn.tsn_shared import files
 
 videos, folder, numbers = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 os.environ["OMP_NUM_THREADS"] = "1"

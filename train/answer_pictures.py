@@ -7,15 +7,15 @@ from itertools import count
 from pathlib import Path
 from typing import Any
 
-from pipeline.jpeg import decode_jpeg
-from train.pictures import draw_answer
-from tsn_shared.augment import centre_crops
-from tsn_shared.console import printable
-from tsn_shared.errors import SettingsError
-from tsn_shared.files import alone, locked, open_regular, writing
-from tsn_shared.sampling import uniform_indices, val_indices
-from tsn_shared.shards import Shard
-from tsn_shared.splits import Clips
+from tsn.pipeline.jpeg import decode_jpeg
+from tsn.train.pictures import draw_answer
+from tsn.tsn_shared.augment import centre_crops
+from tsn.tsn_shared.console import printable
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import alone, locked, open_regular, writing
+from tsn.tsn_shared.sampling import uniform_indices, val_indices
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import Clips
 
 WAY_OUT = "set another --png"
 LONGEST = 240

@@ -11,8 +11,8 @@ from typing import Any, BinaryIO
 
 import torch
 
-from tsn_shared.errors import DataError, brief
-from tsn_shared.files import open_regular
+from tsn.tsn_shared.errors import DataError, brief
+from tsn.tsn_shared.files import open_regular
 
 PLAIN = frozenset({"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"})
 """What a file of plain tensors is made of, besides storages."""

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-import train.data as data
-from pipeline.loader import ClipLoader
-from train.compilation import FALLBACK
-from train.evaluation import autocast, precision_of
-from train.launch import count_gpus
-from train.model import build_model, channels_last
-from train.ranks import Ranks, joined
-from train.recipe import build_optimizer
-from train.trainer import Trainer
-from tsn_shared.console import say
-from tsn_shared.settings import TrainSettings
-from tsn_shared.splits import open_split
+import tsn.train.data as data
+from tsn.pipeline.loader import ClipLoader
+from tsn.train.compilation import FALLBACK
+from tsn.train.evaluation import autocast, precision_of
+from tsn.train.launch import count_gpus
+from tsn.train.model import build_model, channels_last
+from tsn.train.ranks import Ranks, joined
+from tsn.train.recipe import build_optimizer
+from tsn.train.trainer import Trainer
+from tsn.tsn_shared.console import say
+from tsn.tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.splits import open_split
 
 ROUNDS = 3
 

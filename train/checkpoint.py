@@ -11,11 +11,11 @@ from typing import Any
 
 import torch
 
-from train.archive import read_pt
-from train.run_folder import best_row
-from tsn_shared import schema
-from tsn_shared.errors import DataError
-from tsn_shared.files import name_as_well, read_bounded, replacing, sha256, write_text, writing
+from tsn.train.archive import read_pt
+from tsn.train.run_folder import best_row
+from tsn.tsn_shared import schema
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.files import name_as_well, read_bounded, replacing, sha256, write_text, writing
 
 FORMAT, VERSION = "tsn-checkpoint", 1
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
@@ -64,7 +64,7 @@ def _name_as_well(last: Path, name: Path, digest: str) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU after checking its SHA-256; DataError says what is wrong.
 
-    What is in it is `train.contents`'s to check.
+    What is in it is `tsn.train.contents`'s to check.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist")

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from train.beside import Beside
-from train.checkpoint import save_checkpoint
+from tsn.train.beside import Beside
+from tsn.train.checkpoint import save_checkpoint
 
 
 class Snapshot:

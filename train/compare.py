@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train.pictures import draw_comparison
-from train.run_folder import Row, best_row, read_config, read_history
-from tsn_shared.console import say, table
-from tsn_shared.errors import SettingsError
-from tsn_shared.files import alone, writing
-from tsn_shared.settings import flag_of
+from tsn.train.pictures import draw_comparison
+from tsn.train.run_folder import Row, best_row, read_config, read_history
+from tsn.tsn_shared.console import say, table
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import alone, writing
+from tsn.tsn_shared.settings import flag_of
 
 NO_DIFFERENCE = frozenset({"run", "resume"})
 """Settings that differ between any two runs and say nothing."""

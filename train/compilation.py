@@ -11,8 +11,8 @@ from threading import Thread
 import torch
 from torch import nn
 
-from train.ranks import Ranks
-from tsn_shared.errors import brief
+from tsn.train.ranks import Ranks
+from tsn.tsn_shared.errors import brief
 
 FALLBACK = "torch.compile failed"
 """How the line begins that says of a training that it goes on without: where it must not, this is looked for."""

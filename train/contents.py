@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from train.run_folder import FREE_ON_RESUME, ROW, Row, check_history
-from tsn_shared import schema
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.schema import WrongValueError
-from tsn_shared.settings import MOST_CLASSES, MOST_EPOCHS, ExtractSettings, TrainSettings, from_plain
+from tsn.train.run_folder import FREE_ON_RESUME, ROW, Row, check_history
+from tsn.tsn_shared import schema
+from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.schema import WrongValueError
+from tsn.tsn_shared.settings import MOST_CLASSES, MOST_EPOCHS, ExtractSettings, TrainSettings, from_plain
 
 
 def _class_name(value: Any, where: str) -> None:

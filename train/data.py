@@ -5,20 +5,20 @@ from typing import Any, cast
 
 import torch
 
-from pipeline import decoding
-from pipeline.graph import Decoder
-from pipeline.loader import ClipLoader, cpu_share, sample_batches, train_clips
-from pipeline.reader import View
-from pipeline.schedule import EvalSchedule
-from train.evaluation import clips_dtype, precision_of
-from train.ranks import Ranks
-from train.versions import versions
-from tsn_shared.draws import permutation
-from tsn_shared.errors import SettingsError
-from tsn_shared.hdf5 import read_seal
-from tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
-from tsn_shared.shards import read_tables
-from tsn_shared.splits import KIND, Split, Subset
+from tsn.pipeline import decoding
+from tsn.pipeline.graph import Decoder
+from tsn.pipeline.loader import ClipLoader, cpu_share, sample_batches, train_clips
+from tsn.pipeline.reader import View
+from tsn.pipeline.schedule import EvalSchedule
+from tsn.train.evaluation import clips_dtype, precision_of
+from tsn.train.ranks import Ranks
+from tsn.train.versions import versions
+from tsn.tsn_shared.draws import permutation
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.hdf5 import read_seal
+from tsn.tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
+from tsn.tsn_shared.shards import read_tables
+from tsn.tsn_shared.splits import KIND, Split, Subset
 
 
 def split_facts(split: Split) -> dict[str, Any]:

@@ -2,13 +2,13 @@
 
 torch's own dropout draws from one generator a process, so its masks change with the batch and the number of ranks.
 Here a clip is dropped the same way wherever it is trained, so the same global batch gives the same losses on any number
-of ranks, and a restart needs no generator's state. The draws are those of `tsn_shared.draws`, made on the device.
+of ranks, and a restart needs no generator's state. The draws are those of `tsn.tsn_shared.draws`, made on the device.
 """
 
 import torch
 from torch import Tensor, nn
 
-from tsn_shared.draws import DROPOUT, philox_words
+from tsn.tsn_shared.draws import DROPOUT, philox_words
 
 
 class ClipDropout(nn.Dropout):

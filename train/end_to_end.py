@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tsn_shared.augment import MEAN, STD, centre_crops
+from tsn.tsn_shared.augment import MEAN, STD, centre_crops
 
 
 class EndToEnd(nn.Module):

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from train.evaluation import TOP, confusion, per_class, scores_of
-from train.launch import count_gpus
-from train.pictures import draw_confusion, draw_per_class
-from train.scoring import Scored, pass_over, score
-from train.trained import learned_from, load_trained
-from tsn_shared.console import json_text, say, table
-from tsn_shared.errors import SettingsError
-from tsn_shared.files import locked, write_text, writing
-from tsn_shared.settings import SplitScoreSettings
-from tsn_shared.splits import open_split
+from tsn.train.evaluation import TOP, confusion, per_class, scores_of
+from tsn.train.launch import count_gpus
+from tsn.train.pictures import draw_confusion, draw_per_class
+from tsn.train.scoring import Scored, pass_over, score
+from tsn.train.trained import learned_from, load_trained
+from tsn.tsn_shared.console import json_text, say, table
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import locked, write_text, writing
+from tsn.tsn_shared.settings import SplitScoreSettings
+from tsn.tsn_shared.splits import open_split
 
 FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
 WAY_OUT = "name another folder with --out"

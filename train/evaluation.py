@@ -8,11 +8,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from pipeline.loader import Batch
-from train.ranks import Ranks
-from tsn_shared.console import Progress
-from tsn_shared.errors import DataError
-from tsn_shared.settings import TrainSettings
+from tsn.pipeline.loader import Batch
+from tsn.train.ranks import Ranks
+from tsn.tsn_shared.console import Progress
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import TrainSettings
 
 TOP = 5
 

@@ -16,11 +16,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.end_to_end import EndToEnd
-from train.trained import Trained, height_and_width, load_trained
-from train.versions import own_version
-from tsn_shared.errors import SettingsError, TsnError
-from tsn_shared.files import alone, replacing, writing
+from tsn.train.end_to_end import EndToEnd
+from tsn.train.trained import Trained, height_and_width, load_trained
+from tsn.train.versions import own_version
+from tsn.tsn_shared.errors import SettingsError, TsnError
+from tsn.tsn_shared.files import alone, replacing, writing
 
 OPSET = 23
 """Of the .onnx files: the newest that torch writes."""

@@ -13,12 +13,12 @@ from typing import Any
 import h5py
 import numpy as np
 
-from train.scoring import pass_over, score
-from train.trained import load_trained
-from tsn_shared import hdf5
-from tsn_shared.files import alone, writing
-from tsn_shared.settings import SplitScoreSettings
-from tsn_shared.splits import Subset
+from tsn.train.scoring import pass_over, score
+from tsn.train.trained import load_trained
+from tsn.tsn_shared import hdf5
+from tsn.tsn_shared.files import alone, writing
+from tsn.tsn_shared.settings import SplitScoreSettings
+from tsn.tsn_shared.splits import Subset
 
 KIND = hdf5.Kind(name="tsn-features", version=1)
 

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import torch
 
-import train.data as data
-from pipeline.reader import FrameReader
-from pipeline.schedule import check_batch
-from train.checkpoint import LAST
-from train.processes import run_processes
-from train.ranks import adopt_slurm, environment_ranks, joined, on_one_gpu
-from train.run import run_rank
-from train.run_folder import FREE_ON_RESUME, read_config
-from train.trainer import NotFiniteError
-from tsn_shared import environment
-from tsn_shared.console import printable, say
-from tsn_shared.errors import SettingsError, StoppedError
-from tsn_shared.files import writing
-from tsn_shared.settings import TrainSettings, flag_of, from_plain
-from tsn_shared.splits import open_split
+import tsn.train.data as data
+from tsn.pipeline.reader import FrameReader
+from tsn.pipeline.schedule import check_batch
+from tsn.train.checkpoint import LAST
+from tsn.train.processes import run_processes
+from tsn.train.ranks import adopt_slurm, environment_ranks, joined, on_one_gpu
+from tsn.train.run import run_rank
+from tsn.train.run_folder import FREE_ON_RESUME, read_config
+from tsn.train.trainer import NotFiniteError
+from tsn.tsn_shared import environment
+from tsn.tsn_shared.console import printable, say
+from tsn.tsn_shared.errors import SettingsError, StoppedError
+from tsn.tsn_shared.files import writing
+from tsn.tsn_shared.settings import TrainSettings, flag_of, from_plain
+from tsn.tsn_shared.splits import open_split
 
 
 def train(settings: TrainSettings, given: frozenset[str]) -> None:

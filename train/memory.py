@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tsn_shared.errors import SettingsError, brief
+from tsn.tsn_shared.errors import SettingsError, brief
 
 GIB = 2**30
 WORKSPACE = 0.8 * GIB

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from tsn_shared.errors import SettingsError
-from tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import TrainSettings
 
 LAST_LAYER_STD = 0.001
 """Of the new last layer's weights, as in TSN (Wang et al., ECCV 2016) and GluonCV."""

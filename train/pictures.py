@@ -11,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from train.evaluation import ClassScore
-from train.run_folder import Row, best_row
-from tsn_shared.console import printable
-from tsn_shared.files import replacing
+from tsn.train.evaluation import ClassScore
+from tsn.train.run_folder import Row, best_row
+from tsn.tsn_shared.console import printable
+from tsn.tsn_shared.files import replacing
 
 # where HOME cannot be written it says so in two lines, which nobody need act on: its cache is a folder of its own then
 logging.getLogger("matplotlib").setLevel(logging.ERROR)

@@ -13,21 +13,21 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from pipeline.extract import make_shards, plan_shards
-from pipeline.sources import Source, find_videos
-from train.answer_pictures import WAY_OUT, draw_answers, holding
-from train.end_to_end import EndToEnd
-from train.memory import available, estimate_scoring, fitting
-from train.model import shapes_of
-from train.scoring import Pass, how_to_score, score
-from train.trained import Trained, load_trained
-from tsn_shared.console import counted, printable, say
-from tsn_shared.errors import DataError, PartialError, SettingsError
-from tsn_shared.files import writing
-from tsn_shared.sampling import val_indices
-from tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
-from tsn_shared.shards import Shard
-from tsn_shared.splits import Clips, split_name, write_split
+from tsn.pipeline.extract import make_shards, plan_shards
+from tsn.pipeline.sources import Source, find_videos
+from tsn.train.answer_pictures import WAY_OUT, draw_answers, holding
+from tsn.train.end_to_end import EndToEnd
+from tsn.train.memory import available, estimate_scoring, fitting
+from tsn.train.model import shapes_of
+from tsn.train.scoring import Pass, how_to_score, score
+from tsn.train.trained import Trained, load_trained
+from tsn.tsn_shared.console import counted, printable, say
+from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.files import writing
+from tsn.tsn_shared.sampling import val_indices
+from tsn.tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import Clips, split_name, write_split
 
 SPLIT = "videos"
 """Name of the split that the videos make among themselves."""

@@ -17,11 +17,11 @@ from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, P
 from torch.distributed.elastic.rendezvous.api import RendezvousError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
-from train.ranks import LostRankError
-from train.stop import signal_children, stop_requests
-from tsn_shared.console import say
-from tsn_shared.errors import SettingsError, StoppedError, TsnError, brief
-from tsn_shared.files import write_text
+from tsn.train.ranks import LostRankError
+from tsn.train.stop import signal_children, stop_requests
+from tsn.tsn_shared.console import say
+from tsn.tsn_shared.errors import SettingsError, StoppedError, TsnError, brief
+from tsn.tsn_shared.files import write_text
 
 SHUTDOWN_SECONDS = 20
 """How long the other ranks have to end after one has died, before they are killed."""

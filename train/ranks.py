@@ -16,9 +16,9 @@ from torch import Tensor
 from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
-from tsn_shared import environment
-from tsn_shared.errors import SettingsError, TsnError, brief
-from tsn_shared.schema import shown
+from tsn.tsn_shared import environment
+from tsn.tsn_shared.errors import SettingsError, TsnError, brief
+from tsn.tsn_shared.schema import shown
 
 T = TypeVar("T")
 

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import nn
 
-from tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.settings import TrainSettings
 
 PUBLISHED_BATCH = 200
 """Clips a step of the published run (25 on each of 8 GPUs), at a learning rate of 0.001."""

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from train.evaluation import autocast, clip_losses, clips_dtype, consensus
-from tsn_shared.settings import TrainSettings
+from tsn.train.evaluation import autocast, clip_losses, clips_dtype, consensus
+from tsn.tsn_shared.settings import TrainSettings
 
 PACE_PASSES = 5
 """Passes that are timed to learn how fast a rank trains."""

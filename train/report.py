@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from train.run_folder import Row
-from tsn_shared.console import moment
+from tsn.train.run_folder import Row
+from tsn.tsn_shared.console import moment
 
 STARVED = 0.05
 """Share of the time spent waiting for data above which a run is called data-bound."""

@@ -15,30 +15,30 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-import train.data as data
-from pipeline.loader import ClipLoader
-from pipeline.schedule import check_batch
-from train import compilation
-from train.beside import Beside
-from train.checkpoint import BEST, load_checkpoint, load_newest, mend
-from train.checkpoint_writer import CheckpointWriter
-from train.contents import Facts, facts_of, training_of, weights_of
-from train.evaluation import Scores, precision_of
-from train.memory import GIB, available, check_memory, estimate, peak
-from train.model import TSN, build_model, channels_last, count_parameters, shapes_of
-from train.pictures import draw_curves
-from train.ranks import Ranks
-from train.report import epoch_line, verdict, write_scalars
-from train.run_folder import Row, RunFolder, best_row, read_history
-from train.stop import StopRequest, stop_requests
-from train.trained import metadata, row_of
-from train.trainer import Trainer, compiles
-from train.weights import fill, read_weights
-from tsn_shared.console import counted
-from tsn_shared.errors import DataError, SettingsError, StoppedError
-from tsn_shared.files import locked, replacing, writing
-from tsn_shared.settings import TrainSettings
-from tsn_shared.splits import open_split
+import tsn.train.data as data
+from tsn.pipeline.loader import ClipLoader
+from tsn.pipeline.schedule import check_batch
+from tsn.train import compilation
+from tsn.train.beside import Beside
+from tsn.train.checkpoint import BEST, load_checkpoint, load_newest, mend
+from tsn.train.checkpoint_writer import CheckpointWriter
+from tsn.train.contents import Facts, facts_of, training_of, weights_of
+from tsn.train.evaluation import Scores, precision_of
+from tsn.train.memory import GIB, available, check_memory, estimate, peak
+from tsn.train.model import TSN, build_model, channels_last, count_parameters, shapes_of
+from tsn.train.pictures import draw_curves
+from tsn.train.ranks import Ranks
+from tsn.train.report import epoch_line, verdict, write_scalars
+from tsn.train.run_folder import Row, RunFolder, best_row, read_history
+from tsn.train.stop import StopRequest, stop_requests
+from tsn.train.trained import metadata, row_of
+from tsn.train.trainer import Trainer, compiles
+from tsn.train.weights import fill, read_weights
+from tsn.tsn_shared.console import counted
+from tsn.tsn_shared.errors import DataError, SettingsError, StoppedError
+from tsn.tsn_shared.files import locked, replacing, writing
+from tsn.tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.splits import open_split
 
 WEIGHTS = "model.safetensors"
 

@@ -16,11 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tsn_shared import schema
-from tsn_shared.console import json_text, say
-from tsn_shared.errors import DataError, SettingsError, brief
-from tsn_shared.files import WRONG_PATH, read_bounded, write_text, writing
-from tsn_shared.settings import MOST_EPOCHS, TrainSettings, from_plain
+from tsn.tsn_shared import schema
+from tsn.tsn_shared.console import json_text, say
+from tsn.tsn_shared.errors import DataError, SettingsError, brief
+from tsn.tsn_shared.files import WRONG_PATH, read_bounded, write_text, writing
+from tsn.tsn_shared.settings import MOST_EPOCHS, TrainSettings, from_plain
 
 Row = dict[str, float | int]
 

@@ -10,19 +10,19 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-import train.data as data
-from pipeline.reader import CROPS, View
-from train.evaluation import CHUNK, precision_of, score_clips
-from train.launch import count_gpus
-from train.memory import available, estimate_scoring, fitting
-from train.model import channels_last, shapes_of, without_last_layer
-from train.processes import run_processes
-from train.ranks import environment_ranks, joined
-from train.trained import Trained, check_split, load_trained, settings_for
-from tsn_shared.console import Progress, counted, printable
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.settings import DataSettings, ScoreSettings, SplitScoreSettings
-from tsn_shared.splits import Subset, open_split
+import tsn.train.data as data
+from tsn.pipeline.reader import CROPS, View
+from tsn.train.evaluation import CHUNK, precision_of, score_clips
+from tsn.train.launch import count_gpus
+from tsn.train.memory import available, estimate_scoring, fitting
+from tsn.train.model import channels_last, shapes_of, without_last_layer
+from tsn.train.processes import run_processes
+from tsn.train.ranks import environment_ranks, joined
+from tsn.train.trained import Trained, check_split, load_trained, settings_for
+from tsn.tsn_shared.console import Progress, counted, printable
+from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.settings import DataSettings, ScoreSettings, SplitScoreSettings
+from tsn.tsn_shared.splits import Subset, open_split
 
 
 @dataclass(frozen=True, kw_only=True)

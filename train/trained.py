@@ -11,14 +11,14 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
-from train.checkpoint import find_checkpoint, load_checkpoint
-from train.contents import facts_of, weights_of
-from train.model import TSN, shapes_of
-from train.run_folder import Row
-from tsn_shared import schema
-from tsn_shared.errors import DataError, SettingsError, brief
-from tsn_shared.settings import ExtractSettings, TrainSettings
-from tsn_shared.splits import Split
+from tsn.train.checkpoint import find_checkpoint, load_checkpoint
+from tsn.train.contents import facts_of, weights_of
+from tsn.train.model import TSN, shapes_of
+from tsn.train.run_folder import Row
+from tsn.tsn_shared import schema
+from tsn.tsn_shared.errors import DataError, SettingsError, brief
+from tsn.tsn_shared.settings import ExtractSettings, TrainSettings
+from tsn.tsn_shared.splits import Split
 
 FACTS, DIGEST = "tsn", "tsn-sha256"
 """Keys of the metadata of model.safetensors: its facts, as JSON, and the SHA-256 of facts and weights."""

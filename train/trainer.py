@@ -13,19 +13,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from pipeline.loader import Batch, ClipLoader
-from train.compilation import FALLBACK, compiled, where_kernels_are_kept
-from train.data_wait import DataWait
-from train.dropout import key_dropout
-from train.evaluation import Scores, autocast, clip_losses, score_clips, scores_of
-from train.ranks import Ranks
-from train.recipe import base_lr, build_optimizer, learning_rate
-from train.rehearsal import Rehearsal
-from train.run_folder import Row
-from train.stop import StopRequest
-from tsn_shared.console import Progress
-from tsn_shared.errors import StoppedError, TsnError
-from tsn_shared.settings import TrainSettings
+from tsn.pipeline.loader import Batch, ClipLoader
+from tsn.train.compilation import FALLBACK, compiled, where_kernels_are_kept
+from tsn.train.data_wait import DataWait
+from tsn.train.dropout import key_dropout
+from tsn.train.evaluation import Scores, autocast, clip_losses, score_clips, scores_of
+from tsn.train.ranks import Ranks
+from tsn.train.recipe import base_lr, build_optimizer, learning_rate
+from tsn.train.rehearsal import Rehearsal
+from tsn.train.run_folder import Row
+from tsn.train.stop import StopRequest
+from tsn.tsn_shared.console import Progress
+from tsn.tsn_shared.errors import StoppedError, TsnError
+from tsn.tsn_shared.settings import TrainSettings
 
 READ_EVERY, READ_SECONDS = 50, 1.0
 """Most steps, and about how many seconds, between two looks at the sums: the only times when the host waits."""

@@ -9,10 +9,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from train.archive import read_pt
-from train.contents import holds_numbers
-from train.model import IMAGENET, LAST_LAYERS, TSN
-from tsn_shared.errors import DataError, SettingsError, brief
+from tsn.train.archive import read_pt
+from tsn.train.contents import holds_numbers
+from tsn.train.model import IMAGENET, LAST_LAYERS, TSN
+from tsn.tsn_shared.errors import DataError, SettingsError, brief
 
 
 def load_weights(model: TSN, name: str, weights: str) -> str:

@@ -7,7 +7,7 @@ VideoMultiScaleCrop with the offsets taken from the drawn size (Wang et al., ECC
 import numpy as np
 import numpy.typing as npt
 
-from tsn_shared.draws import Int64, Uint32, below
+from tsn.tsn_shared.draws import Int64, Uint32, below
 
 SCALES = (1.0, 0.875, 0.75, 0.66)
 MAX_DISTORT = 1

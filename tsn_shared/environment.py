@@ -2,8 +2,8 @@
 
 import os
 
-from tsn_shared.errors import SettingsError
-from tsn_shared.schema import shown
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.schema import shown
 
 MOST_RANKS = 10**6
 

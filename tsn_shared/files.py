@@ -18,8 +18,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import BufferedReader
 from pathlib import Path
 
-from tsn_shared.console import say
-from tsn_shared.errors import SettingsError, TsnError, brief
+from tsn.tsn_shared.console import say
+from tsn.tsn_shared.errors import SettingsError, TsnError, brief
 
 TEMPORARY = ".tmp"
 """Suffix of a file that is being written."""

@@ -28,8 +28,8 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from tsn_shared.errors import DataError, brief
-from tsn_shared.files import open_regular, replacing
+from tsn.tsn_shared.errors import DataError, brief
+from tsn.tsn_shared.files import open_regular, replacing
 
 USER_BLOCK = 512
 MOST_HOLES, SPARSE = 4 << 20, 16

@@ -1,4 +1,4 @@
-"""Options of commands, made from the dataclasses of `tsn_shared.settings`; and settings read from files.
+"""Options of commands, made from the dataclasses of `tsn.tsn_shared.settings`; and settings read from files.
 
 So options and their defaults stand in one place, and a setting cannot be offered and not exist.
 """
@@ -12,10 +12,10 @@ from typing import Any, get_args, get_origin, get_type_hints
 import click
 from click.core import ParameterSource
 
-from tsn_shared import schema
-from tsn_shared.errors import SettingsError, brief
-from tsn_shared.files import read_bounded
-from tsn_shared.settings import MODEL_ALIASES, MOST_IN_A_LIST, Settings, default_of, flag_of
+from tsn.tsn_shared import schema
+from tsn.tsn_shared.errors import SettingsError, brief
+from tsn.tsn_shared.files import read_bounded
+from tsn.tsn_shared.settings import MODEL_ALIASES, MOST_IN_A_LIST, Settings, default_of, flag_of
 
 MOST_BYTES = 2**26
 """Of a file of settings; a run's config.json holds the names of its classes as well."""

@@ -7,7 +7,7 @@ video, S the number of segments. Every function is vectorised over clips: `frame
 import numpy as np
 import numpy.typing as npt
 
-from tsn_shared.draws import Int64, Uint32, below
+from tsn.tsn_shared.draws import Int64, Uint32, below
 
 
 def train_indices(frames: npt.ArrayLike, draws: Uint32) -> Int64:

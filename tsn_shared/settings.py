@@ -12,8 +12,8 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_origin, get_type_hints
 
-from tsn_shared import schema
-from tsn_shared.errors import SettingsError
+from tsn.tsn_shared import schema
+from tsn.tsn_shared.errors import SettingsError
 
 
 def setting(

@@ -28,11 +28,11 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from tsn_shared import hdf5
-from tsn_shared.console import printable
-from tsn_shared.errors import DataError
-from tsn_shared.jpeg_header import read_header
-from tsn_shared.settings import MAX_EDGE
+from tsn.tsn_shared import hdf5
+from tsn.tsn_shared.console import printable
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.jpeg_header import read_header
+from tsn.tsn_shared.settings import MAX_EDGE
 
 KIND = hdf5.Kind(name="tsn-frames", version=1, payload="jpeg")
 PATTERN = "frames-*.h5"

@@ -19,9 +19,9 @@ import h5py
 import numpy as np
 import numpy.typing as npt
 
-from tsn_shared import hdf5
-from tsn_shared.errors import DataError
-from tsn_shared.settings import DataSettings
+from tsn.tsn_shared import hdf5
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import DataSettings
 
 KIND = hdf5.Kind(name="tsn-split", version=1)
 Subset = Literal["train", "test"]

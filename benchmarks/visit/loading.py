@@ -8,10 +8,10 @@ from typing import Any
 import torch
 
 from benchmarks.visit.plan import Visit
-from pipeline.decoding import DECODERS
-from pipeline.loader import ClipLoader, train_clips
-from tsn_shared.settings import LoaderSettings
-from tsn_shared.splits import read_split
+from tsn.pipeline.decoding import DECODERS
+from tsn.pipeline.loader import ClipLoader, train_clips
+from tsn.tsn_shared.settings import LoaderSettings
+from tsn.tsn_shared.splits import read_split
 
 
 def decoders(visit: Visit) -> dict[str, dict[str, Any]]:

@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.visit.plan import Visit
-from train.compilation import FALLBACK
-from tsn_shared.splits import SUBSETS, Split, Subset, write_split
+from tsn.train.compilation import FALLBACK
+from tsn.tsn_shared.splits import SUBSETS, Split, Subset, write_split
 
 SAMPLE_EVERY = 0.2
 """Seconds between two looks at the memory."""
@@ -48,7 +48,7 @@ class Watch:
 
 def tsn(*words: object) -> None:
     """Run a command of tsn to its end."""
-    subprocess.run([sys.executable, "-m", "cli", *map(str, words)], check=True)
+    subprocess.run([sys.executable, "-m", "tsn", *map(str, words)], check=True)
 
 
 def repeat(split: Split, path: Path, train: int, test: int) -> None:
@@ -97,7 +97,7 @@ def train_epochs(visit: Visit, run: str, split: str, epochs: int, *words: object
     }
     flags = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
     watch, metrics = Watch(), folder / "metrics.jsonl"
-    command = [sys.executable, "-m", "cli", "train", *flags, *map(str, words)]
+    command = [sys.executable, "-m", "tsn", "train", *flags, *map(str, words)]
     with subprocess.Popen(command) as process:
         while process.poll() is None:
             watch.samples.append(_look(process.pid, metrics, visit))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.visit.plan import Figure, Visit
 from benchmarks.visit.runs import repeat, train_epochs, tsn
-from pipeline.synthetic import LISTS, VIDEOS, make_dataset
-from tsn_shared.splits import read_split
+from tsn.pipeline.synthetic import LISTS, VIDEOS, make_dataset
+from tsn.tsn_shared.splits import read_split
 
 if TYPE_CHECKING:
     from benchmarks.visit.step import Variant
@@ -53,7 +53,7 @@ def agreement(visit: Visit) -> Iterator[Figure]:
     import torch
 
     from benchmarks.visit.loading import decoders, open_loader
-    from tsn_shared.augment import STD
+    from tsn.tsn_shared.augment import STD
 
     scale = 255 * torch.tensor(STD).view(1, 1, 3, 1, 1)
     with open_loader(visit, device=torch.device("cpu"), finish="dali") as loader:

@@ -13,10 +13,10 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.visit.loading import run, wait
 from benchmarks.visit.plan import Sizes
-from train.dropout import key_dropout
-from train.model import build_model
-from train.recipe import build_optimizer
-from tsn_shared.settings import TrainSettings
+from tsn.train.dropout import key_dropout
+from tsn.train.model import build_model
+from tsn.train.recipe import build_optimizer
+from tsn.tsn_shared.settings import TrainSettings
 
 CLASSES = 101
 

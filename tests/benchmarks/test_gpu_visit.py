@@ -12,10 +12,10 @@ from benchmarks.visit.plan import TINY, Figure, Sizes, Visit
 from benchmarks.visit.runs import Sample, Watch, repeat, spread
 from benchmarks.visit.stages import PARTS, STAGES
 from benchmarks.visit.step import Variant, forward_flops, mfu, variants
-from pipeline.build_splits import build_splits
 from tests.helpers import make_shards
-from tsn_shared.settings import SplitsSettings
-from tsn_shared.splits import read_split
+from tsn.pipeline.build_splits import build_splits
+from tsn.tsn_shared.settings import SplitsSettings
+from tsn.tsn_shared.splits import read_split
 
 NAMES = [f"{label}/v_{label}_g{group:02d}_c01" for label in ("A", "B", "C") for group in range(1, 9)]
 

@@ -6,9 +6,9 @@ import numpy.typing as npt
 import pytest
 
 from tests.helpers import tables_of
-from tsn_shared.settings import DataSettings
-from tsn_shared.shards import Shard, shard_name, write_shard
-from tsn_shared.splits import Clips, Subset, write_split
+from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.shards import Shard, shard_name, write_shard
+from tsn.tsn_shared.splits import Clips, Subset, write_split
 
 HEIGHT, WIDTH = 256, 340
 TRAIN = (28, 1, 1775, 2, 3, 40, 5, 31, 64, 4, 30)

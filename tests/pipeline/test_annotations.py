@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.annotations import Listed, group_of, read_annotations, shared_groups
 from tests.helpers import write_list
-from tsn_shared.errors import DataError
+from tsn.pipeline.annotations import Listed, group_of, read_annotations, shared_groups
+from tsn.tsn_shared.errors import DataError
 
 CLASSES = ("1 Archery", "2 HandstandPushups", "3 YoYo")
 TRAIN = ("YoYo/v_YoYo_g08_c01.avi 3", "HandstandPushups/v_HandStandPushups_g09_c01.avi 2")

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.bench_extract import STAGES, bench_extract, bench_text
 from tests.conftest import Dataset
-from tsn_shared.errors import DataError
-from tsn_shared.settings import ExtractSettings
+from tsn.pipeline.bench_extract import STAGES, bench_extract, bench_text
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import ExtractSettings
 
 
 def test_every_stage_has_a_cost_and_the_longest_is_named(dataset: Dataset) -> None:

@@ -4,9 +4,9 @@ import json
 
 from click.testing import CliRunner
 
-from cli import tsn
-from pipeline.bench_loader import bench_text
-from tsn_shared.settings import DataSettings
+from tsn.cli import tsn
+from tsn.pipeline.bench_loader import bench_text
+from tsn.tsn_shared.settings import DataSettings
 
 STAGES = {"read", "decode", "finish", "copy"}
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.annotations import group_of
-from pipeline.build_splits import build_splits, draw_split
 from tests.helpers import frames_of, make_shard, make_shards, write_list
-from tsn_shared.errors import DataError, PartialError, SettingsError
-from tsn_shared.hdf5 import read_seal
-from tsn_shared.settings import SplitsSettings
-from tsn_shared.shards import KIND, Shard
-from tsn_shared.splits import SUBSETS, read_split
+from tsn.pipeline.annotations import group_of
+from tsn.pipeline.build_splits import build_splits, draw_split
+from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.hdf5 import read_seal
+from tsn.tsn_shared.settings import SplitsSettings
+from tsn.tsn_shared.shards import KIND, Shard
+from tsn.tsn_shared.splits import SUBSETS, read_split
 
 CLASSES = ("Archery", "HandstandPushups", "Surfing", "YoYo")
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pipeline import promise
-from pipeline.container import read_promise
-from pipeline.promise import FileBytes, Promise
+from tsn.pipeline import promise
+from tsn.pipeline.container import read_promise
+from tsn.pipeline.promise import FileBytes, Promise
 
 FRAMES = 25
 TEST_PICTURE = ["-f", "lavfi", "-i", "testsrc=size=64x48:rate=25:duration=1"]
@@ -232,7 +232,7 @@ def test_an_empty_file_promises_and_misses_nothing(tmp_path: Path) -> None:
 
 def test_a_file_of_endless_parts_is_not_walked_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in ("avi", "mp4", "matroska"):
-        monkeypatch.setattr(f"pipeline.container_{module}.MOST_PARTS", 50)
+        monkeypatch.setattr(f"tsn.pipeline.container_{module}.MOST_PARTS", 50)
     boxes = struct.pack(">I4s", 8, b"free") * 100
     elements = bytes.fromhex("1a45dfa3 80 18538067 01ffffffffffffff") + bytes.fromhex("ec80") * 100
     for data in (avi(FULL * 100), boxes, elements):

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.extract import extract_frames
-from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
-from tsn_shared.errors import SettingsError, TsnError
-from tsn_shared.files import sha256
-from tsn_shared.settings import ExtractSettings
-from tsn_shared.shards import find_shards
+from tsn.pipeline.extract import extract_frames
+from tsn.pipeline.synthetic import CLASSES, VIDEOS, make_dataset
+from tsn.tsn_shared.errors import SettingsError, TsnError
+from tsn.tsn_shared.files import sha256
+from tsn.tsn_shared.settings import ExtractSettings
+from tsn.tsn_shared.shards import find_shards
 
 pytest.importorskip("distributed")
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list["subprocess.Popen[bytes]"]]]:
     """A scheduler and two workers that have tsn; gives the address and their processes in this order."""
-    with started_cluster(tmp_path, ROOT) as started:
+    with started_cluster(tmp_path, tmp_path) as started:
         yield started
 
 
@@ -79,7 +79,7 @@ def test_a_worker_is_killed_half_way_and_the_bytes_are_the_same(
     quiet, out = tmp_path / "quiet", tmp_path / "frames"
     extract_frames(videos, ExtractSettings(out=quiet, videos_per_shard=2))
     words = ["extract-frames", str(videos), "--out", str(out), "--videos-per-shard", "2", "--dask", address]
-    process = subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "tsn", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     begun = time.monotonic()
     while len(find_shards(out)) < 2 and process.poll() is None and time.monotonic() - begun < 60:
         time.sleep(0.01)
@@ -97,7 +97,7 @@ def test_ctrl_c_is_one_line_and_leaves_the_cluster_at_work_for_the_next(
 ) -> None:
     out = tmp_path / "frames"
     words = ["extract-frames", str(videos), "--out", str(out), "--videos-per-shard", "2", "--dask", cluster[0]]
-    process = subprocess.Popen([sys.executable, "-m", "cli", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([sys.executable, "-m", "tsn", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True)
     begun = time.monotonic()
     while not find_shards(out) and time.monotonic() - begun < 60:
         time.sleep(0.01)
@@ -111,15 +111,16 @@ def test_ctrl_c_is_one_line_and_leaves_the_cluster_at_work_for_the_next(
 
 
 def test_workers_without_tsn_are_one_line(videos: Path, tmp_path: Path) -> None:
-    if subprocess.run([sys.executable, "-c", "import pipeline"], cwd=tmp_path, capture_output=True).returncode == 0:
-        pytest.skip("tsn is installed in this environment, so the workers have it")
+    without = tmp_path / "without"
+    without.mkdir()
+    (without / "tsn.py").touch()  # another module of the name, as where tsn is not installed
     wanted = r"--dask tcp://.*: the scheduler and its workers need the same Python"
-    with started_cluster(tmp_path, tmp_path) as (address, _), pytest.raises(TsnError, match=wanted):
+    with started_cluster(tmp_path, without) as (address, _), pytest.raises(TsnError, match=wanted):
         extract_frames(videos, ExtractSettings(out=tmp_path / "frames", dask=address))
 
 
 def test_no_scheduler_is_one_line(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.dask_cluster.ANSWER_SECONDS", 1)
+    monkeypatch.setattr("tsn.pipeline.dask_cluster.ANSWER_SECONDS", 1)
     with pytest.raises(SettingsError, match=r"--dask tcp://127\.0\.0\.1:9: no scheduler answers there"):
         extract_frames(videos, ExtractSettings(out=tmp_path, dask="tcp://127.0.0.1:9"))
 
@@ -135,8 +136,8 @@ def test_without_dask_one_line_says_what_to_install(
 SOON = """
 import sys
 from pathlib import Path
-import pipeline.dask_cluster as module
-from cli import main
+import tsn.pipeline.dask_cluster as module
+from tsn.cli import main
 
 module.ANSWER_SECONDS, module.LOOK_SECONDS, module.WORKER_SECONDS = 3.0, 0.2, float(sys.argv.pop(1))
 submit = module._Cluster.submit
@@ -214,7 +215,7 @@ def test_workers_that_die_and_never_come_back_are_one_line_in_bounded_time(
 
 
 def test_a_socket_that_never_answers_is_one_line(videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.dask_cluster.ANSWER_SECONDS", 1.0)
+    monkeypatch.setattr("tsn.pipeline.dask_cluster.ANSWER_SECONDS", 1.0)
     with socket.create_server(("127.0.0.1", 0)) as server:  # it accepts, by itself, and says nothing
         address = f"tcp://127.0.0.1:{server.getsockname()[1]}"
         with pytest.raises(SettingsError, match=f"--dask {address}: no scheduler answers there"):

@@ -2,12 +2,12 @@
 
 import pytest
 
-from pipeline.decoding import DECODERS, ROOM, choose_decoder, serving_rate
-from pipeline.graph import Decoder
-from pipeline.loader import sample_batches
-from tsn_shared.settings import DECODERS as OFFERED
-from tsn_shared.settings import DataSettings, LoaderSettings
-from tsn_shared.splits import open_split
+from tsn.pipeline.decoding import DECODERS, ROOM, choose_decoder, serving_rate
+from tsn.pipeline.graph import Decoder
+from tsn.pipeline.loader import sample_batches
+from tsn.tsn_shared.settings import DECODERS as OFFERED
+from tsn.tsn_shared.settings import DataSettings, LoaderSettings
+from tsn.tsn_shared.splits import open_split
 
 
 @pytest.mark.parametrize(

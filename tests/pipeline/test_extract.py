@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import originals
-from pipeline.extract import FAILURES, extract_frames
-from pipeline.originals import originals_path
-from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
-from pipeline.verify import verify
-from tsn_shared.errors import PartialError, SettingsError, TsnError
-from tsn_shared.files import LOCK, sha256
-from tsn_shared.settings import ExtractSettings
-from tsn_shared.shards import Shard, find_shards, read_tables
+from tsn.pipeline import originals
+from tsn.pipeline.extract import FAILURES, extract_frames
+from tsn.pipeline.originals import originals_path
+from tsn.pipeline.synthetic import CLASSES, VIDEOS, make_dataset
+from tsn.pipeline.verify import verify
+from tsn.tsn_shared.errors import PartialError, SettingsError, TsnError
+from tsn.tsn_shared.files import LOCK, sha256
+from tsn.tsn_shared.settings import ExtractSettings
+from tsn.tsn_shared.shards import Shard, find_shards, read_tables
 
 ROOT = Path(__file__).parents[2]
 EACH = 4
@@ -54,7 +54,7 @@ def quiet(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def command(videos: Path, out: Path, *more: str) -> list[str]:
     words = ["extract-frames", str(videos), "--out", str(out), "--videos-per-shard", str(EACH)]
-    return [sys.executable, "-m", "cli", *words, *more]
+    return [sys.executable, "-m", "tsn", *words, *more]
 
 
 def call(videos: Path, out: Path, *more: str) -> subprocess.CompletedProcess[str]:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import ffmpeg_output
-from pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
+from tsn.pipeline import ffmpeg_output
+from tsn.pipeline.ffmpeg_output import Errors, Marks, read_frames, read_marks
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 

@@ -1,6 +1,6 @@
 import torch
 
-from pipeline.finish import single_threads
+from tsn.pipeline.finish import single_threads
 
 
 def test_the_pools_threads_run_torch_alone_and_the_callers_number_stays() -> None:

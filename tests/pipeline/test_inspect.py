@@ -1,9 +1,9 @@
 from pathlib import Path
 
-from pipeline.build_splits import build_splits
-from pipeline.inspect import info, info_text
 from tests.helpers import make_shard, make_shards
-from tsn_shared.settings import SplitsSettings
+from tsn.pipeline.build_splits import build_splits
+from tsn.pipeline.inspect import info, info_text
+from tsn.tsn_shared.settings import SplitsSettings
 
 NAMES = [f"{name}/v_{name}_g{group:02d}_c01" for name in ("Archery", "YoYo") for group in range(1, 6)]
 

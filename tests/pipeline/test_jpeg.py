@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from pipeline.jpeg import encode_jpeg, turbo_quality
+from tsn.pipeline.jpeg import encode_jpeg, turbo_quality
 
 
 @pytest.mark.parametrize("size", [(340, 256), (341, 255), (1, 1), (2, 7), (16, 17)])

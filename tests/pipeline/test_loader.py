@@ -10,14 +10,14 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from pipeline.loader import Batch, ClipLoader
-from pipeline.reader import CROPS, View
-from pipeline.schedule import EvalSchedule, Load, Schedule, TrainSchedule, first_step
 from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
-from tsn_shared.augment import MEAN, STD
-from tsn_shared.settings import DataSettings
-from tsn_shared.splits import Subset, read_split
+from tsn.pipeline.loader import Batch, ClipLoader
+from tsn.pipeline.reader import CROPS, View
+from tsn.pipeline.schedule import EvalSchedule, Load, Schedule, TrainSchedule, first_step
+from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.splits import Subset, read_split
 
 SEED = 11
 VIEWS: tuple[View, ...] = ("train", "val", "3crop", "10crop")

@@ -20,14 +20,14 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.loader import ClipLoader
-from pipeline.schedule import EvalSchedule, TrainSchedule
 from tests.helpers import frames_of, make_shard, make_shards
 from tests.pipeline.conftest import TEST, TRAIN
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.settings import DataSettings
-from tsn_shared.shards import Shard, find_shards
-from tsn_shared.splits import SUBSETS, Clips, Subset, read_split, write_split
+from tsn.pipeline.loader import ClipLoader
+from tsn.pipeline.schedule import EvalSchedule, TrainSchedule
+from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.shards import Shard, find_shards
+from tsn.tsn_shared.splits import SUBSETS, Clips, Subset, read_split, write_split
 
 ROOT = Path(__file__).parents[2]
 PROMPTLY = 10.0
@@ -198,10 +198,10 @@ def test_a_batch_beyond_the_memory_is_refused_before_it_is_decoded(
 ) -> None:
     """A JPEG of a megabyte can be a gigabyte as a picture, and be what its tables say."""
     size = 2 * 3 * 340 * 256 * 3  # two clips of three frames
-    monkeypatch.setattr("pipeline.reader.MOST_DECODED", size)
+    monkeypatch.setattr("tsn.pipeline.reader.MOST_DECODED", size)
     with opened(clips) as loader:
         take(loader, 1)
-    monkeypatch.setattr("pipeline.reader.MOST_DECODED", size - 1)
+    monkeypatch.setattr("tsn.pipeline.reader.MOST_DECODED", size - 1)
     with (
         pytest.raises(SettingsError, match=r"frames of 2 clips are 0\.0 GiB when they are decoded"),
         opened(clips) as loader,
@@ -249,8 +249,8 @@ MANY_SHARDS = """
 import resource, sys
 from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (48, 64))
-from pipeline.reader import FrameReader
-from tsn_shared.splits import read_split
+from tsn.pipeline.reader import FrameReader
+from tsn.tsn_shared.splits import read_split
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")
 readers = [FrameReader(split, subset, folder) for subset in ("train", "test")]
@@ -283,7 +283,7 @@ def test_an_error_reaches_the_command_as_one_line_and_exit_code_4(copy: DataSett
         flip_a_byte(copy, video=video, frame=0)
     words = ["show-batch", "--frames", copy.frames, "--splits", copy.splits, "--batch-size", "11"]
     done = subprocess.run(
-        [sys.executable, "-m", "cli", *map(str, words), "--out", str(tmp_path / "batch.npz")],
+        [sys.executable, "-m", "tsn", *map(str, words), "--out", str(tmp_path / "batch.npz")],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -307,10 +307,10 @@ def test_closing_ends_all_threads_also_after_an_error(copy: DataSettings) -> Non
 STREAM = """
 import sys, time
 from pathlib import Path
-from pipeline.loader import ClipLoader
-from pipeline.schedule import TrainSchedule
-from tsn_shared.shards import Shard
-from tsn_shared.splits import Clips, read_split, write_split
+from tsn.pipeline.loader import ClipLoader
+from tsn.pipeline.schedule import TrainSchedule
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import Clips, read_split, write_split
 
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.decoding import DECODERS
-from pipeline.graph import Decoder
-from pipeline.handover import HELD
-from pipeline.reader import View
 from tests.pipeline.test_loader import VIEWS, check_against_reference, opened, pixels_of, same, schedule_of, stream
-from tsn_shared.settings import DataSettings
+from tsn.pipeline.decoding import DECODERS
+from tsn.pipeline.graph import Decoder
+from tsn.pipeline.handover import HELD
+from tsn.pipeline.reader import View
+from tsn.tsn_shared.settings import DataSettings
 
 pytestmark = pytest.mark.needs_cuda
 CUDA = torch.device("cuda", 0)

@@ -11,15 +11,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline import ffmpeg_run, video
-from pipeline import make_shard as module
-from pipeline.ffmpeg_command import FrameSettings
-from pipeline.make_shard import TOGETHER_BYTES, Extract, Outcome, ShardJob, batches, make_shard
-from pipeline.shard_workers import decoder_threads
-from pipeline.sources import Source
-from pipeline.synthetic import CLASSES, VIDEOS, make_dataset
-from pipeline.video import Decoded
-from tsn_shared.shards import read_tables
+from tsn.pipeline import ffmpeg_run, video
+from tsn.pipeline import make_shard as module
+from tsn.pipeline.ffmpeg_command import FrameSettings
+from tsn.pipeline.make_shard import TOGETHER_BYTES, Extract, Outcome, ShardJob, batches, make_shard
+from tsn.pipeline.shard_workers import decoder_threads
+from tsn.pipeline.sources import Source
+from tsn.pipeline.synthetic import CLASSES, VIDEOS, make_dataset
+from tsn.pipeline.video import Decoded
+from tsn.tsn_shared.shards import read_tables
 
 FRAMES = FrameSettings(size=(64, 48), quality=5)
 

@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.ffmpeg_run import VideoStoppedError
-from pipeline.originals import Original, look_at, originals_path, read_originals, replaced_videos, write_originals
-from pipeline.sources import Source
-from tsn_shared.files import sha256
+from tsn.pipeline.ffmpeg_run import VideoStoppedError
+from tsn.pipeline.originals import Original, look_at, originals_path, read_originals, replaced_videos, write_originals
+from tsn.pipeline.sources import Source
+from tsn.tsn_shared.files import sha256
 
 
 @pytest.fixture

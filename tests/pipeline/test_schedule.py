@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.schedule import EvalSchedule, TrainSchedule, check_batch, first_step
-from tsn_shared.errors import SettingsError
+from tsn.pipeline.schedule import EvalSchedule, TrainSchedule, check_batch, first_step
+from tsn.tsn_shared.errors import SettingsError
 
 CLIPS = st.integers(1, 60)
 BATCH = st.integers(1, 9)

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.show_batch import GAP, LINE, show_batch
 from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
-from tsn_shared.augment import MEAN, STD
-from tsn_shared.errors import SettingsError
-from tsn_shared.files import alone
-from tsn_shared.settings import DataSettings, ShowBatchSettings
+from tsn.pipeline.show_batch import GAP, LINE, show_batch
+from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import alone
+from tsn.tsn_shared.settings import DataSettings, ShowBatchSettings
 
 
 def shown(data: DataSettings, out: Path, *, batch_size: int = 4, size: int = 112, **changed: Any) -> Path:

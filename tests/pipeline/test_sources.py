@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.sources import find_videos
-from tsn_shared.errors import DataError
+from tsn.pipeline.sources import find_videos
+from tsn.tsn_shared.errors import DataError
 
 
 def make(folder: Path, *names: str) -> None:

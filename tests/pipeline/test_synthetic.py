@@ -5,10 +5,10 @@ import imageio_ffmpeg
 import numpy as np
 import pytest
 
-from pipeline import synthetic
-from pipeline.annotations import group_of, read_annotations, shared_groups
-from pipeline.synthetic import CLASSES, make_dataset
-from tsn_shared.errors import TsnError
+from tsn.pipeline import synthetic
+from tsn.pipeline.annotations import group_of, read_annotations, shared_groups
+from tsn.pipeline.synthetic import CLASSES, make_dataset
+from tsn.tsn_shared.errors import TsnError
 
 
 @pytest.fixture(scope="module")

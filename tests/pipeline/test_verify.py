@@ -9,15 +9,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline import verify as module
-from pipeline.build_splits import build_splits
-from pipeline.inspect import info, info_text
-from pipeline.verify import hash_shard, verify
 from tests.helpers import frames_of, jpeg_header, make_shard, make_shards, write_list
-from tsn_shared.errors import DataError
-from tsn_shared.hdf5 import read_seal
-from tsn_shared.settings import SplitsSettings
-from tsn_shared.shards import KIND, read_tables
+from tsn.pipeline import verify as module
+from tsn.pipeline.build_splits import build_splits
+from tsn.pipeline.inspect import info, info_text
+from tsn.pipeline.verify import hash_shard, verify
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.hdf5 import read_seal
+from tsn.tsn_shared.settings import SplitsSettings
+from tsn.tsn_shared.shards import KIND, read_tables
 
 NAMES = [f"{name}/v_{name}_g{group:02d}_c01" for name in ("Archery", "YoYo") for group in range(1, 6)]
 
@@ -206,7 +206,7 @@ def test_damaged_shards_end_with_code_4_and_one_line(frames: Path) -> None:
     path.write_bytes(path.read_bytes()[:-1])
     for command in ("verify", "info"):
         done = subprocess.run(
-            [sys.executable, "-m", "cli", command, str(frames)], capture_output=True, text=True, timeout=60
+            [sys.executable, "-m", "tsn", command, str(frames)], capture_output=True, text=True, timeout=60
         )
         assert done.returncode == 4
         assert done.stdout == ""

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.ffmpeg_command import FrameSettings
-from pipeline.ffmpeg_run import Limits, VideoError, VideoStoppedError
-from pipeline.video import LEAST_SHARE, Decoded, decode_videos
+from tsn.pipeline.ffmpeg_command import FrameSettings
+from tsn.pipeline.ffmpeg_run import Limits, VideoError, VideoStoppedError
+from tsn.pipeline.video import LEAST_SHARE, Decoded, decode_videos
 
 SETTINGS = FrameSettings(size=(340, 256), quality=2)
 NATIVE = FrameSettings(size=None, quality=2)

@@ -11,11 +11,11 @@ import torch
 from PIL import Image
 
 from tests.train.runs import STARTED
-from train.checkpoint import load_checkpoint, save_checkpoint
-from train.launch import train
-from tsn_shared.settings import DataSettings, TrainSettings
-from tsn_shared.shards import Shard, ShardTables, write_shard
-from tsn_shared.splits import Clips, write_split
+from tsn.train.checkpoint import load_checkpoint, save_checkpoint
+from tsn.train.launch import train
+from tsn.tsn_shared.settings import DataSettings, TrainSettings
+from tsn.tsn_shared.shards import Shard, ShardTables, write_shard
+from tsn.tsn_shared.splits import Clips, write_split
 
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (180, 180, 40))
 FRAMES = (4, 7)  # of even and odd videos

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from train import checkpoint
-from train.checkpoint import load_newest, mend, save_checkpoint
-from train.run_folder import Row, RunFolder, best_row
-from tsn_shared.files import TEMPORARY
+from tsn.train import checkpoint
+from tsn.train.checkpoint import load_newest, mend, save_checkpoint
+from tsn.train.run_folder import Row, RunFolder, best_row
+from tsn.tsn_shared.files import TEMPORARY
 
 OPERATIONS = {
     *("open", "write", "close", "fsync", "mkdir", "replace", "rename", "link", "unlink", "chmod", "truncate"),

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import torch
 
-import train.ranks as module
-from train.processes import run_processes
-from tsn_shared.errors import TsnError
+import tsn.train.ranks as module
+from tsn.train.processes import run_processes
+from tsn.tsn_shared.errors import TsnError
 
 
 def be_late() -> None:

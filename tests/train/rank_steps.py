@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.multiprocessing.spawn import start_processes
 
-from train.model import TSN
+from tsn.train.model import TSN
 
 SIZE = 32
 
@@ -32,11 +32,11 @@ def network(*, norm: bool = False) -> TSN:
 
 def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> None:
     """Take the job's steps as one rank; the first writes the losses and the state."""
-    import train.data as data
-    from train.ranks import joined
-    from train.trainer import Trainer
-    from tsn_shared.settings import TrainSettings
-    from tsn_shared.splits import open_split
+    import tsn.train.data as data
+    from tsn.train.ranks import joined
+    from tsn.train.trainer import Trainer
+    from tsn.tsn_shared.settings import TrainSettings
+    from tsn.tsn_shared.splits import open_split
 
     ranks_there = job["ranks"]
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks_there), "MASTER_PORT": str(port)}

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from train.checkpoint import LAST, load_checkpoint
-from train.evaluate import Evaluation, evaluate
-from tsn_shared.settings import SplitScoreSettings
+from tsn.train.checkpoint import LAST, load_checkpoint
+from tsn.train.evaluate import Evaluation, evaluate
+from tsn.tsn_shared.settings import SplitScoreSettings
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 300
@@ -44,7 +44,7 @@ def _flag(name: str, value: Any) -> str:
 
 def command(settings: dict[str, Any], *more: str) -> list[str]:
     """Return the command that trains with these settings."""
-    return [sys.executable, "-m", "cli", "train", *flags(settings), *more]
+    return [sys.executable, "-m", "tsn", "train", *flags(settings), *more]
 
 
 STARTED: list[subprocess.Popen[str]] = []

@@ -4,8 +4,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli import tsn
 from tests.train.runs import flags
+from tsn.cli import tsn
 
 
 def test_bench_train_times_the_loop_beside_a_bare_one(small: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from train.checkpoint import (
+from tsn.train.checkpoint import (
     BEST,
     FORMAT,
     LAST,
@@ -23,8 +23,8 @@ from train.checkpoint import (
     load_newest,
     save_checkpoint,
 )
-from tsn_shared.errors import DataError
-from tsn_shared.files import locked
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.files import locked
 
 
 def state(step: int) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def test_killed_twice_between_a_checkpoint_and_its_digest_leaves_the_one_before(
 SAVER = """
 import sys, torch
 from pathlib import Path
-from train.checkpoint import save_checkpoint
+from tsn.train.checkpoint import save_checkpoint
 for step in range(1_000_000):
     save_checkpoint(Path(sys.argv[1]), {"step": step, "model": torch.full((100_000,), float(step))}, best=step % 2 == 0)
 """
@@ -171,7 +171,7 @@ for step in range(1_000_000):
 FULL = """
 import resource, sys, torch
 from pathlib import Path
-from train.checkpoint import save_checkpoint
+from tsn.train.checkpoint import save_checkpoint
 save_checkpoint(Path(sys.argv[1]), {"step": 0}, best=True)
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]), resource.RLIM_INFINITY))
 save_checkpoint(Path(sys.argv[1]), {"step": 1, "model": torch.zeros(100_000)}, best=True)
@@ -183,7 +183,7 @@ def test_a_full_disk_is_told_and_leaves_the_checkpoint_before(size: int, tmp_pat
     words = [sys.executable, "-c", FULL, str(tmp_path), str(size)]
     done = subprocess.run(words, cwd=Path(__file__).parents[2], capture_output=True, text=True, check=False)
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(f"tsn_shared.errors.TsnError: {tmp_path} cannot be written: ")
+    assert last.startswith(f"tsn.tsn_shared.errors.TsnError: {tmp_path} cannot be written: ")
     assert last.endswith("and go on with --resume")
     assert [load_checkpoint(tmp_path / name)["step"] for name in (LAST, BEST)] == [0, 0]
     assert not list(tmp_path.glob("*.tmp"))

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.beside import Beside
-from train.checkpoint import BEST, LAST, PREVIOUS, load_checkpoint
-from train.checkpoint_writer import CheckpointWriter, Snapshot
-from tsn_shared.errors import SettingsError
+from tsn.train.beside import Beside
+from tsn.train.checkpoint import BEST, LAST, PREVIOUS, load_checkpoint
+from tsn.train.checkpoint_writer import CheckpointWriter, Snapshot
+from tsn.tsn_shared.errors import SettingsError
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.needs_cuda)]
 NUMBERS = 4_000_000

@@ -8,9 +8,9 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
-from cli import tsn
-from train.compare import compare, side_by_side
-from tsn_shared.errors import DataError, SettingsError
+from tsn.cli import tsn
+from tsn.train.compare import compare, side_by_side
+from tsn.tsn_shared.errors import DataError, SettingsError
 
 
 @pytest.fixture

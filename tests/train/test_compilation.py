@@ -12,16 +12,16 @@ import torch
 import torch._inductor.config
 from torch import nn
 
-from pipeline.loader import Batch
-from pipeline.reader import ClipPlan
 from tests.train.rank_steps import SIZE, network
 from tests.train.runs import ROOT, command, history
-from train.compilation import FALLBACK, compiled, is_compilers
-from train.dropout import ClipDropout
-from train.launch import train
-from train.ranks import Ranks
-from train.trainer import Trainer
-from tsn_shared.settings import TrainSettings
+from tsn.pipeline.loader import Batch
+from tsn.pipeline.reader import ClipPlan
+from tsn.train.compilation import FALLBACK, compiled, is_compilers
+from tsn.train.dropout import ClipDropout
+from tsn.train.launch import train
+from tsn.train.ranks import Ranks
+from tsn.train.trainer import Trainer
+from tsn.tsn_shared.settings import TrainSettings
 
 CPU = Ranks(device=torch.device("cpu"))
 

@@ -13,12 +13,12 @@ import torch
 
 from tests.train.conftest import small_settings
 from tests.train.runs import ROOT, at_step, command, finish, flags, history, ranks_of, start
-from train.checkpoint import load_checkpoint
-from train.compilation import FALLBACK
-from train.dropout import philox
-from train.launch import train
-from train.trainer import NotFiniteError
-from tsn_shared.settings import DECODERS, DataSettings, TrainSettings
+from tsn.train.checkpoint import load_checkpoint
+from tsn.train.compilation import FALLBACK
+from tsn.train.dropout import philox
+from tsn.train.launch import train
+from tsn.train.trainer import NotFiniteError
+from tsn.tsn_shared.settings import DECODERS, DataSettings, TrainSettings
 
 pytestmark = pytest.mark.needs_cuda
 
@@ -102,7 +102,7 @@ def test_one_rank_under_torchrun_speaks_nccl(small: dict[str, Any], tmp_path: Pa
     """The process group, DDP and the compiled DDP of a cluster's ranks, as far as one GPU shows them."""
     small |= {"gpus": "1", "model": "vgg16", "num_epochs": 1, "precision": "fp32", "decoder": "cpu"}
     alone = rows_of(small, run=tmp_path / "alone", compile=False)
-    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "-m", "cli", "train"]
+    words = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "-m", "tsn", "train"]
     folder = small.pop("run")
     where = os.environ | {"TSN_TRAIN_RUN": str(folder), "NCCL_DEBUG": "VERSION"}
     done = subprocess.run([*words, *flags(small)], cwd=ROOT, env=where, capture_output=True, text=True, check=False)

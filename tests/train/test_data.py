@@ -11,15 +11,15 @@ import h5py
 import pytest
 import torch
 
-from pipeline.reader import View
-from pipeline.schedule import TrainSchedule
 from tests.train.conftest import TEST, TRAIN
-from train.data import choose_decoder, open_train_loader, open_val_loader
-from train.ranks import Ranks
-from tsn_shared.errors import SettingsError
-from tsn_shared.settings import DataSettings, TrainSettings
-from tsn_shared.shards import Shard
-from tsn_shared.splits import open_split
+from tsn.pipeline.reader import View
+from tsn.pipeline.schedule import TrainSchedule
+from tsn.train.data import choose_decoder, open_train_loader, open_val_loader
+from tsn.train.ranks import Ranks
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import DataSettings, TrainSettings
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import open_split
 
 ROOT = Path(__file__).parents[2]
 

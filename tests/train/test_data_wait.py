@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.loader import Batch
 from tests.train.test_trainer import CLIPS, batches, network
-from train.data_wait import DataWait
-from train.ranks import Ranks
-from train.trainer import Trainer
-from tsn_shared.settings import TrainSettings
+from tsn.pipeline.loader import Batch
+from tsn.train.data_wait import DataWait
+from tsn.train.ranks import Ranks
+from tsn.train.trainer import Trainer
+from tsn.tsn_shared.settings import TrainSettings
 
 STEPS = 6
 needs_cuda = pytest.mark.needs_cuda

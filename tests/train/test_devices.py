@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from cli import tsn
+from tsn.cli import tsn
 
 DEVICES = [
     pytest.param("0", id="cpu", marks=pytest.mark.slow),

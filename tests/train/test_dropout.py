@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from train.dropout import ClipDropout, key_dropout, philox
-from tsn_shared.draws import philox as reference
+from tsn.train.dropout import ClipDropout, key_dropout, philox
+from tsn.tsn_shared.draws import philox as reference
 
 CPU = torch.device("cpu")
 

@@ -15,17 +15,17 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-from cli import tsn
 from tests.train.runs import evaluated
-from train import scoring
-from train.checkpoint import load_checkpoint
-from train.evaluate import evaluate_runs, fuse, headline
-from train.model import TSN, build_model
-from train.processes import run_processes
-from tsn_shared.errors import DataError, SettingsError, TsnError
-from tsn_shared.settings import DataSettings, SplitScoreSettings
-from tsn_shared.shards import Shard
-from tsn_shared.splits import read_split, write_split
+from tsn.cli import tsn
+from tsn.train import scoring
+from tsn.train.checkpoint import load_checkpoint
+from tsn.train.evaluate import evaluate_runs, fuse, headline
+from tsn.train.model import TSN, build_model
+from tsn.train.processes import run_processes
+from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
+from tsn.tsn_shared.settings import DataSettings, SplitScoreSettings
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import read_split, write_split
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 CPU: dict[str, Any] = {"gpus": "0"}

@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from pipeline.loader import Batch
-from pipeline.reader import ClipPlan
-from train.evaluation import CHUNK, confusion, consensus, per_class, score_clips, scores_of
-from train.ranks import Ranks
-from tsn_shared.errors import DataError
+from tsn.pipeline.loader import Batch
+from tsn.pipeline.reader import ClipPlan
+from tsn.train.evaluation import CHUNK, confusion, consensus, per_class, score_clips, scores_of
+from tsn.train.ranks import Ranks
+from tsn.tsn_shared.errors import DataError
 
 CLASSES = tuple(f"c{number}" for number in range(7))
 

@@ -13,12 +13,12 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cli import tsn
-from train.end_to_end import resize_weights
-from train.export import METADATA, export
-from train.predict import predict
-from train.trained import load_trained
-from tsn_shared.errors import SettingsError
+from tsn.cli import tsn
+from tsn.train.end_to_end import resize_weights
+from tsn.train.export import METADATA, export
+from tsn.train.predict import predict
+from tsn.train.trained import load_trained
+from tsn.tsn_shared.errors import SettingsError
 
 ROOT = Path(__file__).parents[2]
 Frames = np.ndarray[Any, np.dtype[np.uint8]]

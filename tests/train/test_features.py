@@ -8,14 +8,14 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from cli import tsn
 from tests.train.runs import evaluated
-from train.features import KIND
-from train.model import build_model, without_last_layer
-from train.trained import load_trained
-from tsn_shared import hdf5
-from tsn_shared.settings import DataSettings
-from tsn_shared.splits import read_split
+from tsn.cli import tsn
+from tsn.train.features import KIND
+from tsn.train.model import build_model, without_last_layer
+from tsn.train.trained import load_trained
+from tsn.tsn_shared import hdf5
+from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.splits import read_split
 
 
 @pytest.mark.parametrize("subset", ["train", "test"])

@@ -18,19 +18,19 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tests.train.runs import evaluated
-from train.archive import read_pt
-from train.checkpoint import BEST, LAST, load_checkpoint
-from train.compare import compare, side_by_side
-from train.contents import facts_of, training_of, weights_of
-from train.launch import place_run
-from train.model import TSN, build_model, channels_last
-from train.ranks import Ranks
-from train.run_folder import read_config, read_history
-from train.trained import load_trained
-from train.trainer import Trainer
-from train.weights import load_weights
-from tsn_shared.errors import DataError, SettingsError, TsnError
-from tsn_shared.settings import TrainSettings
+from tsn.train.archive import read_pt
+from tsn.train.checkpoint import BEST, LAST, load_checkpoint
+from tsn.train.compare import compare, side_by_side
+from tsn.train.contents import facts_of, training_of, weights_of
+from tsn.train.launch import place_run
+from tsn.train.model import TSN, build_model, channels_last
+from tsn.train.ranks import Ranks
+from tsn.train.run_folder import read_config, read_history
+from tsn.train.trained import load_trained
+from tsn.train.trainer import Trainer
+from tsn.train.weights import load_weights
+from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
+from tsn.tsn_shared.settings import TrainSettings
 
 CPU = torch.device("cpu")
 CLIPS = 12

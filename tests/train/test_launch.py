@@ -14,11 +14,11 @@ import pytest
 
 from tests.train.conftest import small_settings
 from tests.train.runs import LIMIT, ROOT, at_step, command, finish, flags, history, ranks_of, start, wait_for
-from train.checkpoint import LAST, load_checkpoint
-from train.launch import train
-from train.stop import stop_requests
-from tsn_shared.errors import SettingsError
-from tsn_shared.settings import DataSettings, TrainSettings
+from tsn.train.checkpoint import LAST, load_checkpoint
+from tsn.train.launch import train
+from tsn.train.stop import stop_requests
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import DataSettings, TrainSettings
 
 Small = dict[str, Any]
 
@@ -66,7 +66,7 @@ def test_a_rank_killed_mid_epoch_restarts_them_all_and_the_run_ends_as_if_left_a
 @pytest.mark.slow
 def test_killed_whole_or_asked_to_stop_two_ranks_go_on_exactly(two: Small, whole: list[dict[str, Any]]) -> None:
     folder = Path(two["run"])
-    resume = [sys.executable, "-m", "cli", "train", "--resume", str(folder)]
+    resume = [sys.executable, "-m", "tsn", "train", "--resume", str(folder)]
     killed = start(command(two))
     at_step(folder, 1)
     ranks = ranks_of(killed.pid)
@@ -169,7 +169,7 @@ def _read_terminal(shown: int, process: subprocess.Popen[Any]) -> str:
 CRASHING = """
 import sys
 from tests.train.test_launch import crash
-from train.processes import run_processes
+from tsn.train.processes import run_processes
 if __name__ == "__main__":
     try:
         run_processes(crash, sys.argv[1] == "stopped", processes=2)

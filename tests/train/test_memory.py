@@ -5,16 +5,16 @@ from pathlib import Path
 import pytest
 import torch
 
-from train.memory import GIB, Estimate, available, check_memory, estimate, peak
-from train.model import build_model
-from tsn_shared.errors import SettingsError
+from tsn.train.memory import GIB, Estimate, available, check_memory, estimate, peak
+from tsn.train.model import build_model
+from tsn.tsn_shared.errors import SettingsError
 
 CPU = torch.device("cpu")
 
 STEPS = """
 import sys, torch
-from train.memory import estimate, peak
-from train.model import build_model, channels_last
+from tsn.train.memory import estimate, peak
+from tsn.train.model import build_model, channels_last
 name, batch, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 model = channels_last(build_model(name, num_classes=101, dropout=0.5)).train()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from train.model import build_model, channels_last, count_parameters
-from tsn_shared.settings import MODELS
+from tsn.train.model import build_model, channels_last, count_parameters
+from tsn.tsn_shared.settings import MODELS
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -11,18 +11,18 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-import train.data as data
-from cli import tsn
+import tsn.train.data as data
 from tests.conftest import Dataset
 from tests.train.runs import evaluated
-from train.checkpoint import save_checkpoint
-from train.model import build_model
-from train.predict import describe, predict, predict_videos, refuse_failures
-from train.trained import load_trained
-from tsn_shared.errors import DataError, PartialError, SettingsError
-from tsn_shared.settings import ScoreSettings, TrainSettings
-from tsn_shared.shards import Shard
-from tsn_shared.splits import open_split
+from tsn.cli import tsn
+from tsn.train.checkpoint import save_checkpoint
+from tsn.train.model import build_model
+from tsn.train.predict import describe, predict, predict_videos, refuse_failures
+from tsn.train.trained import load_trained
+from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.settings import ScoreSettings, TrainSettings
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import open_split
 
 CPU: dict[str, Any] = {"gpus": "0"}
 

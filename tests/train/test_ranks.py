@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 import torch
 
-from pipeline.loader import cpu_share
-from train.ranks import COLLECTIVE_TIMEOUT, Ranks, adopt_slurm, environment_ranks, first_host
-from tsn_shared.errors import SettingsError
-from tsn_shared.settings import DataSettings
+from tsn.pipeline.loader import cpu_share
+from tsn.train.ranks import COLLECTIVE_TIMEOUT, Ranks, adopt_slurm, environment_ranks, first_host
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import DataSettings
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = Path(__file__).with_name("rank_steps.py")
@@ -82,9 +82,9 @@ def test_a_rank_that_hangs_is_one_line() -> None:
 ALONE = """
 import sys
 from datetime import timedelta
-import train.ranks as module
+import tsn.train.ranks as module
 module.COLLECTIVE_TIMEOUT = timedelta(seconds=3)
-from cli import main
+from tsn.cli import main
 main()
 """
 

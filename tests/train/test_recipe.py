@@ -5,8 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from train.recipe import PUBLISHED_BATCH, base_lr, build_optimizer, learning_rate
-from tsn_shared.settings import TrainSettings
+from tsn.train.recipe import PUBLISHED_BATCH, base_lr, build_optimizer, learning_rate
+from tsn.tsn_shared.settings import TrainSettings
 
 CLIPS = 9537
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from train.pictures import draw_curves
-from train.report import epoch_line, verdict
-from train.run_folder import Row
+from tsn.train.pictures import draw_curves
+from tsn.train.report import epoch_line, verdict
+from tsn.train.run_folder import Row
 
 
 def row(epoch: int, **changed: float) -> Row:

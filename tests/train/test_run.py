@@ -16,16 +16,16 @@ import torch
 from click.testing import CliRunner
 from safetensors.torch import load_file
 
-from cli import tsn
 from tests.train.runs import ROOT, command, evaluated, history
-from train import checkpoint
-from train.checkpoint import BEST, LAST, load_checkpoint, load_newest, save_checkpoint
-from train.launch import place_run, train
-from train.trainer import Tally
-from tsn_shared.errors import DataError, SettingsError, TsnError
-from tsn_shared.files import locked
-from tsn_shared.settings import DataSettings, TrainSettings
-from tsn_shared.splits import read_split, write_split
+from tsn.cli import tsn
+from tsn.train import checkpoint
+from tsn.train.checkpoint import BEST, LAST, load_checkpoint, load_newest, save_checkpoint
+from tsn.train.launch import place_run, train
+from tsn.train.trainer import Tally
+from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
+from tsn.tsn_shared.files import locked
+from tsn.tsn_shared.settings import DataSettings, TrainSettings
+from tsn.tsn_shared.splits import read_split, write_split
 
 
 def run(small: dict[str, Any], given: frozenset[str] = frozenset(), **changed: Any) -> Path:
@@ -141,7 +141,7 @@ def test_killed_before_its_weights_were_written_a_resume_writes_them(
     def die(*_: object, **__: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("train.run.save_file", die)
+    monkeypatch.setattr("tsn.train.run.save_file", die)
     with pytest.raises(Killed):
         run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
     monkeypatch.undo()

@@ -10,12 +10,12 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from pipeline.loader import Batch
-from pipeline.reader import ClipPlan
-from train.ranks import Ranks
-from train.trainer import Trainer
-from tsn_shared.errors import StoppedError, TsnError
-from tsn_shared.settings import TrainSettings
+from tsn.pipeline.loader import Batch
+from tsn.pipeline.reader import ClipPlan
+from tsn.train.ranks import Ranks
+from tsn.train.trainer import Trainer
+from tsn.tsn_shared.errors import StoppedError, TsnError
+from tsn.tsn_shared.settings import TrainSettings
 
 CLASSES, CLIPS = 5, 12
 

@@ -13,11 +13,11 @@ from torch import nn
 from torchvision import models
 from torchvision.models import Weights, WeightsEnum
 
-from train.model import IMAGENET, TSN, build_model, count_parameters, shapes_of
-from train.weights import load_weights
-from tsn_shared.errors import DataError, SettingsError
-from tsn_shared.files import sha256
-from tsn_shared.settings import TrainSettings
+from tsn.train.model import IMAGENET, TSN, build_model, count_parameters, shapes_of
+from tsn.train.weights import load_weights
+from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.files import sha256
+from tsn.tsn_shared.settings import TrainSettings
 
 
 def fresh(num_classes: int = 4) -> TSN:
@@ -101,8 +101,8 @@ def test_a_file_that_is_absent_or_no_weights_is_said(tmp_path: Path) -> None:
 
 def test_imagenet_without_a_network_says_which_file_to_put_where(tmp_path: Path) -> None:
     code = """
-from train.model import build_model
-from train.weights import load_weights
+from tsn.train.model import build_model
+from tsn.train.weights import load_weights
 load_weights(build_model("resnet18", num_classes=4, dropout=0), "resnet18", "imagenet")
 """
     nowhere = {"https_proxy": "http://127.0.0.1:9", "TORCH_HOME": str(tmp_path), "PATH": "/usr/bin"}

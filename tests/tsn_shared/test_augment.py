@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_shared.augment import CROP_SLOTS, MEAN, STD, centre_crops, ten_crops, three_crops, train_crops
-from tsn_shared.draws import clip_draws
+from tsn.tsn_shared.augment import CROP_SLOTS, MEAN, STD, centre_crops, ten_crops, three_crops, train_crops
+from tsn.tsn_shared.draws import clip_draws
 
 SIZES = st.lists(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), min_size=1, max_size=8)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 import pytest
 
-from tsn_shared.console import Progress, moment, printable, say, some, table
+from tsn.tsn_shared.console import Progress, moment, printable, say, some, table
 
 
 class Clock:

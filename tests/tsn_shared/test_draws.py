@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_shared import draws
-from tsn_shared.draws import AUGMENTATION, DROPOUT, PERMUTATION, below, clip_draws, permutation, philox
+from tsn.tsn_shared import draws
+from tsn.tsn_shared.draws import AUGMENTATION, DROPOUT, PERMUTATION, below, clip_draws, permutation, philox
 
 WORD = st.integers(0, 2**32 - 1)
 SEED = st.integers(0, 2**64 - 1)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tsn_shared import files
-from tsn_shared.errors import SettingsError, TsnError
-from tsn_shared.files import (
+from tsn.tsn_shared import files
+from tsn.tsn_shared.errors import SettingsError, TsnError
+from tsn.tsn_shared.files import (
     TEMPORARY,
     alone,
     locked,

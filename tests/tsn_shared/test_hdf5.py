@@ -15,8 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import seal_by_hand
-from tsn_shared import hdf5
-from tsn_shared.errors import DataError
+from tsn.tsn_shared import hdf5
+from tsn.tsn_shared.errors import DataError
 
 KIND = hdf5.Kind(name="tsn-test", version=3, payload="bytes")
 LINE = "tsn-test 3"
@@ -92,7 +92,7 @@ FILES_UP_TO = """
 import resource, sys
 from pathlib import Path
 from tests.tsn_shared.test_hdf5 import KIND, fill
-from tsn_shared import hdf5
+from tsn.tsn_shared import hdf5
 path, whole = Path(sys.argv[1]), int(sys.argv[2])
 for size in range(0, whole, 200):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -119,7 +119,7 @@ def test_killed_writer_leaves_no_readable_file(tmp_path: Path, moment: str) -> N
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from tsn_shared import hdf5
+from tsn.tsn_shared import hdf5
 
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)

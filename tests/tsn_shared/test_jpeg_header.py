@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.helpers import jpeg_header
-from tsn_shared.jpeg_header import read_header
+from tsn.tsn_shared.jpeg_header import read_header
 
 
 def saved(mode: str = "RGB", form: str = "JPEG", size: tuple[int, int] = (37, 20), **how: object) -> bytes:

@@ -6,9 +6,9 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from tsn_shared.errors import SettingsError
-from tsn_shared.options import CommaSeparated, read_config_file, settings_options, stated
-from tsn_shared.settings import Settings, setting
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.options import CommaSeparated, read_config_file, settings_options, stated
+from tsn.tsn_shared.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

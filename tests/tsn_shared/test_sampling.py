@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn_shared.draws import clip_draws
-from tsn_shared.sampling import train_indices, uniform_indices, val_indices
+from tsn.tsn_shared.draws import clip_draws
+from tsn.tsn_shared.sampling import train_indices, uniform_indices, val_indices
 
 FRAMES = st.lists(st.integers(1, 2000), min_size=1, max_size=8)
 SEGMENTS = st.integers(1, 30)

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tsn_shared import schema
-from tsn_shared.schema import Check, WrongValueError
+from tsn.tsn_shared import schema
+from tsn.tsn_shared.schema import Check, WrongValueError
 
 SIZE = {"size": schema.whole(1)}
 

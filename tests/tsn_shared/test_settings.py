@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tsn_shared.errors import SettingsError
-from tsn_shared.settings import (
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import (
     DataSettings,
     ExtractSettings,
     LoaderSettings,

@@ -14,9 +14,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.helpers import frames_of, jpeg_header, make_shard, seal_by_hand, tables_of
-from tsn_shared import hdf5, shards
-from tsn_shared.errors import DataError
-from tsn_shared.shards import Shard, ShardTables, find_shards, fingerprint, read_tables, write_shard
+from tsn.tsn_shared import hdf5, shards
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.shards import Shard, ShardTables, find_shards, fingerprint, read_tables, write_shard
 
 HEADER = jpeg_header()
 VIDEOS = {

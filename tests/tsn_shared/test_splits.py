@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from tests.helpers import seal_by_hand
-from tsn_shared.errors import DataError
-from tsn_shared.splits import SUBSETS, Clips, Subset, read_split, split_name, write_split
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.splits import SUBSETS, Clips, Subset, read_split, split_name, write_split
 
 CLASSES = ("Archery", "HandstandPushups", "YoYo")
 NAMES: dict[Subset, tuple[str, ...]] = {

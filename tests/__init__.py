@@ -1,1 +1,0 @@
-"""Tests mirror the rooms; a name states the promise that a test holds."""
