@@ -107,7 +107,7 @@ def test_one_rank_of_torchruns_is_a_group_and_computes_what_none_does(small: Sma
     finish(start(command(small | {"run": tmp_path / "alone"})))
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "1", "-m"]
     folder = small.pop("run")
-    finish(start([*torchrun, "cli", "train", *flags(small)], TSN_TRAIN_RUN=str(folder)))
+    finish(start([*torchrun, "tsn", "train", *flags(small)], TSN_TRAIN_RUN=str(folder)))
     assert history(folder) == history(tmp_path / "alone")
 
 
@@ -117,7 +117,7 @@ def test_torchruns_ranks_compute_what_our_own_launch_does(small: Small, whole: l
     del settings["num_processes"]
     torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m"]
     folder = settings.pop("run")
-    said = finish(start([*torchrun, "cli", "train", *flags(settings)], TSN_TRAIN_RUN=str(folder)))
+    said = finish(start([*torchrun, "tsn", "train", *flags(settings)], TSN_TRAIN_RUN=str(folder)))
     assert history(folder) == whole
     assert said.count("2 x CPU, 6 clips a step") == 1  # one rank speaks
 
