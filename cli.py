@@ -82,7 +82,7 @@ def extract_frames(videos: Path, **options: Any) -> None:
 
     Interrupted, it goes on where it stopped. Videos that fail are listed and end the command with exit code 3.
     """
-    from tsn.pipeline.extract import extract_frames
+    from tsn.pipeline.extract.run import extract_frames
 
     extract_frames(videos, ExtractSettings(**options))
 
@@ -105,7 +105,7 @@ def build_splits(context: click.Context, /, annotations: Path, **options: Any) -
     """
     if options["split_by"] and "annotations" in stated(context):
         raise click.UsageError(f"--split-by reads no lists: leave out {annotations}")
-    from tsn.pipeline.build_splits import build_splits
+    from tsn.pipeline.splits.build import build_splits
 
     build_splits(annotations, SplitsSettings(**options))
 
@@ -133,7 +133,7 @@ def train(context: click.Context, /, **options: Any) -> None:
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
     and end with exit code 75.
     """
-    from tsn.train.launch import train
+    from tsn.train.fit.launch import train
 
     train(TrainSettings(**options), stated(context))
 
@@ -172,7 +172,7 @@ def evaluate(
         raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")
     if fuse_weights and not fuse:
         raise click.UsageError("--fuse-weights goes with --fuse")
-    from tsn.train.evaluate import evaluate_runs
+    from tsn.train.answers.evaluate import evaluate_runs
 
     settings = SplitScoreSettings(**options)
     figures, text = evaluate_runs(fuse or checkpoints, settings, fused=bool(fuse), fuse_weights=fuse_weights, out=out)
@@ -194,7 +194,7 @@ def predict(
     The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
     are listed and end the command with exit code 3.
     """
-    from tsn.train.predict import describe, predict_videos, refuse_failures
+    from tsn.train.answers.predict import describe, predict_videos, refuse_failures
 
     result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png)
     click.echo(json_text(result) if as_json else describe(result))
@@ -212,7 +212,7 @@ def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | No
     It takes uint8 RGB frames (B, S, H, W, 3) and gives class probabilities (B, C): preprocessing and softmax are
     inside, class names and protocol in its metadata. The file is checked against torch before it gets its name.
     """
-    from tsn.train.export import export
+    from tsn.train.answers.export import export
 
     facts = export(checkpoint, out, size=size, num_segments=num_segments)
     click.echo(
@@ -231,7 +231,7 @@ def features(checkpoint: Path, out: Path, subset: Literal["train", "test"], **op
 
     It holds feature (N, D), name, label and class/name, in the order of the split.
     """
-    from tsn.train.features import write_features
+    from tsn.train.answers.features import write_features
 
     click.echo(write_features(checkpoint, out, SplitScoreSettings(**options), subset=subset))
 
@@ -244,7 +244,7 @@ def features(checkpoint: Path, out: Path, subset: Literal["train", "test"], **op
 @as_json
 def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
-    from tsn.train.compare import compare, side_by_side
+    from tsn.train.answers.compare import compare, side_by_side
 
     columns = compare(runs, out)
     click.echo(json_text(columns) if as_json else side_by_side(columns))
@@ -254,7 +254,7 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
 @settings_options(ShowBatchSettings)
 def show_batch(**options: Any) -> None:
     """Show the very clips that the network sees at a step: a picture, or arrays."""
-    from tsn.pipeline.show_batch import show_batch
+    from tsn.pipeline.loading.show_batch import show_batch
 
     show_batch(ShowBatchSettings(**options))
 
@@ -273,7 +273,7 @@ def verify(folders: tuple[Path, ...]) -> None:
 @as_json
 def info(folders: tuple[Path, ...], as_json: bool) -> None:
     """Count what the shards and splits in FOLDERS hold."""
-    from tsn.pipeline.inspect import info, info_text
+    from tsn.pipeline.info import info, info_text
 
     click.echo(json_text(info(folders)) if as_json else info_text(folders))
 
@@ -301,7 +301,7 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
 
     Stages: decode, scale, encode (with the pipe and the CRC32s), write (a file without a name in --out).
     """
-    from tsn.pipeline.bench_extract import bench_extract, bench_text
+    from tsn.pipeline.extract.bench import bench_extract, bench_text
 
     result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
     click.echo(json_text(result) if as_json else bench_text(result))
@@ -312,7 +312,7 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
 @_measuring
 def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
     """Serve training clips for some seconds: clips a second, whole and by stage (read, decode, finish, copy)."""
-    from tsn.pipeline.bench_loader import bench_loader, bench_text
+    from tsn.pipeline.loading.bench import bench_loader, bench_text
 
     result = bench_loader(BenchLoaderSettings(**options), seconds=seconds)
     click.echo(json_text(result) if as_json else bench_text(result))
@@ -330,7 +330,7 @@ TIMED = frozenset(
 @_measuring
 def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
     """Train for some seconds beside a bare loop of forward, backward and step on clips that are ready."""
-    from tsn.train.bench import bench_text, bench_train
+    from tsn.train.fit.bench import bench_text, bench_train
 
     result = bench_train(TrainSettings(**options), seconds=seconds)
     click.echo(json_text(result) if as_json else bench_text(result))

@@ -32,12 +32,12 @@ import numpy.typing as npt
 from PIL import Image
 
 from benchmarks.common import interleaved, machine, table, write_result
-from tsn.pipeline.extract import extract_frames
-from tsn.pipeline.ffmpeg_command import FrameSettings, frames_command
-from tsn.pipeline.ffmpeg_output import read_frames
-from tsn.pipeline.ffmpeg_run import memory_file, open_video
-from tsn.pipeline.shard_workers import decoder_threads
-from tsn.pipeline.sources import find_videos
+from tsn.pipeline.extract.ffmpeg_command import FrameSettings, frames_command
+from tsn.pipeline.extract.ffmpeg_output import read_frames
+from tsn.pipeline.extract.ffmpeg_run import memory_file, open_video
+from tsn.pipeline.extract.run import extract_frames
+from tsn.pipeline.extract.videos import find_videos
+from tsn.pipeline.extract.workers import decoder_threads
 from tsn.tsn_shared.settings import ExtractSettings
 from tsn.tsn_shared.shards import Shard, find_shards, read_tables
 
@@ -211,7 +211,7 @@ def peak_memory(seconds: int) -> tuple[float, float]:
         code = f"""
 import resource
 from pathlib import Path
-from tsn.pipeline.extract import extract_frames
+from tsn.pipeline.extract.run import extract_frames
 from tsn.tsn_shared.settings import ExtractSettings
 extract_frames(Path({str(video.parent)!r}), ExtractSettings(out=Path({folder!r}) / "frames", jobs=1))
 own = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0])

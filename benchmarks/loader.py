@@ -36,7 +36,7 @@ OWN_CODE = {"GluonCV 0.11 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2
 
 def ours(job: Any) -> Iterator[Any]:
     """Serve the training path as `tsn train --gpus 0` opens it."""
-    from tsn.pipeline.loader import train_clips
+    from tsn.pipeline.loading.loader import train_clips
     from tsn.tsn_shared.settings import LoaderSettings
     from tsn.tsn_shared.splits import read_split
 
@@ -161,7 +161,7 @@ def crc_milliseconds(job: Any) -> float:
 def stalls(job: dict[str, Any], *, epochs: int) -> str:
     """Say how long the loader makes its user wait in the first ten steps after an epoch's end, and in the others."""
     from benchmarks.peers import Job
-    from tsn.pipeline.schedule import first_step
+    from tsn.pipeline.loading.schedule import first_step
     from tsn.tsn_shared.splits import read_split
 
     paths = {name: Path(job[name]) for name in ("frames", "split", "files", "videos")}

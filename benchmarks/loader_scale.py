@@ -51,8 +51,8 @@ def make_split(path: Path, *, clips: int, shards: int) -> None:
 def serve(path: Path) -> None:
     """Run as a child: open the split, say what it cost, then time a thousand steps for each line of input."""
     start = time.perf_counter()
-    from tsn.pipeline.reader import FrameReader, plan_clips
-    from tsn.pipeline.schedule import TrainSchedule
+    from tsn.pipeline.loading.reader import FrameReader, plan_clips
+    from tsn.pipeline.loading.schedule import TrainSchedule
     from tsn.tsn_shared.splits import read_split
 
     imported = time.perf_counter()

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tsn.pipeline.reader import FrameReader, plan_clips
-from tsn.pipeline.schedule import TrainSchedule
+from tsn.pipeline.loading.reader import FrameReader, plan_clips
+from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.splits import read_split
 

@@ -20,8 +20,8 @@ from torch._C._distributed_c10d import HashStore
 from torch.nn.parallel import DistributedDataParallel
 
 from benchmarks.common import interleaved, machine, table, write_result
-from tsn.train.bench import BareLoop, bench_train
-from tsn.train.model import build_model
+from tsn.train.fit.bench import BareLoop, bench_train
+from tsn.train.network.model import build_model
 from tsn.tsn_shared.settings import TrainSettings
 
 CLASSES = 101

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsn.pipeline.inspect import Folder, look
+from tsn.pipeline.info import Folder, look
 from tsn.tsn_shared import hdf5, shards, splits
 from tsn.tsn_shared.console import Progress, counted, say
 from tsn.tsn_shared.errors import DataError

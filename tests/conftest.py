@@ -29,8 +29,8 @@ class Dataset:
 @pytest.fixture(scope="session")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
     """Make the small data set once for all tests; they only read it."""
-    from tsn.pipeline.build_splits import build_splits
-    from tsn.pipeline.extract import extract_frames
+    from tsn.pipeline.extract.run import extract_frames
+    from tsn.pipeline.splits.build import build_splits
     from tsn.pipeline.synthetic import CLASSES, LISTS, VIDEOS, make_dataset
     from tsn.tsn_shared.settings import ExtractSettings, SplitsSettings
 

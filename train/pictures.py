@@ -11,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from tsn.train.evaluation import ClassScore
-from tsn.train.run_folder import Row, best_row
+from tsn.train.fit.folder import Row, best_row
+from tsn.train.scores import ClassScore
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.files import replacing
 

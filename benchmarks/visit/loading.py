@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from benchmarks.visit.plan import Visit
-from tsn.pipeline.decoding import DECODERS
-from tsn.pipeline.loader import ClipLoader, train_clips
+from tsn.pipeline.loading.decoders import DECODERS
+from tsn.pipeline.loading.loader import ClipLoader, train_clips
 from tsn.tsn_shared.settings import LoaderSettings
 from tsn.tsn_shared.splits import read_split
 

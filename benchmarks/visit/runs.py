@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from benchmarks.visit.plan import Visit
-from tsn.train.compilation import FALLBACK
+from tsn.train.fit.compilation import FALLBACK
 from tsn.tsn_shared.splits import SUBSETS, Split, Subset, write_split
 
 SAMPLE_EVERY = 0.2

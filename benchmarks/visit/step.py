@@ -13,9 +13,9 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.visit.loading import run, wait
 from benchmarks.visit.plan import Sizes
-from tsn.train.dropout import key_dropout
-from tsn.train.model import build_model
-from tsn.train.recipe import build_optimizer
+from tsn.train.fit.recipe import build_optimizer
+from tsn.train.network.dropout import key_dropout
+from tsn.train.network.model import build_model
 from tsn.tsn_shared.settings import TrainSettings
 
 CLASSES = 101

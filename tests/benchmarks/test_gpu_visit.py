@@ -13,7 +13,7 @@ from benchmarks.visit.runs import Sample, Watch, repeat, spread
 from benchmarks.visit.stages import PARTS, STAGES
 from benchmarks.visit.step import Variant, forward_flops, mfu, variants
 from tests.helpers import make_shards
-from tsn.pipeline.build_splits import build_splits
+from tsn.pipeline.splits.build import build_splits
 from tsn.tsn_shared.settings import SplitsSettings
 from tsn.tsn_shared.splits import read_split
 

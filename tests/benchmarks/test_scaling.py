@@ -20,7 +20,7 @@ from benchmarks.scaling import (
     reach,
     setup_of,
 )
-from tsn.train.model import build_model, count_parameters
+from tsn.train.network.model import build_model, count_parameters
 
 # a step of 20 ms; 1 ms to send the gradients once within a node, 4 ms between nodes
 SETUP = Setup(

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.helpers import frames_of, jpeg_header, make_shard, make_shards, write_list
 from tsn.pipeline import verify as module
-from tsn.pipeline.build_splits import build_splits
-from tsn.pipeline.inspect import info, info_text
+from tsn.pipeline.info import info, info_text
+from tsn.pipeline.splits.build import build_splits
 from tsn.pipeline.verify import hash_shard, verify
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.hdf5 import read_seal

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from tests.train.runs import STARTED
-from tsn.train.checkpoint import load_checkpoint, save_checkpoint
-from tsn.train.launch import train
+from tsn.train.fit.checkpoint import load_checkpoint, save_checkpoint
+from tsn.train.fit.launch import train
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
 from tsn.tsn_shared.shards import Shard, ShardTables, write_shard
 from tsn.tsn_shared.splits import Clips, write_split

@@ -175,7 +175,7 @@ def a_card() -> Iterator[None]:
 
 def head(compiled: Callable[[Any], Any]) -> Tensor:
     """Take the default step behind its convolutions: dropout, the last layer, consensus and loss."""
-    from tsn.train.model import TSN
+    from tsn.train.network.model import TSN
 
     backbone = nn.Sequential(nn.Dropout(0.9), nn.Linear(256, 101))
     return _loss(compiled, TSN(backbone), torch.randn(4, 3, 256))
@@ -183,7 +183,7 @@ def head(compiled: Callable[[Any], Any]) -> Tensor:
 
 def network(compiled: Callable[[Any], Any]) -> Tensor:
     """Take the default step: VGG16 at 224 pixels, in bf16 and channels last."""
-    from tsn.train.model import build_model, channels_last
+    from tsn.train.network.model import build_model, channels_last
 
     model = channels_last(build_model("vgg16", num_classes=101, dropout=0.9))
     frames = torch.randn(6, 3, 224, 224).to(memory_format=torch.channels_last)
@@ -194,8 +194,8 @@ STEPS = {"head": head, "network": network}
 
 
 def _loss(compiled: Callable[[Any], Any], model: nn.Module, clips: Tensor) -> Tensor:
-    from tsn.train.dropout import key_dropout
-    from tsn.train.evaluation import clip_losses
+    from tsn.train.network.dropout import key_dropout
+    from tsn.train.scores import clip_losses
 
     key_dropout(model, seed=2**40 + 3, batch_size=len(clips), device=torch.device("cpu"))
     labels = torch.arange(len(clips))

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from tsn.train import checkpoint
-from tsn.train.checkpoint import load_newest, mend, save_checkpoint
-from tsn.train.run_folder import Row, RunFolder, best_row
+from tsn.train.fit import checkpoint
+from tsn.train.fit.checkpoint import load_newest, mend, save_checkpoint
+from tsn.train.fit.folder import Row, RunFolder, best_row
 from tsn.tsn_shared.files import TEMPORARY
 
 OPERATIONS = {

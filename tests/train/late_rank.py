@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import torch
 
-import tsn.train.ranks as module
-from tsn.train.processes import run_processes
+import tsn.train.ranks.group as module
+from tsn.train.ranks.processes import run_processes
 from tsn.tsn_shared.errors import TsnError
 
 

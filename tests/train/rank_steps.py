@@ -17,7 +17,7 @@ import torch
 from torch import nn
 from torch.multiprocessing.spawn import start_processes
 
-from tsn.train.model import TSN
+from tsn.train.network.model import TSN
 
 SIZE = 32
 
@@ -32,9 +32,9 @@ def network(*, norm: bool = False) -> TSN:
 
 def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> None:
     """Take the job's steps as one rank; the first writes the losses and the state."""
-    import tsn.train.data as data
-    from tsn.train.ranks import joined
-    from tsn.train.trainer import Trainer
+    import tsn.train.loaders as data
+    from tsn.train.fit.trainer import Trainer
+    from tsn.train.ranks.group import joined
     from tsn.tsn_shared.settings import TrainSettings
     from tsn.tsn_shared.splits import open_split
 

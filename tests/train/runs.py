@@ -9,8 +9,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tsn.train.checkpoint import LAST, load_checkpoint
-from tsn.train.evaluate import Evaluation, evaluate
+from tsn.train.answers.evaluate import Evaluation, evaluate
+from tsn.train.fit.checkpoint import LAST, load_checkpoint
 from tsn.tsn_shared.settings import SplitScoreSettings
 
 ROOT = Path(__file__).parents[2]

@@ -13,11 +13,11 @@ import torch
 
 from tests.train.conftest import small_settings
 from tests.train.runs import ROOT, at_step, command, finish, flags, history, ranks_of, start
-from tsn.train.checkpoint import load_checkpoint
-from tsn.train.compilation import FALLBACK
-from tsn.train.dropout import philox
-from tsn.train.launch import train
-from tsn.train.trainer import NotFiniteError
+from tsn.train.fit.checkpoint import load_checkpoint
+from tsn.train.fit.compilation import FALLBACK
+from tsn.train.fit.launch import train
+from tsn.train.fit.trainer import NotFiniteError
+from tsn.train.network.dropout import philox
 from tsn.tsn_shared.settings import DECODERS, DataSettings, TrainSettings
 
 pytestmark = pytest.mark.needs_cuda

@@ -6,9 +6,9 @@ import pytest
 import torch
 from PIL import Image
 
-from tsn.train.evaluation import confusion, per_class
+from tsn.train.fit.folder import Row
 from tsn.train.pictures import draw_comparison, draw_confusion, draw_curves, draw_per_class
-from tsn.train.run_folder import Row
+from tsn.train.scores import confusion, per_class
 
 CLASSES = tuple(f"ClassOfALongName{number:03d}" for number in range(101))
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tsn.train.compare import compare
-from tsn.train.evaluate import evaluate_runs
-from tsn.train.export import export
-from tsn.train.features import write_features
-from tsn.train.predict import predict_videos
-from tsn.train.scoring import score
+from tsn.train.answers.compare import compare
+from tsn.train.answers.evaluate import evaluate_runs
+from tsn.train.answers.export import export
+from tsn.train.answers.features import write_features
+from tsn.train.answers.passes import score
+from tsn.train.answers.predict import predict_videos
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, locked
 from tsn.tsn_shared.settings import ScoreSettings, SplitScoreSettings
@@ -40,8 +40,8 @@ def test_a_file_that_another_command_is_writing_is_refused(
     name: str,
     command: Callable[[Path, Path, Path], object],
 ) -> None:
-    monkeypatch.setattr("tsn.train.features.score", never)
-    monkeypatch.setattr("tsn.train.predict.extract", never)
+    monkeypatch.setattr("tsn.train.answers.features.score", never)
+    monkeypatch.setattr("tsn.train.answers.predict.extract", never)
     monkeypatch.setattr("torch.export.export", never)
     (tmp_path / "video.avi").touch()
     with alone(tmp_path / name, "-"), pytest.raises(SettingsError, match="is being written by another tsn: wait"):
@@ -52,8 +52,8 @@ def test_a_file_that_another_command_is_writing_is_refused(
 def test_a_folder_of_an_evaluation_or_of_pictures_that_is_in_use_is_refused(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tsn.train.evaluate.score", never)
-    monkeypatch.setattr("tsn.train.predict.extract", never)
+    monkeypatch.setattr("tsn.train.answers.evaluate.score", never)
+    monkeypatch.setattr("tsn.train.answers.predict.extract", never)
     own = trained_run / "evaluation" / "split1-val-3"
     for held, out in ((own, None), (tmp_path / "out", tmp_path / "out")):
         with locked(held, "-"), pytest.raises(SettingsError, match="is in use by another evaluation: wait for it, or"):
@@ -81,7 +81,7 @@ def test_an_evaluation_holds_its_folder_until_its_files_are_there(
         refused.append(raised.value)
         return score(*words)
 
-    monkeypatch.setattr("tsn.train.evaluate.score", score_beside_another)
+    monkeypatch.setattr("tsn.train.answers.evaluate.score", score_beside_another)
     evaluate_runs([trained_run], SplitScoreSettings(**CPU), out=out)
     assert len(refused) == 1
     wanted = ["confusion.png", "per_class.png", "predictions.csv", "scores.json"]

@@ -1,0 +1,1 @@
+"""Videos to frames to shards: listing, decoding with ffmpeg, workers, and the run over them."""

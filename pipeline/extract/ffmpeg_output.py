@@ -1,0 +1,152 @@
+"""What ffmpeg writes, taken apart: its stream of frames, the marks of frames, its errors. Runs nothing, opens nothing.
+
+Frames, their sizes, whose they are and their rate come from the first two, into which no video can write. The errors
+are words: they are counted and quoted, and that there are any is all that is asked of them.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from io import RawIOBase
+
+import numpy as np
+
+from tsn.pipeline.extract.ffmpeg_command import MARK
+from tsn.pipeline.jpeg import Planes
+
+_HEADER = re.compile(rb"YUV4MPEG2 W(\d+) H(\d+) .*\bC420.*\n")
+_LONGEST_HEADER = 256
+_FRAME = b"FRAME\n"
+_READ_BYTES = 1 << 20
+
+_MARK = re.compile(rf"^frame:\d+ +pts:(-?\d+|NOPTS) .*\n{MARK}=(\d+)$".encode(), re.MULTILINE)
+_ERROR = re.compile(r"(?:\[[^\]]*\] )*\[(?:error|fatal)\] (.*)")
+_LONGEST_LINE = 1 << 10
+_TELLING = (
+    (
+        r"Format not on whitelist|Not detecting m3u8|^Unable to find a suitable",
+        "a playlist or some other kind of file, not a video",
+    ),
+    (r"matches no streams|^Stream map .* matches", "no video stream"),
+    (r"Cannot allocate memory|get_buffer\(\) failed", "it needs more memory than a video may take"),
+)
+"""What some of ffmpeg's messages mean for a person, the most telling first: it says more than what came before it."""
+
+_INVALID, _INVALID_WORDS = "Invalid data found when processing input", "not a video, or damaged at its beginning"
+
+
+def read_frames(stream: RawIOBase) -> Iterator[Planes]:
+    """Yield the frames of a YUV4MPEG2 stream of 4:2:0 planes, each valid until the next is asked for.
+
+    Nothing comes of an empty stream; ValueError where it ends within a frame or is something else.
+    """
+    begun = b""
+    while not begun.endswith(b"\n") and len(begun) < _LONGEST_HEADER and (byte := stream.read(1)):
+        begun += byte
+    if not begun:
+        return
+    header = _HEADER.match(begun)
+    if header is None:
+        raise ValueError("ffmpeg's output is no YUV4MPEG2 stream")
+    yield from _frames(stream, int(header[1]), int(header[2]))
+
+
+def _frames(stream: RawIOBase, width: int, height: int) -> Iterator[Planes]:
+    """Yield the frames that follow a header; as many are read at once as are there and fit."""
+    size = len(_FRAME) + width * height + 2 * ((width + 1) // 2) * ((height + 1) // 2)
+    data = memoryview(bytearray(size * max(1, _READ_BYTES // size)))
+    slots = [_planes(data[start + len(_FRAME) : start + size], width, height) for start in range(0, len(data), size)]
+    taken = filled = 0
+    while True:
+        while taken + size <= filled:
+            if data[taken : taken + len(_FRAME)] != _FRAME:
+                raise ValueError("ffmpeg's output is out of step")
+            yield slots[taken // size]
+            taken += size
+        if taken == len(data):
+            taken = filled = 0
+        if not (got := stream.readinto(data[filled:])):
+            break
+        filled += got
+    if taken < filled:
+        raise ValueError("ffmpeg's output ends within a frame")
+
+
+def _planes(data: memoryview, width: int, height: int) -> Planes:
+    """Return the Y, Cb and Cr planes that lie in a frame's bytes."""
+    luma, chroma = np.split(np.frombuffer(data, dtype=np.uint8), [width * height])
+    blue, red = chroma.reshape(2, (height + 1) // 2, (width + 1) // 2)
+    return luma.reshape(height, width), blue, red
+
+
+@dataclass(frozen=True, kw_only=True)
+class Marks:
+    """What the marks tell of a video: its frames, how many a second (0: unknown), when the first and the last are.
+
+    Seconds of the video's own time, 0 where unknown.
+    """
+
+    frames: int
+    fps: float
+    late: float
+    seconds: float
+
+
+def read_marks(text: bytes, videos: int) -> list[Marks]:
+    """Read the marks that the frames of some videos left."""
+    times: list[list[int | None]] = [[] for _ in range(videos)]
+    for time, video in _MARK.findall(text):
+        times[int(video)].append(None if time == b"NOPTS" else int(time))
+    return [_marks(each) for each in times]
+
+
+def _marks(times: list[int | None]) -> Marks:
+    known = [time for time in times if time is not None]
+    first, last = (known[0] / 1e6, known[-1] / 1e6) if known else (0.0, 0.0)
+    return Marks(frames=len(times), fps=_rate(known), late=first, seconds=last)
+
+
+def _rate(times: list[int]) -> float:
+    """Return frames a second of times in microseconds: over the steps that are regular, so that a gap is no rate."""
+    steps = np.diff(times)
+    steps = steps[steps > 0]
+    if not len(steps):
+        return 0.0
+    regular = steps[np.abs(steps - np.median(steps)) <= np.median(steps) / 2]
+    rate = 1e6 / float(regular.mean())
+    # what a container rounds to milliseconds is one of the rates that cameras have, mostly
+    common = [rates for rates in (round(rate), round(rate * 1.001) / 1.001) if abs(rate - rates) < 5e-4 * rate]
+    return round(float(common[0] if common else rate), 2)
+
+
+@dataclass(kw_only=True)
+class Errors:
+    """The errors of a run, taken in as they are written; however many they are, little is held.
+
+    As text: what went wrong first, in words that are the same on every machine; '' where nothing did.
+    """
+
+    count: int = 0
+    _meant: dict[int, str] = field(default_factory=dict)
+    _first: str = ""
+    _begun: bytes = b""
+
+    def take(self, written: bytes) -> None:
+        """Take the next bytes of standard error; those of an unfinished line wait for its end."""
+        *lines, begun = (self._begun + written).split(b"\n")
+        self._begun = begun[:_LONGEST_LINE]
+        for line in lines:
+            if error := _ERROR.fullmatch(line[:_LONGEST_LINE].decode("utf-8", "replace")):
+                self._count(error[1])
+
+    def _count(self, error: str) -> None:
+        self.count += 1
+        for rank, (pattern, words) in enumerate(_TELLING):
+            if re.search(pattern, error):
+                self._meant[rank] = words
+        if not self._first and "fd:" not in error:
+            own_words = re.sub(r"0x[0-9a-f]+", "0x?", error).strip()[:200]
+            self._first = _INVALID_WORDS if _INVALID in error else own_words
+
+    def __str__(self) -> str:
+        return self._meant[min(self._meant)] if self._meant else self._first

@@ -1,0 +1,1 @@
+"""Shards to clips on the device: schedule, reader, DALI graph and loader."""

@@ -1,0 +1,188 @@
+"""`tsn show-batch`: the very clips that the network sees at a step, as a picture for a person or as arrays."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+
+from tsn.pipeline.jpeg import decode_jpeg
+from tsn.pipeline.loading.loader import Batch, ClipLoader, torch_device
+from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
+from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.console import printable, say
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import alone, replacing, writing
+from tsn.tsn_shared.settings import ShowBatchSettings
+from tsn.tsn_shared.splits import Split, Subset, open_split
+
+MOST_BYTES = 4 << 30
+"""Bytes of a batch of pictures that are shown, as floats."""
+
+EPOCHS = 2**32
+"""Epochs that draws tell apart."""
+
+GAP, LINE, TEXT = 6, 20, 14
+"""Pixels between pictures, of a line of text, and of its letters."""
+
+SMALLEST = 112
+"""Pixels that a picture has at least."""
+
+
+def show_batch(settings: ShowBatchSettings) -> None:
+    """Write the batch of a rank at a step of an epoch to `settings.out`, a .png or .npz file.
+
+    The training step is counted from the epoch's first; of the test clips, which are the same in every epoch, padding
+    is left out. SettingsError for another kind of file, or where there is no such rank, step or device.
+    """
+    out, rank, world_size, step = settings.out, settings.rank, settings.world_size, settings.step
+    subset: Subset = "train" if settings.subset == "train" else "test"
+    if out.suffix not in (".png", ".npz"):
+        raise SettingsError(f"--out {out}: it must end in .png or .npz")
+    if rank >= world_size:
+        raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
+    way_out = "set another --out"
+    place = torch_device(settings.device)
+    split = open_split(settings)
+    schedule = _schedule(split, subset, settings)
+    with ClipLoader(
+        split=split,
+        subset=subset,
+        frames=settings.frames,
+        schedule=schedule,
+        view="train" if subset == "train" else "val",
+        segments=settings.segments,
+        input_size=settings.input_size,
+        seed=settings.seed,
+        device=place,
+    ) as stream:
+        batch = next(stream)
+        names = split.names(subset, batch.plan.rows)
+        with alone(out, way_out), writing(out, way_out):
+            if out.suffix == ".npz":
+                _write_arrays(out, batch, names)
+            else:
+                when = f"epoch {settings.epoch}, " if subset == "train" else ""
+                where = f"{split.path.stem}, {subset}, {when}step {step}"
+                title = f"{where}, rank {rank} of {world_size}, seed {settings.seed}"
+                _write_picture(out, title, batch, names, stream, split.classes)
+    say(f"{int(batch.plan.valid.sum())} clips of {settings.segments} frames: {out}")
+
+
+def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Schedule:
+    """Return a schedule that starts at the step."""
+    clips, per_step = len(split.subset(subset)), settings.batch_size * settings.world_size
+    if settings.epoch >= EPOCHS:
+        raise SettingsError(f"--epoch {settings.epoch}: it must be less than {EPOCHS}")
+    size = 4 * settings.batch_size * settings.segments * 3 * max(settings.input_size, SMALLEST) ** 2
+    if size > MOST_BYTES:
+        raise SettingsError(
+            f"{settings.batch_size} clips of {settings.segments} frames at {settings.input_size} pixels are "
+            f"{size >> 30:,} GiB, more than the {MOST_BYTES >> 30} that are shown: "
+            "lower --batch-size, --num-segments or --input-size"
+        )
+    if subset == "train":
+        check_batch(num_clips=clips, clips_per_step=per_step, split=str(split.path))
+        first = first_step(settings.epoch, num_clips=clips, clips_per_step=per_step)
+        steps = first_step(settings.epoch + 1, num_clips=clips, clips_per_step=per_step) - first
+    else:
+        first, steps = 0, -(-clips // per_step)
+    step = settings.step
+    if step >= steps:
+        raise SettingsError(f"--step {step}: the {clips} {subset} clips of {split.path} make {steps} steps, from 0")
+    if subset == "test" and step * per_step + settings.rank * settings.batch_size >= clips:
+        raise SettingsError(f"--rank {settings.rank}: step {step} has no clip left for it, only padding")
+    of_rank: dict[str, Any] = {
+        "num_clips": clips,
+        "batch_size": settings.batch_size,
+        "rank": settings.rank,
+        "world_size": settings.world_size,
+    }
+    if subset == "train":
+        return TrainSchedule(**of_rank, seed=settings.seed, start=(first + step) * per_step)
+    return EvalSchedule(**of_rank, first=step)
+
+
+def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:
+    plan, valid = batch.plan, batch.plan.valid
+    with replacing(out) as temporary, temporary.open("wb") as file:
+        np.savez(
+            file,
+            clips=batch.clips.float().cpu().contiguous().numpy()[valid],
+            labels=plan.labels[valid],
+            names=np.array(names)[valid],
+            frame_indices=plan.frame_indices[valid],
+            crops=plan.crops[valid, 0],
+            flips=plan.flips[valid, 0],
+        )
+
+
+def _write_picture(
+    out: Path, title: str, batch: Batch, names: Sequence[str], stream: ClipLoader, classes: Sequence[str]
+) -> None:
+    plan = batch.plan
+    rows = []
+    for place in np.flatnonzero(plan.valid).tolist():
+        crop, flip = plan.crops[place, 0].tolist(), bool(plan.flips[place, 0])
+        y, x, h, w = crop
+        video = printable(names[place].rpartition("/")[2])
+        text = (
+            f"{printable(classes[plan.labels[place]])}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
+        )
+        indices, count = plan.frame_indices[place].tolist(), stream.reader.clips.frames[plan.rows[place]]
+        whole = Image.fromarray(decode_jpeg(stream.reader.jpeg(int(plan.rows[place]), indices[0])))
+        shown = _pictures(batch.clips[place])
+        below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
+        rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))
+    width = max(row.width for row in rows) + 2 * GAP
+    sheet = Image.new("RGB", (width, sum(row.height for row in rows) + LINE + 2 * GAP), "white")
+    _write(sheet, (GAP, GAP), title)
+    top = GAP + LINE
+    for row in rows:
+        sheet.paste(row, (GAP, top))
+        top += row.height
+    with replacing(out) as temporary:
+        sheet.save(temporary, "PNG")
+
+
+def _row(text: str, pictures: Sequence[Image.Image], below: Sequence[str]) -> Image.Image:
+    """Draw a clip: a line of text, its pictures side by side, and a line under each."""
+    width = sum(picture.width + GAP for picture in pictures)
+    wanted = int(ImageDraw.Draw(pictures[0]).textlength(text, font=_font())) + GAP
+    row = Image.new("RGB", (max(width, wanted), pictures[0].height + 2 * LINE + GAP), "white")
+    _write(row, (0, 0), text)
+    left = 0
+    for picture, words in zip(pictures, below, strict=True):
+        row.paste(picture, (left, LINE))
+        _write(row, (left, LINE + picture.height), words)
+        left += picture.width + GAP
+    return row
+
+
+def _with_crop(frame: Image.Image, crop: Sequence[int], height: int) -> Image.Image:
+    """Return the frame at this height with the crop's outline in it."""
+    scale = height / frame.height
+    frame = frame.resize((max(round(frame.width * scale), 1), height))
+    y, x, h, w = (round(edge * scale) for edge in crop)
+    pen = ImageDraw.Draw(frame)
+    pen.rectangle((x, y, x + w - 1, y + h - 1), outline="black", width=4)
+    pen.rectangle((x + 1, y + 1, x + w - 2, y + h - 2), outline="yellow", width=2)
+    return frame
+
+
+def _pictures(clip: torch.Tensor) -> list[Image.Image]:
+    """Undo the normalisation of a clip, (S, 3, H, W); small frames are enlarged to hold a line of text."""
+    pixels = clip.detach().float().cpu().permute(0, 2, 3, 1) * torch.tensor(STD) + torch.tensor(MEAN)
+    frames = [Image.fromarray(frame) for frame in (pixels * 255).round().clamp(0, 255).byte().numpy()]
+    zoom = -(-SMALLEST // clip.shape[-1])
+    return [frame.resize((frame.width * zoom, frame.height * zoom), Image.Resampling.NEAREST) for frame in frames]
+
+
+def _write(picture: Image.Image, place: tuple[int, int], text: str) -> None:
+    ImageDraw.Draw(picture).text(place, text, fill="black", font=_font())
+
+
+def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(TEXT)

@@ -1,0 +1,1 @@
+"""Lists of videos to split files, joined to the frames that are there."""

@@ -1,0 +1,416 @@
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.helpers import frames_of, make_shard, make_shards, write_list
+from tsn.pipeline.splits.build import build_splits, draw_split
+from tsn.pipeline.splits.lists import group_of
+from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.hdf5 import read_seal
+from tsn.tsn_shared.settings import SplitsSettings
+from tsn.tsn_shared.shards import KIND, Shard
+from tsn.tsn_shared.splits import SUBSETS, read_split
+
+CLASSES = ("Archery", "HandstandPushups", "Surfing", "YoYo")
+
+
+def name_of(label: str, group: int, clip: int) -> str:
+    return f"{label}/v_{label.replace('stand', 'Stand')}_g{group:02d}_c{clip:02d}"
+
+
+NAMES = sorted(name_of(label, group, clip) for label in CLASSES for group in (1, 2, 3) for clip in (1, 2))
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """Official lists of three splits: group N tests in split N."""
+    folder = tmp_path / "lists"
+    write_list(folder / "classInd.txt", *(f"{number} {label}" for number, label in enumerate(CLASSES, start=1)))
+    for split in (1, 2, 3):
+        tests = [name for name in NAMES if f"_g{split:02d}_" in name]
+        train = [name for name in reversed(NAMES) if name not in tests]
+        write_list(
+            folder / f"trainlist{split:02d}.txt",
+            *(f"{name}.avi {CLASSES.index(name.split('/')[0]) + 1}" for name in train),
+        )
+        write_list(folder / f"testlist{split:02d}.txt", *(f"{name}.avi" for name in tests))
+    return folder
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> SplitsSettings:
+    make_shards(tmp_path / "frames", NAMES, a_shard=5)
+    return SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits")
+
+
+def with_(settings: SplitsSettings, **changes: object) -> SplitsSettings:
+    return SplitsSettings(**(vars(settings) | changes))
+
+
+def test_every_row_leads_to_its_frames(lists: Path, settings: SplitsSettings) -> None:
+    build_splits(lists, settings)
+    assert sorted(path.name for path in settings.out.iterdir()) == ["split1.h5", "split2.h5", "split3.h5"]
+    for number in (1, 2, 3):
+        split = read_split(settings.out / f"split{number}.h5")
+        assert split.classes == CLASSES
+        seen = []
+        for subset in SUBSETS:
+            clips, names = split.subset(subset), split.names(subset, slice(None))
+            for row, name in enumerate(names):
+                shard = Shard(settings.frames / split.shard_names[clips.shard[row]])
+                video = int(clips.video[row])
+                assert shard.tables.names[video] == name
+                assert shard.read(int(shard.tables.first_frame[video])).tobytes() == frames_of(name, 1)[0]
+                assert clips.frames[row] == shard.tables.frames[video] == 3
+                assert split.classes[clips.label[row]] == name.split("/")[0]
+                assert (f"_g{number:02d}_" in name) == (subset == "test")
+                seen.append(name)
+        assert sorted(seen) == NAMES
+        assert split.names("train", slice(None)) == tuple(n for n in reversed(NAMES) if f"_g{number:02d}_" not in n)
+
+
+def test_split_refers_to_its_shards_by_name_and_seal(lists: Path, settings: SplitsSettings) -> None:
+    make_shard(settings.frames / "frames-00099.h5", {"Other/v_x": frames_of("x", 2)})  # of videos in no list
+    build_splits(lists, settings)
+    split = read_split(settings.out / "split1.h5")
+    assert split.shard_names == tuple(f"frames-{number:05d}.h5" for number in range(5))
+    seals = [read_seal(settings.frames / name, KIND).sha256 for name in split.shard_names]
+    assert list(split.shard_sha256) == seals
+
+
+def test_splits_say_their_counts(lists: Path, settings: SplitsSettings, capsys: pytest.CaptureFixture[str]) -> None:
+    build_splits(lists, settings)
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.splitlines() == [
+        f"{settings.out}/split{number}.h5: 16 train and 8 test clips of 4 classes, 72 frames" for number in (1, 2, 3)
+    ]
+
+
+def test_lists_that_are_not_read_are_said(
+    lists: Path, settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (lists / "testlist02.txt").rename(lists / "testlist04.txt")
+    (lists / "trainlist02.txt").unlink()
+    build_splits(lists, settings)
+    assert capsys.readouterr().err.startswith(f"{lists}: not read, beside the lists that were: testlist04.txt\n")
+    assert sorted(path.name for path in settings.out.iterdir()) == ["split1.h5", "split3.h5"]
+
+
+def test_same_lists_and_shards_give_the_same_bytes(lists: Path, settings: SplitsSettings, tmp_path: Path) -> None:
+    build_splits(lists, settings)
+    build_splits(lists, with_(settings, out=tmp_path / "again"))
+    for number in (1, 2, 3):
+        name = f"split{number}.h5"
+        assert (tmp_path / "again" / name).read_bytes() == (settings.out / name).read_bytes()
+
+
+def test_missing_videos_end_with_their_count_and_no_split(lists: Path, tmp_path: Path) -> None:
+    make_shards(tmp_path / "frames", NAMES[:-7])
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits")
+    with pytest.raises(PartialError) as caught:
+        build_splits(lists, settings)
+    words = str(caught.value)
+    assert caught.value.exit_code == 3
+    assert words.startswith(f"7 of 24 listed videos have no frames in {settings.frames}, among them ")
+    assert f"{NAMES[-1]}.avi" in words
+    assert words.count(".avi") == 3
+    assert "and 4 more" in words
+    assert "--allow-missing" in words
+    assert "\n" not in words
+    assert not settings.out.exists()
+    make_shard(settings.frames / "frames-00077.h5", {name: frames_of(name, 2) for name in NAMES[-7:]})
+    build_splits(lists, settings)
+    assert len(read_split(settings.out / "split1.h5").train) == 16
+
+
+def test_allow_missing_leaves_out_says_so_and_keeps_all_classes(
+    lists: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    there = [name for name in NAMES if name.startswith(("Archery", "YoYo"))]
+    make_shards(tmp_path / "frames", there)
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits", allow_missing=True)
+    build_splits(lists, settings)
+    split = read_split(settings.out / "split2.h5")
+    assert split.classes == CLASSES
+    assert (len(split.train), len(split.test)) == (8, 4)
+    assert set(split.train.label.tolist()) == {0, 3}
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("12 of 24 listed videos have no frames")
+    assert lines[0].endswith(": left out")
+    assert lines[2] == f"{settings.out}/split2.h5: 8 train and 4 test clips of 2 of 4 classes, 36 frames"
+
+
+def test_failed_videos_are_named_with_their_reason(
+    lists: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_shards(tmp_path / "frames", NAMES[:-1])
+    make_shard(tmp_path / "frames" / "frames-00077.h5", {}, failures=[(NAMES[-1], "zero bytes")])
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits")
+    with pytest.raises(PartialError, match="1 of 24 listed videos have no frames"):
+        build_splits(lists, settings)
+    assert capsys.readouterr().err == f"{NAMES[-1]}.avi failed in extraction: zero bytes\n"
+    assert not settings.out.exists()
+
+
+def test_lists_and_frames_of_different_data_are_told_apart(lists: Path, tmp_path: Path) -> None:
+    make_shards(tmp_path / "frames", ["v_YoYo_g01_c01", "v_YoYo_g01_c02"])
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits", allow_missing=True)
+    with pytest.raises(DataError, match=r"none of the 24 .* the lists name \S+/\S+\.avi, the shards v_YoYo_g01_c01"):
+        build_splits(lists, settings)
+
+
+def test_no_shards_says_what_to_run(lists: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="holds no frame shards: run tsn extract-frames first"):
+        build_splits(lists, SplitsSettings(frames=tmp_path, out=tmp_path / "splits"))
+
+
+def test_shards_of_two_extractions_are_refused(lists: Path, settings: SplitsSettings) -> None:
+    make_shard(settings.frames / "frames-00009.h5", {"A/v": [b"x"]}, settings={"size": "native"})
+    with pytest.raises(DataError, match=r"frames-00009\.h5 was made with other settings than frames-00000\.h5"):
+        build_splits(lists, settings)
+
+
+def test_video_in_two_shards_is_refused(lists: Path, settings: SplitsSettings) -> None:
+    make_shard(settings.frames / "frames-00009.h5", {NAMES[0]: [b"x"]})
+    with pytest.raises(DataError, match=r"is in frames-00000\.h5 as well"):
+        build_splits(lists, settings)
+
+
+def test_damaged_shard_is_refused(lists: Path, settings: SplitsSettings) -> None:
+    path = settings.frames / "frames-00002.h5"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(DataError, match=r"frames-00002\.h5"):
+        build_splits(lists, settings)
+
+
+def test_one_fault_in_the_last_split_leaves_no_split(lists: Path, settings: SplitsSettings) -> None:
+    with (lists / "testlist03.txt").open("a") as file:
+        file.write("Nowhere/v_x_g01_c01.avi\r\n")
+    with pytest.raises(DataError, match="class 'Nowhere'"):
+        build_splits(lists, settings)
+    assert not settings.out.exists()
+
+
+def test_video_listed_with_and_without_suffix_is_refused(tmp_path: Path, settings: SplitsSettings) -> None:
+    train = [f"{name} 3 {CLASSES.index(name.split('/')[0])}" for name in NAMES[:-1]]
+    write_list(tmp_path / "plain" / "train.txt", *train)
+    write_list(tmp_path / "plain" / "val.txt", f"{NAMES[-1]} 3", f"{NAMES[0]}.avi 0")
+    with pytest.raises(DataError, match="are one video: keep one of the lines"):
+        build_splits(tmp_path / "plain", settings)
+
+
+def test_videos_of_one_stem_are_told_apart_by_their_suffix(tmp_path: Path) -> None:
+    folder = make_shards(tmp_path / "frames", ["A/v.avi", "A/v.mp4", "B/v"])
+    write_list(tmp_path / "lists" / "train.txt", "A/v.avi 0", "B/v.mkv 1")
+    write_list(tmp_path / "lists" / "val.txt", "A/v.mp4 0")
+    build_splits(tmp_path / "lists", SplitsSettings(frames=folder, out=tmp_path / "splits"))
+    split = read_split(tmp_path / "splits" / "split1.h5")
+    assert split.names("train", slice(None)) == ("A/v.avi", "B/v")
+    assert split.names("test", slice(None)) == ("A/v.mp4",)
+
+
+def test_twins_groups_and_counts_that_differ_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    same = frames_of("same", 4)
+    videos = {"A/v_A_g01_c01": same, "A/v_A_g02_c01": same, "A/v_A_g02_c02": frames_of("else", 4)}
+    (tmp_path / "frames").mkdir()
+    make_shard(tmp_path / "frames" / "frames-00000.h5", videos | {"B/v_B_g03_c01": same[:3]})
+    write_list(tmp_path / "lists" / "train.txt", "A/v_A_g01_c01 4 0", "A/v_A_g02_c02 5 0")
+    write_list(tmp_path / "lists" / "val.txt", "A/v_A_g02_c01 4 0", "B/v_B_g03_c01 3 1")
+    build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
+    assert capsys.readouterr().err.splitlines()[1:] == [
+        "warning: split 1: 1 classes have clips in test only: B",
+        "warning: split 1: 1 groups have clips in train and in test: A/v_A_g02",
+        "warning: split 1: 1 test clips are frame for frame the same as a train clip: A/v_A_g01_c01 = A/v_A_g02_c01",
+        "split 1: the lists count other frames than were decoded for 1 clips; the decoded number is used: "
+        "A/v_A_g02_c02",
+    ]
+
+
+def drawn(names: list[str], **changes: object) -> dict[str, list[str]]:
+    split = draw_split(names, with_(SplitsSettings(split_by="group"), **changes)).splits[0]
+    return {subset: [clip.path for clip in split.clips[subset]] for subset in SUBSETS}
+
+
+def test_split_without_lists_is_drawn_from_the_shards(settings: SplitsSettings, tmp_path: Path) -> None:
+    build_splits(tmp_path / "no lists", with_(settings, split_by="group", test_share=0.34))
+    split = read_split(settings.out / "split1.h5")
+    assert split.classes == CLASSES
+    assert (len(split.train), len(split.test)) == (16, 8)
+    assert np.bincount(split.test.label).tolist() == [2, 2, 2, 2]
+    assert split.source == "drawn by group, test share 0.34, seed 0"
+
+
+@given(
+    groups=st.dictionaries(
+        st.sampled_from(["A", "B", "C"]),
+        st.dictionaries(st.integers(1, 30), st.integers(1, 4), min_size=1, max_size=12),
+        min_size=1,
+    ),
+    seed=st.integers(0, 100),
+    share=st.floats(0.01, 0.9),
+    by=st.sampled_from(["group", "video"]),
+)
+def test_drawn_split_is_a_partition_that_keeps_its_units_and_its_share(
+    groups: dict[str, dict[int, int]], seed: int, share: float, by: str
+) -> None:
+    names = [
+        name_of(label, group, clip + 1)
+        for label, of_class in groups.items()
+        for group, clips in of_class.items()
+        for clip in range(clips)
+    ]
+    sides = drawn(names, seed=seed, test_share=share, split_by=by)
+    assert sorted(sides["train"] + sides["test"]) == sorted(names)
+    for label in groups:
+        units = [
+            {name if by == "video" else group_of(name) for name in sides[subset] if name.startswith(label)}
+            for subset in SUBSETS
+        ]
+        count = len(units[0] | units[1])
+        assert not units[0] & units[1]
+        assert len(units[0]) >= 1
+        assert len(units[1]) == min(max(round(count * share), 1), count - 1)
+
+
+def test_drawn_split_depends_on_the_seed_and_not_on_the_order() -> None:
+    names = [name_of("A", group, 1) for group in range(1, 21)]
+    assert drawn(names) == drawn(names[::-1])
+    assert len({tuple(drawn(names, seed=seed)["test"]) for seed in range(5)}) == 5
+
+
+def test_another_class_does_not_change_the_draw_of_the_first() -> None:
+    names = [name_of("B", group, 1) for group in range(1, 11)]
+    more = drawn(names + [name_of("A", group, 1) for group in range(1, 8)])
+    assert [name for name in more["test"] if name.startswith("B")] == drawn(names)["test"]
+
+
+def test_draw_without_groups_or_folders_says_what_to_do(settings: SplitsSettings) -> None:
+    with pytest.raises(DataError, match=r"A/film names no group .* --split-by video"):
+        drawn(["A/film"])
+    with pytest.raises(DataError, match="film lies in no class folder"):
+        drawn(["film"], split_by="video")
+    with pytest.raises(DataError, match="holds no video"):
+        drawn([])
+
+
+def test_draw_says_which_videos_failed_in_extraction(
+    settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_shard(settings.frames / "frames-00077.h5", {}, failures=[("YoYo/v_bad", "zero bytes")])
+    build_splits(Path("none"), with_(settings, split_by="group"))
+    assert "1 videos failed in extraction and are in no split: YoYo/v_bad\n" in capsys.readouterr().err
+
+
+def test_a_shard_that_is_missing_in_the_row_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = make_shards(tmp_path / "frames", [f"A/v_A_g{number:02d}_c01" for number in range(12)])
+    (frames / "frames-00001.h5").unlink()
+    build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="group"))
+    assert f"warning: {frames} lacks shards before frames-00002.h5" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("listed", "on_disk"), [("Gr\u00f6\u00dfe/a", "Gro\u0308\u00dfe/a"), ("e\u0301/a", "\u00e9/a")]
+)
+def test_names_match_in_whatever_form_of_unicode_they_are(tmp_path: Path, listed: str, on_disk: str) -> None:
+    (tmp_path / "frames").mkdir()
+    make_shard(tmp_path / "frames/frames-00000.h5", {on_disk: frames_of("x", 2), "Other/b": frames_of("y", 2)})
+    write_list(tmp_path / "lists/train.txt", f"{listed}.avi 0")
+    write_list(tmp_path / "lists/test.txt", "Other/b 1")
+    build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
+    assert read_split(tmp_path / "splits/split1.h5").names("train", slice(None)) == (on_disk,)
+
+
+def test_a_name_in_its_own_form_goes_before_one_in_another(tmp_path: Path) -> None:
+    composed, decomposed = "\u00e9/a", "e\u0301/a"
+    (tmp_path / "frames").mkdir()
+    make_shard(tmp_path / "frames/frames-00000.h5", {decomposed: frames_of("d", 2), composed: frames_of("c", 2)})
+    write_list(tmp_path / "lists/train.txt", f"{decomposed} 0")
+    write_list(tmp_path / "lists/test.txt", f"{composed} 1")
+    build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
+    split = read_split(tmp_path / "splits/split1.h5")
+    assert [split.names(subset, slice(None)) for subset in ("train", "test")] == [(decomposed,), (composed,)]
+
+
+def test_a_failed_video_is_known_in_another_form_of_unicode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    failed = [("e\u0301/a", "an empty file")]
+    (tmp_path / "frames").mkdir()
+    make_shard(tmp_path / "frames/frames-00000.h5", {"Other/b": frames_of("y", 2)}, failures=failed)
+    write_list(tmp_path / "lists/train.txt", "\u00e9/a.avi 0")
+    write_list(tmp_path / "lists/test.txt", "Other/b 1")
+    with pytest.raises(PartialError, match="1 of 2 listed videos have no frames"):
+        build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
+    assert "\u00e9/a.avi failed in extraction: an empty file" in capsys.readouterr().err
+
+
+def test_a_name_that_differs_by_capitals_alone_is_asked_for(tmp_path: Path) -> None:
+    names = ["Handstand/v_1", "Surfing/v_1", "twins/a", "TWINS/a"]
+    make_shards(tmp_path / "frames", names)
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits")
+    write_list(tmp_path / "lists/train.txt", "HandStand/v_1.avi 0", "Twins/a.avi 2")
+    write_list(tmp_path / "lists/test.txt", "Surfing/v_1.avi 1")
+    words = r"HandStand/v_1.avi \(did you mean Handstand/v_1\?\), Twins/a.avi: no split"
+    with pytest.raises(PartialError, match=words):
+        build_splits(tmp_path / "lists", settings)
+    write_list(tmp_path / "lists/test.txt", "SURFING/v_1.avi 1")
+    with pytest.raises(DataError, match=r"the lists name HandStand/v_1.avi, the shards Handstand/v_1"):
+        build_splits(tmp_path / "lists", settings)
+
+
+def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = "A/\x1b[31mred\x07"
+    make_shards(tmp_path / "frames", [odd, "B/x"])
+    write_list(tmp_path / "lists/train.txt", f"{odd} 7 0", end="\n")
+    write_list(tmp_path / "lists/test.txt", "B/x 7 1", "B/\x1b[2J 3 1", end="\n")
+    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits", allow_missing=True)
+    build_splits(tmp_path / "lists", settings)
+    said = capsys.readouterr().err
+    assert r"A/\x1b[31mred" in said
+    assert r"B/\x1b[2J" in said
+    assert "\x1b" not in said
+    assert "\x07" not in said
+
+
+def test_two_that_write_into_one_folder_at_once_leave_one_whole_result_and_the_other_says_so(
+    lists: Path, settings: SplitsSettings
+) -> None:
+    ends: list[SettingsError | None] = []
+
+    def build() -> None:
+        try:
+            build_splits(lists, settings)
+        except SettingsError as error:
+            ends.append(error)
+        else:
+            ends.append(None)
+
+    for _ in range(5):
+        begun = len(ends)
+        threads = [threading.Thread(target=build) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(ends) == begun + 4  # each has ended, with one of these two ends
+        assert None in ends[begun:]
+        assert [len(read_split(settings.out / f"split{number}.h5").train) for number in (1, 2, 3)] == [16, 16, 16]
+    assert {str(end) for end in ends if end} == {
+        f"{settings.out} is in use by another tsn: wait for it, or set another --out"
+    }
+    assert len(list(settings.out.iterdir())) == 3
+
+
+def test_classes_that_differ_in_their_parents_alone_are_warned_of(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A folder of train/CLASS and test/CLASS is hardly meant as twice the classes."""
+    names = [f"{part}/{name}/clip{n}" for part in ("test", "train") for name in ("run", "walk") for n in range(3)]
+    frames = make_shards(tmp_path / "frames", [*names, "train/sit/clip0", "train/sit/clip1"])
+    build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="video"))
+    said = capsys.readouterr().err
+    assert "warning: test/run, train/run, test/walk and 1 more are classes of their own" in said
+    assert "sit" not in said

@@ -1,0 +1,77 @@
+"""Runs side by side."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+
+from tsn.cli import tsn
+from tsn.train.answers.compare import compare, side_by_side
+from tsn.tsn_shared.errors import DataError, SettingsError
+
+
+@pytest.fixture
+def runs(trained_run: Path, tmp_path: Path) -> list[Path]:
+    """A run, and one like it with another learning rate, one epoch less and a better first epoch."""
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("config.json", "metrics.jsonl"):
+        shutil.copy(trained_run / name, other)
+    config = json.loads((other / "config.json").read_text())
+    config["settings"] |= {"lr": 0.5, "lr_decay_epoch": [3, 4]}
+    (other / "config.json").write_text(json.dumps(config))
+    first = json.loads((other / "metrics.jsonl").read_text().splitlines()[0])
+    (other / "metrics.jsonl").write_text(json.dumps(first | {"val_top1": 0.875, "val_loss": 0.5}) + "\n")
+    return [trained_run, other]
+
+
+def test_they_are_told_with_what_differs_and_drawn_in_one_picture(runs: list[Path], tmp_path: Path) -> None:
+    out = tmp_path / "pictures" / "both.png"
+    done = CliRunner().invoke(tsn, ["compare", *map(str, runs), "--out", str(out)])
+    assert done.exit_code == 0, done.output
+    cells = ([cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines())
+    rows = {name: rest for name, *rest in cells}
+    assert rows["run"] == ["run", "other"]
+    assert rows["split"] == ["1", "1"]
+    assert rows["test clips"] == ["7", "7"]
+    assert rows["--lr"] == ["0.002", "0.5"]
+    assert rows["--lr-decay-epoch"] == ["30,60", "3,4"]
+    assert "--momentum" not in rows
+    assert "--run" not in rows
+    assert rows["epochs done"] == ["2", "1"]
+    assert rows["best val top-1"][1] == "87.50%"
+    with Image.open(out) as picture:
+        assert picture.width > 1200
+
+
+def test_json_holds_fractions(runs: list[Path], tmp_path: Path) -> None:
+    words = ["compare", *map(str, runs), "--out", str(tmp_path / "both.png"), "--json"]
+    columns = json.loads(CliRunner().invoke(tsn, words).stdout)
+    assert columns[1]["best_val_top1"] == 0.875
+    assert columns[1]["settings"] == {"lr": 0.5, "lr_decay_epoch": [3, 4]}
+    assert columns[0]["protocol"] == "val (3 segments)"
+
+
+def test_runs_of_one_name_go_by_their_paths(runs: list[Path], tmp_path: Path) -> None:
+    twin = tmp_path / "deeper" / "other"
+    shutil.copytree(runs[1], twin)
+    text = side_by_side(compare([runs[1], twin], tmp_path / "both.png"))
+    assert str(twin) in text.splitlines()[0]
+
+
+def test_what_is_no_run_or_has_no_epoch_is_said(
+    runs: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SettingsError, match="is not a run folder"):
+        compare([tmp_path / "none"], tmp_path / "a.png")
+    (runs[1] / "metrics.jsonl").write_text("")
+    assert [column["run"] for column in compare(runs, tmp_path / "a.png")] == [str(runs[0])]
+    assert f"left out, no epoch is finished: {runs[1]}" in capsys.readouterr().err
+    with pytest.raises(SettingsError, match="no run has a finished epoch"):
+        compare(runs[1:], tmp_path / "a.png")
+    (runs[1] / "metrics.jsonl").write_text("{")
+    with pytest.raises(DataError, match="cannot be read"):
+        compare(runs, tmp_path / "a.png")

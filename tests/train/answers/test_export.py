@@ -1,0 +1,130 @@
+"""Exported files: the numbers of predict, free sizes, metadata, and the documentation's examples word for word."""
+
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tsn.cli import tsn
+from tsn.train.answers.export import METADATA, export
+from tsn.train.answers.predict import predict
+from tsn.train.answers.trained import load_trained
+from tsn.train.network.end_to_end import resize_weights
+from tsn.tsn_shared.errors import SettingsError
+
+ROOT = Path(__file__).parents[3]
+Frames = np.ndarray[Any, np.dtype[np.uint8]]
+
+
+@pytest.fixture(scope="module")
+def exported(trained_run: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """The run as .onnx and .pt2."""
+    folder = tmp_path_factory.mktemp("exported")
+    files = {suffix: folder / f"model.{suffix}" for suffix in ("onnx", "pt2")}
+    for path in files.values():
+        export(trained_run, path)
+    return files
+
+
+def asked(exported: dict[str, Path], suffix: str, frames: Frames) -> Frames:
+    if suffix == "onnx":
+        session = onnxruntime.InferenceSession(str(exported["onnx"]))
+        return np.asarray(session.run(None, {"frames": frames})[0])
+    program = torch.export.load(exported["pt2"])
+    return np.asarray(program.module()(torch.from_numpy(frames)).detach().numpy())
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "pt2"])
+@pytest.mark.parametrize("shape", [(1, 3, 48, 64), (4, 3, 48, 64), (2, 1, 48, 64), (2, 5, 90, 71)])
+def test_a_file_gives_the_numbers_of_predict(
+    trained_run: Path, exported: dict[str, Path], suffix: str, shape: tuple[int, ...]
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, size=(*shape, 3), dtype=np.uint8)
+    model = load_trained(trained_run)
+    # a video of S * k frames whose segments' middles are the S frames
+    wanted = [predict(model, np.repeat(clip, 3, axis=0), num_segments=shape[1]) for clip in frames]
+    found = asked(exported, suffix, frames)
+    assert found.shape == (shape[0], 4)
+    assert np.abs(found - wanted).max() < 1e-4
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_the_metadata_name_classes_and_protocol(exported: dict[str, Path]) -> None:
+    extra = {METADATA: ""}
+    torch.export.load(exported["pt2"], extra_files=extra)
+    of_onnx = onnxruntime.InferenceSession(str(exported["onnx"])).get_modelmeta().custom_metadata_map
+    assert json.loads(extra[METADATA]) == of_onnx
+    assert json.loads(of_onnx["classes"]) == ["Colour0", "Colour1", "Colour2", "Colour3"]
+    assert (of_onnx["protocol"], of_onnx["num_segments"], of_onnx["frame_size"]) == ("val", "3", "64x48")
+    assert of_onnx["split"] == "1"
+
+
+def test_the_onnx_file_is_whole_and_of_a_current_opset(exported: dict[str, Path]) -> None:
+    model = onnx.load(str(exported["onnx"]))
+    onnx.checker.check_model(model, full_check=True)
+    assert [entry.version for entry in model.opset_import if not entry.domain] == [23]
+    assert [axis.dim_param for axis in model.graph.input[0].type.tensor_type.shape.dim[:2]] == ["batch", "segments"]
+
+
+def test_a_name_of_another_kind_is_refused_and_nothing_is_left(trained_run: Path, tmp_path: Path) -> None:
+    done = CliRunner().invoke(tsn, ["export", str(trained_run), str(tmp_path / "model.bin")])
+    assert isinstance(done.exception, SettingsError)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_packages_a_line_says_what_to_install(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnxscript", None)
+    with pytest.raises(SettingsError, match=r"needs onnxscript: pip install '\.\[export\]'"):
+        export(trained_run, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("size", "out"), [(224, 64), (42, 32), (224, 96), (200, 256)])
+def test_the_resize_is_that_of_torch(size: int, out: int) -> None:
+    row = torch.rand(1, 1, size, size)
+    weights = torch.from_numpy(resize_weights(size, out))
+    wanted = torch.nn.functional.interpolate(row, size=(out, out), mode="bilinear", align_corners=False)
+    assert torch.allclose(weights @ (row @ weights.T), wanted, atol=1e-6)
+
+
+def example(word: str) -> str:
+    """Return the Python example of the documentation that holds this word."""
+    text = (ROOT / "docs" / "answers.md").read_text(encoding="utf-8")
+    (found,) = [code for code in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if word in code]
+    return str(found)
+
+
+@pytest.mark.parametrize("word", ["onnxruntime", "torch.export", "train.predict"])
+def test_the_examples_of_the_documentation_run(
+    trained_run: Path,
+    exported: dict[str, Path],
+    tmp_path: Path,
+    word: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    frames = np.random.default_rng(1).integers(0, 256, size=(2, 3, 48, 64, 3), dtype=np.uint8)
+    np.save(tmp_path / "frames.npy", frames)
+    np.save(tmp_path / "video.npy", frames[0])
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a").symlink_to(trained_run)
+    for path in exported.values():
+        (tmp_path / path.name).symlink_to(path)
+    code = example(word)
+    assert len(code.splitlines()) <= 12
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/answers.md", "exec"), {})
+    model = load_trained(trained_run)
+    clips = frames if word != "train.predict" else frames[:1]
+    wanted = [predict(model, clip if word == "train.predict" else np.repeat(clip, 3, axis=0)) for clip in clips]
+    assert capsys.readouterr().out.splitlines() == [f"{model.classes[p.argmax()]} {p.max():.1%}" for p in wanted]

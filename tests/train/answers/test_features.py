@@ -1,0 +1,67 @@
+"""Features: what the last layer reads, with the names and labels of the clips."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import torch
+from click.testing import CliRunner
+
+from tests.train.runs import evaluated
+from tsn.cli import tsn
+from tsn.train.answers.features import KIND
+from tsn.train.answers.trained import load_trained
+from tsn.train.network.model import build_model, without_last_layer
+from tsn.tsn_shared import hdf5
+from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.splits import read_split
+
+
+@pytest.mark.parametrize("subset", ["train", "test"])
+def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
+    trained_run: Path, data: DataSettings, tmp_path: Path, subset: str
+) -> None:
+    out = tmp_path / "features.h5"
+    done = CliRunner().invoke(tsn, ["features", str(trained_run), str(out), "--subset", subset, "--gpus", "0"])
+    assert done.exit_code == 0, done.output
+    clips = {"train": 12, "test": 7}[subset]
+    assert done.stdout == f"{out}: 512 features of {clips} {subset} clips, split 1, val (3 segments, centre crop)\n"
+    split = read_split(data.splits / "split1.h5")
+    with hdf5.opened(out, KIND) as file:  # its seal is whole
+        features = file["feature"][:]
+        assert features.shape == (clips, 512)
+        assert file["label"][:].tolist() == split.subset(subset).label.tolist()  # type: ignore[arg-type]
+        assert hdf5.decode_names(file["name"][:]) == split.names(subset, slice(None))  # type: ignore[arg-type]
+        assert hdf5.decode_names(file["class/name"][:]) == split.classes
+        assert dict(file.attrs)["protocol"] == "val"
+        assert (file.attrs["split"], file.attrs["subset"], file.attrs["num_segments"]) == ("1", subset, 3)
+    if subset == "test":
+        layer = load_trained(trained_run).network.backbone.get_submodule("fc")
+        with torch.inference_mode():
+            logits = layer(torch.from_numpy(features)).numpy()
+        assert np.abs(logits - evaluated(trained_run, gpus="0").scored.values.numpy()).max() < 1e-4
+
+
+def test_of_vgg_they_are_fc7_after_its_relu() -> None:
+    torch.manual_seed(0)
+    model = build_model("vgg16", num_classes=3, dropout=0.5).eval()
+    clip = torch.randn(1, 1, 3, 32, 32)
+    with torch.inference_mode():
+        logits = model(clip)
+        last = model.backbone.get_submodule("classifier.6")
+        found = without_last_layer(model, "vgg16")(clip)
+        assert found.shape == (1, 4096)
+        assert float(found.min()) == 0.0
+        assert torch.allclose(last(found), logits, atol=1e-6)
+
+
+def test_the_example_of_the_documentation_runs(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.train.answers.test_export import example
+
+    monkeypatch.chdir(tmp_path)
+    assert CliRunner().invoke(tsn, ["features", str(trained_run), "features.h5", "--gpus", "0"]).exit_code == 0
+    exec(compile(example("h5py"), "docs/answers.md", "exec"), {"h5py": h5py})
+    assert capsys.readouterr().out == "(7, 512) 7 val\n"

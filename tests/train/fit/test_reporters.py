@@ -1,0 +1,57 @@
+import re
+import struct
+from pathlib import Path
+
+import pytest
+
+from tsn.train.fit.folder import Row
+from tsn.train.fit.reporters import epoch_line, verdict
+from tsn.train.pictures import draw_curves
+
+
+def row(epoch: int, **changed: float) -> Row:
+    usual: Row = {"epoch": epoch, "step": 10 * epoch, "lr": 0.001, "train_loss": 2.0 / (epoch + 1), "train_top1": 0.5}
+    usual |= {"val_loss": 1.5, "val_top1": 0.25, "val_top5": 0.75}
+    usual |= {"clips_per_second": 10.0, "data_wait_share": 0.001, "seconds": 5.0}
+    return usual | changed
+
+
+def test_an_epochs_line_has_loss_accuracy_speed_waiting_and_the_end_time() -> None:
+    line = epoch_line(row(3), left=0)
+    assert line.startswith("epoch 3: loss 0.500, top-1 50.0% | val loss 1.500, top-1 25.0%, top-5 75.0% | 10.0 clips/s")
+    assert "0.1% waiting for data, the run ends " in line
+    alone: Row = {name: value for name, value in row(3).items() if not name.startswith("val_")}
+    assert "val" not in epoch_line(alone, left=0)
+
+
+@pytest.mark.parametrize(
+    ("share", "on_gpu", "precision", "expected"),
+    [
+        (0.001, False, "fp32", "compute-bound at 10.0 clips/s: only 0.1% of the time"),
+        (0.001, True, "fp32", "--precision bf16 or more --gpus"),
+        (0.001, True, "bf16", "more --gpus or a smaller --input-size"),
+        (0.2, True, "bf16", "data-bound at 10.0 clips/s: 20.0% of the time .* would make 12.5"),
+    ],
+)
+def test_the_verdict_says_which_is_short_by_how_much_and_what_to_turn(
+    share: float, on_gpu: bool, precision: str, expected: str
+) -> None:
+    said = verdict([row(0, data_wait_share=share), row(1, data_wait_share=share)], on_gpu=on_gpu, precision=precision)
+    assert re.search(expected, said)
+    assert "\n" not in said
+
+
+@pytest.mark.parametrize("epochs", [1, 40])
+@pytest.mark.parametrize("validated", [True, False])
+def test_curves_are_a_picture_also_of_one_epoch_and_without_validation(
+    tmp_path: Path, epochs: int, validated: bool
+) -> None:
+    rows = [row(epoch) for epoch in range(epochs)]
+    if not validated:
+        rows = [{name: value for name, value in row.items() if not name.startswith("val_")} for row in rows]
+    draw_curves(rows, tmp_path / "curves.png", "title")
+    content = (tmp_path / "curves.png").read_bytes()
+    assert content[:4] == b"\x89PNG"
+    width, height = struct.unpack(">II", content[16:24])
+    assert width > 1000
+    assert height > 300

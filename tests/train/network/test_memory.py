@@ -1,0 +1,69 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from tsn.train.network.memory import GIB, Estimate, available, check_memory, estimate, peak
+from tsn.train.network.model import build_model
+from tsn.tsn_shared.errors import SettingsError
+
+CPU = torch.device("cpu")
+
+STEPS = """
+import sys, torch
+from tsn.train.network.memory import estimate, peak
+from tsn.train.network.model import build_model, channels_last
+name, batch, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+model = channels_last(build_model(name, num_classes=101, dropout=0.5)).train()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)
+clips = torch.randn(batch, 3, size, size, 3).permute(0, 1, 4, 2, 3)
+for _ in range(2):
+    model(clips).sum().backward()
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+needs = estimate(model, segments=3, input_size=size, half=False)
+print(needs.total(batch), peak(torch.device("cpu")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "batch", "size"), [("resnet18", "12", "112"), ("vgg16", "1", "224")])
+def test_the_estimate_is_what_steps_really_take(model: str, batch: str, size: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STEPS, model, batch, size],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    estimated, measured = map(float, done.stdout.split())
+    assert estimated == pytest.approx(measured, rel=0.25)
+
+
+def test_a_clip_costs_by_its_pixels_and_half_precision_halves_it() -> None:
+    model = build_model("resnet18", num_classes=4, dropout=0)
+    small, large = (estimate(model, segments=3, input_size=size, half=False) for size in (32, 64))
+    half = estimate(model, segments=3, input_size=64, half=True)
+    assert large.clip == pytest.approx(4 * small.clip, rel=0.1)
+    assert 0.4 < half.clip / large.clip < 0.7
+    assert half.fixed > large.fixed
+    saving = estimate(model, segments=3, input_size=64, half=False, saves=True)
+    assert saving.fixed - large.fixed == pytest.approx(2 * 4 * sum(p.numel() for p in model.parameters()))
+
+
+def test_a_batch_that_cannot_fit_is_refused_with_one_that_can() -> None:
+    needs = Estimate(fixed=1 * GIB, clip=0.5 * GIB)
+    with pytest.raises(
+        SettingsError, match=r"--batch-size 25 needs about 13\.5 GiB a process, 8\.0 GiB .* 14, and --acc"
+    ):
+        check_memory(needs, batch_size=25, free=8 * GIB, where="cpu")
+    with pytest.raises(SettingsError, match="a smaller --model or --input-size"):
+        check_memory(needs, batch_size=25, free=0.9 * GIB, where="cpu")
+    assert check_memory(needs, batch_size=14, free=8 * GIB, where="cpu").startswith("memory: about 8.0 GiB a process")
+
+
+def test_what_is_free_is_shared_among_the_processes_of_a_machine() -> None:
+    assert 0 < available(CPU, processes=64) < available(CPU, processes=1)
+    assert peak(CPU) > 0.1 * GIB

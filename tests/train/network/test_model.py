@@ -1,0 +1,52 @@
+import math
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from tsn.train.network.model import build_model, channels_last, count_parameters
+from tsn.tsn_shared.settings import MODELS
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_fresh_model_starts_at_the_loss_of_one_who_knows_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, num_classes=101, dropout=0.9).train()
+    clips = torch.randn(4, 3, 3, 64, 64)
+    loss = cross_entropy(model(clips), torch.tensor([0, 5, 50, 100])).item()
+    assert loss == pytest.approx(math.log(101), rel=0.02)
+
+
+def test_consensus_is_the_mean_of_the_segments_logits() -> None:
+    torch.manual_seed(0)
+    model = build_model("resnet18", num_classes=7, dropout=0.9).eval()
+    clips = torch.randn(2, 3, 3, 32, 32)
+    alone = torch.stack([model(clips[:, segment : segment + 1]) for segment in range(3)])
+    assert torch.allclose(model(clips), alone.mean(dim=0), atol=1e-6)
+
+
+def test_vgg16_has_the_published_number_of_parameters_and_dropout_twice() -> None:
+    model = build_model("vgg16", num_classes=101, dropout=0.9)
+    assert count_parameters(model) == 134_674_341
+    dropouts = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    assert dropouts == [0.9, 0.9]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_last_layer_is_drawn_as_in_the_paper(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_model(name, num_classes=101, dropout=0.5)
+    layers = [module for module in model.modules() if isinstance(module, torch.nn.Linear)]
+    assert layers[-1].out_features == 101
+    assert layers[-1].weight.std().item() == pytest.approx(0.001, rel=0.05)
+    assert layers[-1].bias.abs().max().item() == 0
+
+
+def test_channels_last_changes_the_layout_and_not_the_answer() -> None:
+    torch.manual_seed(0)
+    model = build_model("resnet18", num_classes=3, dropout=0).eval()
+    clips = torch.randn(1, 2, 3, 32, 32)
+    before = model(clips)
+    after = channels_last(model)(clips.contiguous())
+    assert torch.allclose(before, after, atol=1e-5)
+    assert next(model.parameters()).is_contiguous(memory_format=torch.channels_last)

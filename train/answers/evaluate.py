@@ -1,0 +1,246 @@
+"""Evaluation of runs on the test clips of their splits: figures, tables, pictures; also of several runs together."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from tsn.train.answers.passes import Scored, pass_over, score
+from tsn.train.answers.trained import learned_from, load_trained
+from tsn.train.fit.launch import count_gpus
+from tsn.train.pictures import draw_confusion, draw_per_class
+from tsn.train.scores import TOP, confusion, per_class, scores_of
+from tsn.tsn_shared.console import json_text, say, table
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import locked, write_text, writing
+from tsn.tsn_shared.settings import SplitScoreSettings
+from tsn.tsn_shared.splits import open_split
+
+FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
+WAY_OUT = "name another folder with --out"
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Evaluation:
+    """A pass over the test clips of a split: the figures with what they were computed from, and each clip's logits."""
+
+    figures: dict[str, Any]
+    scored: Scored
+    classes: tuple[str, ...]
+    folder: Path
+    words: str
+    run: Path
+
+
+def evaluate(
+    checkpoint: Path, settings: SplitScoreSettings, hold: Callable[[Path], None] = lambda folder: None
+) -> Evaluation:
+    """Score a checkpoint, or the best of a run, on every test clip once; errors are those of `pass_over`.
+
+    `hold` is called with the folder of its files before the clips are scored, which takes long.
+    """
+    trained = load_trained(checkpoint)
+    wanted = pass_over("test", trained, settings)
+    other = "" if trained.path.stem in ("best", "model") else f"-{trained.path.stem}"
+    folder = trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}"
+    hold(folder)
+    scored = score(wanted, trained, settings)
+    stated = {
+        "checkpoint": str(trained.path),
+        "epoch": trained.epoch,
+        "protocol": wanted.protocol,
+        "num_segments": wanted.segments,
+        "split": wanted.data.split,
+        "trained_on_split": trained.settings.split,
+        "own_split": learned_from(trained, open_split(wanted.data)),
+    }
+    return Evaluation(
+        figures=stated | _figures(scored, trained.classes),
+        scored=scored,
+        classes=trained.classes,
+        folder=folder,
+        words=wanted.words,
+        run=trained.run.resolve(),
+    )
+
+
+def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> Evaluation:
+    """Average the class probabilities of several runs on the same clips, weighted (by default all the same).
+
+    As two-stream networks are fused: Simonyan and Zisserman, NIPS 2014. SettingsError where the clips differ.
+    """
+    first = evaluations[0]
+    weights = weights or [1.0] * len(evaluations)
+    for other in evaluations[1:]:
+        if (other.scored.names, other.classes) != (first.scored.names, first.classes):
+            raise SettingsError(
+                f"{other.figures['checkpoint']} was scored on other clips or classes than "
+                f"{first.figures['checkpoint']}: runs on the same split can be fused"
+            )
+    shares = torch.tensor(weights, dtype=torch.float64) / sum(weights)
+    probabilities = torch.stack([each.scored.values.double().softmax(dim=1) for each in evaluations])
+    mixed = (shares[:, None, None] * probabilities).sum(dim=0)
+    scored = Scored(values=mixed.log().float(), labels=first.scored.labels, names=first.scored.names)
+    stated = {
+        "checkpoint": [each.figures["checkpoint"] for each in evaluations],
+        "weights": list(weights),
+        **{name: first.figures[name] for name in ("protocol", "num_segments", "split", "trained_on_split")},
+        "own_split": all(each.figures["own_split"] for each in evaluations),
+    }
+    return Evaluation(
+        figures=stated | _figures(scored, first.classes),
+        scored=scored,
+        classes=first.classes,
+        folder=first.folder.with_name(f"fused-{'+'.join(each.run.name for each in evaluations)}-{first.folder.name}"),
+        words=f"{len(evaluations)} runs fused, {first.words}",
+        run=first.run.with_name(" + ".join(each.run.name for each in evaluations)),
+    )
+
+
+def mean_over_splits(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """Return the mean of the figures over runs on different splits, as papers report it, and the runs' own."""
+    splits = [each.figures["split"] for each in evaluations]
+    stated = {name: evaluations[0].figures[name] for name in ("protocol", "num_segments")}
+    mean = {name: sum(each.figures[name] for each in evaluations) / len(evaluations) for name in FIGURES}
+    clips = sum(each.figures["clips"] for each in evaluations)
+    return stated | {"splits": splits, "clips": clips, "mean": mean, "runs": [each.figures for each in evaluations]}
+
+
+def evaluate_runs(
+    checkpoints: Sequence[Path],
+    settings: SplitScoreSettings,
+    *,
+    fused: bool = False,
+    fuse_weights: Sequence[float] | None = None,
+    out: Path | None = None,
+) -> tuple[dict[str, Any], str]:
+    """Evaluate the runs as the command line asks; write their files; return the figures and a text of them.
+
+    `settings.split` names a split a run, with commas between them, or one for all that are fused.
+    """
+    if fused:
+        _check_weights(fuse_weights, len(checkpoints))
+    names = settings.split.split(",") if settings.split is not None else [None] * len(checkpoints)
+    if fused and len(names) == 1:
+        names *= len(checkpoints)
+    if len(names) != len(checkpoints):
+        raise SettingsError(f"--split {settings.split}: {len(checkpoints)} runs need as many names of splits, or none")
+    if not fused and len(checkpoints) > 1:
+        _check_splits(checkpoints, names)
+    devices = str(count_gpus(settings.gpus))
+    several = len(checkpoints) > 1 and not fused
+    with ExitStack() as stack:
+
+        def place(folder: Path) -> Path:
+            return folder if out is None else out / folder.name if several else out
+
+        def hold(folder: Path) -> None:
+            _hold(place(folder), stack)
+
+        each = [
+            evaluate(checkpoint, replace(settings, split=name, gpus=devices), *(() if fused else (hold,)))
+            for checkpoint, name in zip(checkpoints, names, strict=True)
+        ]
+        if fused:
+            each = [fuse(each, fuse_weights)]
+            hold(each[0].folder)
+        for evaluation in each:
+            write_files(evaluation, place(evaluation.folder))
+    result = each[0].figures if len(each) == 1 else mean_over_splits(each)
+    if len(each) == 1:
+        return result, f"{class_table(result)}\n\n{headline(each[0])}"
+    lines = [headline(evaluation) for evaluation in each]
+    mean = f"mean over splits {', '.join(result['splits'])}, {each[0].words}, {result['clips']} clips in all"
+    return result, "\n".join([*lines, f"{mean}: {_percent(result['mean'])}"])
+
+
+def _hold(folder: Path, stack: ExitStack) -> None:
+    """Hold a folder of an evaluation's files until the stack ends."""
+    with writing(folder, WAY_OUT):
+        stack.enter_context(locked(folder, f"{folder} is in use by another evaluation: wait for it, or {WAY_OUT}"))
+
+
+def _check_weights(weights: Sequence[float] | None, runs: int) -> None:
+    if weights and (len(weights) != runs or not all(0 < weight < math.inf for weight in weights)):
+        raise SettingsError(f"--fuse-weights: {runs} numbers above 0 are needed, one a run")
+
+
+def _check_splits(checkpoints: Sequence[Path], names: Sequence[str | None]) -> None:
+    splits = [name or load_trained(path).settings.split for path, name in zip(checkpoints, names, strict=True)]
+    if len(set(splits)) < len(splits):
+        raise SettingsError(
+            f"these runs are of splits {', '.join(splits)}: a mean over splits takes one run of each; "
+            "tsn compare shows runs of one split side by side"
+        )
+
+
+def write_files(evaluation: Evaluation, folder: Path) -> None:
+    """Write scores.json, predictions.csv, confusion.png and per_class.png into a folder."""
+    figures, scored = evaluation.figures, evaluation.scored
+    title = f"{evaluation.run.name}: {headline(evaluation)}"
+    with writing(folder, WAY_OUT):
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "scores.json", json_text(figures, indent=2) + "\n")
+        write_text(folder / "predictions.csv", predictions_csv(scored, evaluation.classes))
+        draw_confusion(confusion(scored.values, scored.labels), evaluation.classes, folder / "confusion.png", title)
+        draw_per_class(per_class(scored.values, scored.labels, evaluation.classes), folder / "per_class.png", title)
+    say(f"scores.json, predictions.csv, confusion.png, per_class.png: {folder}")
+
+
+def predictions_csv(scored: Scored, classes: Sequence[str]) -> str:
+    """Return a line a clip: its name and label, then its best five classes with their probabilities."""
+    best = scored.values.double().softmax(dim=1).topk(min(TOP, len(classes)), dim=1)
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    ranks = range(1, best.indices.shape[1] + 1)
+    writer.writerow(["clip", "label", *(f"{column}{rank}" for rank in ranks for column in ("class", "score"))])
+    for name, label, rows, values in zip(
+        scored.names, scored.labels.tolist(), best.indices.tolist(), best.values.tolist(), strict=True
+    ):
+        answer = (part for row, value in zip(rows, values, strict=True) for part in (classes[row], f"{value:.6f}"))
+        writer.writerow([name, classes[label], *answer])
+    return file.getvalue()
+
+
+def headline(evaluation: Evaluation) -> str:
+    """Return the figures as a line for a person, with the split, the protocol and the number of clips."""
+    figures = evaluation.figures
+    where, own = f"split {figures['split']}", figures["trained_on_split"]
+    if figures["split"] != own:
+        where += f" (trained on split {own})"
+    elif not figures["own_split"]:
+        where += f" (another split {own} than it was trained on)"
+    return f"{where}, {evaluation.words}, {figures['clips']} clips: {_percent(figures)}"
+
+
+def class_table(figures: dict[str, Any]) -> str:
+    """Return a table of the classes, in percent, with the class that the clips of each were most often taken for."""
+    rows = [
+        [
+            row["name"],
+            row["clips"],
+            f"{row['top1']:.1%}",
+            f"{row['top5']:.1%}",
+            f"{row['taken_for']} ({row['times']})" if row["taken_for"] else "",
+        ]
+        for row in figures["per_class"]
+    ]
+    return table(["class", "clips", "top-1", "top-5", "most often taken for"], rows)
+
+
+def _figures(scored: Scored, classes: tuple[str, ...]) -> dict[str, Any]:
+    rows = per_class(scored.values, scored.labels, classes)
+    return scores_of(scored.values, scored.labels).plain() | {"per_class": [asdict(row) for row in rows]}
+
+
+def _percent(figures: dict[str, Any]) -> str:
+    return (
+        f"top-1 {figures['top1']:.2%}, top-5 {figures['top5']:.2%}, "
+        f"mean class accuracy {figures['mean_class_accuracy']:.2%}, loss {figures['loss']:.4f}"
+    )

@@ -1,0 +1,140 @@
+"""Export of a trained network to one file that other programs run: preprocessing and softmax inside.
+
+The file takes uint8 RGB frames (B, S, H, W, 3) and gives class probabilities (B, C); B, S, H and W are free. Its
+metadata name the classes, the protocol and which frames of a video to show it.
+"""
+
+import io
+import json
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tsn.train.answers.trained import Trained, height_and_width, load_trained
+from tsn.train.network.end_to_end import EndToEnd
+from tsn.train.versions import own_version
+from tsn.tsn_shared.errors import SettingsError, TsnError
+from tsn.tsn_shared.files import alone, replacing, writing
+
+OPSET = 23
+"""Of the .onnx files: the newest that torch writes."""
+
+TOLERANCE = 1e-4
+"""Largest difference between the file's probabilities and torch's."""
+
+SAMPLING = "frame int(t / 2 + t * i) of segment i, t = N / S, of the N frames of a video; all frame 0 where N <= S"
+METADATA = "metadata.json"
+"""Name of the extra file in a .pt2 that holds the metadata."""
+
+
+def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments: int | None = None) -> dict[str, str]:
+    """Write a checkpoint, or the best of a run, as .onnx or .pt2, check the file against torch, return its metadata.
+
+    `size` (WIDTHxHEIGHT) is that of the stored frames, by default as the checkpoint states it.
+    """
+    writers = {".onnx": _write_onnx, ".pt2": _write_pt2}
+    if out.suffix not in writers:
+        raise SettingsError(f"{out}: the name must end in .onnx or .pt2")
+    trained = load_trained(checkpoint)
+    shape = height_and_width(size) if size else trained.frame_size
+    if shape is None:
+        raise SettingsError(f"{trained.path} learned from frames of many sizes: state one with --size WIDTHxHEIGHT")
+    facts = metadata(trained, shape, num_segments or trained.settings.segments)
+    module = EndToEnd(trained.network, frame_size=shape, input_size=trained.settings.input_size).eval()
+    way_out = "name another file"
+    with alone(out, way_out), writing(out, way_out), replacing(out) as temporary:
+        run = writers[out.suffix](module, facts, temporary)
+        _check(run, module, shape, int(facts["num_segments"]), out)
+    return facts
+
+
+def metadata(trained: Trained, size: tuple[int, int], segments: int) -> dict[str, str]:
+    """Return what an exported file says of itself, as texts; `classes` is a JSON list."""
+    return {
+        "classes": json.dumps(trained.classes),
+        "protocol": "val",
+        "num_segments": str(segments),
+        "sampling": SAMPLING,
+        "input": "frames: uint8 RGB (B, S, H, W, 3)",
+        "output": "probabilities: float32 (B, C)",
+        "frame_size": f"{size[1]}x{size[0]}",
+        "input_size": str(trained.settings.input_size),
+        "model": trained.settings.model,
+        "split": trained.settings.split,
+        "tsn": own_version(),
+    }
+
+
+def _example(size: tuple[int, int], segments: int, batch: int = 2) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (batch, segments, *size, 3), dtype=torch.uint8, generator=generator)
+
+
+def _free(names: tuple[str, ...]) -> tuple[dict[int, Any]]:
+    return ({place: torch.export.Dim(name) for place, name in enumerate(names)},)
+
+
+_AXES = ("batch", "segments", "height", "width")
+_Run = Callable[[Tensor], np.ndarray[Any, np.dtype[np.float32]]]
+
+
+def _write_onnx(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
+    try:
+        import onnx
+        import onnxruntime
+        import onnxscript  # noqa: F401 (torch.onnx writes with it)
+    except ImportError as error:
+        raise SettingsError(
+            f"export to .onnx needs {error.name}: pip install '.[export]' where tsn was installed from"
+        ) from None
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the exporter about itself
+        program = torch.onnx.export(
+            module,
+            (_example((48, 64), 3),),
+            dynamo=True,
+            dynamic_shapes=_free(_AXES),
+            input_names=["frames"],
+            output_names=["probabilities"],
+            opset_version=OPSET,
+            verbose=False,
+        )
+    if program is None:
+        raise TsnError("torch.onnx.export returned no program")
+    program.model.metadata_props.update(facts)
+    program.model.producer_name, program.model.producer_version = "tsn", facts["tsn"]
+    program.save(path, external_data=False)
+    onnx.checker.check_model(str(path))
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return lambda frames: np.asarray(session.run(None, {"frames": frames.numpy()})[0])
+
+
+def _write_pt2(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.export.export(module, (_example((48, 64), 3),), dynamic_shapes=_free(_AXES), strict=False)
+        whole = io.BytesIO()  # torch ends the process where the disk is full
+        torch.export.save(program, whole, extra_files={METADATA: json.dumps(facts)})
+        path.write_bytes(whole.getbuffer())
+        with path.open("rb") as file:
+            loaded = torch.export.load(file).module()
+    return lambda frames: np.asarray(loaded(frames).detach().numpy())
+
+
+def _check(run: _Run, module: EndToEnd, size: tuple[int, int], segments: int, out: Path) -> None:
+    """Compare the file with torch on random frames, in another batch and another size than it was traced with."""
+    height, width = size
+    for batch, shape in ((1, size), (3, (height * 3 // 4, width + 20))):
+        frames = _example(shape, segments, batch)
+        with torch.inference_mode():
+            wanted = module(frames).numpy()
+        worst = float(np.abs(run(frames) - wanted).max())
+        if not worst <= TOLERANCE:
+            raise TsnError(f"{out} was not written: its probabilities differ from torch's by {worst:.2g}")

@@ -1,0 +1,203 @@
+"""Prediction: a trained network's answers for videos, extracted and scored as `evaluate` does it, or for arrays.
+
+From Python: `predict(load_trained(run), frames)`, with all frames of a video as a uint8 RGB array (T, H, W, 3).
+"""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from tsn.pipeline.extract.run import make_shards, plan_shards
+from tsn.pipeline.extract.videos import Source, find_videos
+from tsn.train.answers.passes import Pass, how_to_score, score
+from tsn.train.answers.predict_pictures import WAY_OUT, draw_answers, holding
+from tsn.train.answers.trained import Trained, load_trained
+from tsn.train.network.end_to_end import EndToEnd
+from tsn.train.network.memory import available, estimate_scoring, fitting
+from tsn.train.network.model import shapes_of
+from tsn.tsn_shared.console import counted, printable, say
+from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.files import writing
+from tsn.tsn_shared.sampling import val_indices
+from tsn.tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
+from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.splits import Clips, split_name, write_split
+
+SPLIT = "videos"
+"""Name of the split that the videos make among themselves."""
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Extracted:
+    """Videos as shards and a split: names of those that gave frames, in the order of the split, and the failures."""
+
+    shards: tuple[Shard, ...]
+    clips: Clips
+    names: tuple[str, ...]
+    failures: tuple[tuple[str, str], ...]
+
+
+def predict(
+    model: Trained, frames: npt.NDArray[np.uint8], *, num_segments: int | None = None
+) -> npt.NDArray[np.float32]:
+    """Return the class probabilities (C,), in the order of `model.classes`, of a video's frames (T, H, W, 3), RGB.
+
+    The protocol is `val`: the middle frame of each segment, the centre crop. Frames of another size than those learned
+    from are resized to it. SettingsError for an array of another kind, or more segments than fit into memory.
+    """
+    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
+        raise SettingsError(f"frames are {frames.dtype} {frames.shape}: they must be uint8 (T, H, W, 3), RGB")
+    segments, device = num_segments or model.settings.segments, next(model.network.parameters()).device
+    _check_fit(model, segments, device)
+    shown = frames[val_indices([len(frames)], segments)[0]]
+    module = EndToEnd(
+        model.network,
+        frame_size=model.frame_size or (frames.shape[1], frames.shape[2]),
+        input_size=model.settings.input_size,
+    )
+    with torch.inference_mode():
+        answer = module.to(device)(torch.from_numpy(np.ascontiguousarray(shown)).to(device)[None])[0]
+    if not bool(answer.isfinite().all()):
+        raise DataError(f"{model.path} gives no numbers for these frames: its weights are too large")
+    return np.asarray(answer.cpu().numpy())
+
+
+def _check_fit(model: Trained, segments: int, device: torch.device) -> None:
+    size = model.settings.input_size
+    shapes = shapes_of(model.settings, len(model.classes))
+    needs = estimate_scoring(shapes, frames=segments, chunk=segments, input_size=size, half=False)
+    fitting(needs, batch_size=1, free=available(device, processes=1), where=str(device))
+
+
+def predict_videos(
+    checkpoint: Path,
+    videos: Sequence[Path],
+    settings: ScoreSettings,
+    *,
+    top: int = 5,
+    png: Path | None = None,
+) -> dict[str, Any]:
+    """Return the `top` classes of every video, and of every video below a folder, with probabilities from 0 to 1.
+
+    The videos become frames as the checkpoint's were made, and are scored as `evaluate` scores the clips of a split.
+    `failed` lists those that extraction fails, with its reason. `png` is a picture, or a folder for one a video.
+    """
+    sources = _sources(videos)
+    trained = load_trained(checkpoint)
+    protocol, segments = how_to_score(trained, settings)
+    stated = {
+        "checkpoint": str(trained.path),
+        "trained_on_split": trained.settings.split,
+        "protocol": protocol,
+        "num_segments": segments,
+    }
+    with holding(png, len(sources)), tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
+        folder = Path(temporary)
+        with writing(folder, "set TMPDIR to another disk"):
+            extracted = extract(sources, trained, folder)
+        wanted = Pass(
+            checkpoint=trained.path,
+            data=DataSettings(frames=folder, splits=folder, split=SPLIT),
+            subset="test",
+            protocol=protocol,
+            segments=segments,
+            other_split=True,
+        )
+        answers: list[dict[str, Any]] = []
+        if extracted.names:
+            scored = score(wanted, trained, settings)
+            answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
+        if png is not None:
+            with writing(png, WAY_OUT):
+                draw_answers(answers, extracted.shards, extracted.clips, protocol=protocol, segments=segments, png=png)
+    failed = [{"video": name, "reason": reason} for name, reason in extracted.failures]
+    return stated | {"words": wanted.words, "clips": len(answers), "videos": answers, "failed": failed}
+
+
+def extract(sources: Sequence[Source], trained: Trained, folder: Path) -> Extracted:
+    """Extract videos into a folder as the frames were made that a network learned from, and join them to a split."""
+    made = trained.frames
+    quality = {"quality": made["quality"]} if made.get("quality") else {}
+    settings = ExtractSettings(out=folder, size=made.get("size", "native"), **quality)
+    jobs = plan_shards(tuple(sources), settings)
+    make_shards(jobs, settings)
+    shards = tuple(Shard(job.path) for job in jobs)
+    counts = [len(shard.tables.names) for shard in shards]
+    rows = np.arange(sum(counts))
+    clips = Clips(
+        label=np.zeros(len(rows), dtype=np.int32),  # nobody knows it
+        shard=np.repeat(np.arange(len(shards)), counts).astype(np.int32),
+        video=(rows - np.repeat(np.cumsum([0, *counts[:-1]]), counts)).astype(np.int32),
+        frames=np.concatenate([shard.tables.frames for shard in shards]).astype(np.int32),
+    )
+    names = tuple(name for shard in shards for name in shard.tables.names)
+    none = Clips(**{column: np.zeros(0, dtype=np.int32) for column in ("label", "shard", "video", "frames")})
+    write_split(
+        folder / split_name(SPLIT),
+        source="videos to predict",
+        classes=trained.classes,
+        shards={shard.path.name: shard.sha256 for shard in shards},
+        clips={"train": none, "test": clips},
+        names={"train": (), "test": names},
+    )
+    failures = tuple(failure for shard in shards for failure in shard.tables.failures)
+    return Extracted(shards=shards, clips=clips, names=names, failures=failures)
+
+
+def describe(result: dict[str, Any]) -> str:
+    """Return the answers for a person, in percent."""
+    split, clips = result["trained_on_split"], result["clips"]
+    lines = [f"{result['words']}, trained on split {split}, {counted(clips, 'video')}"]
+    for answer in result["videos"]:
+        lines.append(f"{printable(answer['video'])} ({answer['frames']} frames)")
+        lines += [f"  {guess['score']:7.2%}  {guess['class']}" for guess in answer["top"]]
+    return "\n".join(lines)
+
+
+def refuse_failures(result: dict[str, Any]) -> None:
+    """List the videos that failed, if any, and raise PartialError."""
+    failed = result["failed"]
+    for failure in failed:
+        say(f"  {printable(failure['video'])}: {printable(failure['reason'])}")
+    if failed:
+        others = ", the others are answered" if result["clips"] else ""
+        raise PartialError(f"{len(failed)} of {counted(len(failed) + result['clips'], 'video')} failed{others}")
+
+
+def _sources(videos: Sequence[Path]) -> list[Source]:
+    """Return the videos that the paths name, folders opened, each called by its path; DataError for a missing one."""
+    paths = list[Path]()
+    for path in videos:
+        if path.is_dir():
+            found = find_videos(path)
+            if found.unread:
+                say(found.unread)
+            paths += [source.path for source in found.videos]
+        elif not path.exists():
+            raise DataError(f"{path} does not exist")
+        else:
+            paths.append(path)
+    return [Source(name=str(path), path=path) for path in dict.fromkeys(paths)]
+
+
+def _answers(
+    probabilities: torch.Tensor, extracted: Extracted, classes: Sequence[str], top: int
+) -> list[dict[str, Any]]:
+    best = probabilities.topk(min(top, len(classes)), dim=1)
+    rows = zip(
+        extracted.names, extracted.clips.frames.tolist(), best.indices.tolist(), best.values.tolist(), strict=True
+    )
+    return [
+        {
+            "video": name,
+            "frames": frames,
+            "top": [{"class": classes[label], "score": value} for label, value in zip(labels, values, strict=True)],
+        }
+        for name, frames, labels, values in rows
+    ]

@@ -1,0 +1,1 @@
+"""A training run: launch, loop, checkpoints, folder and reports."""

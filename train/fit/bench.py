@@ -1,0 +1,140 @@
+"""How fast training goes on this machine, beside the barest loop: forward, backward, step on clips that are ready."""
+
+import time
+from contextlib import ExitStack
+from statistics import median
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import tsn.train.loaders as data
+from tsn.pipeline.loading.loader import ClipLoader
+from tsn.train.fit.compilation import FALLBACK
+from tsn.train.fit.launch import count_gpus
+from tsn.train.fit.recipe import build_optimizer
+from tsn.train.fit.trainer import Trainer
+from tsn.train.network.model import build_model, channels_last
+from tsn.train.ranks.group import Ranks, joined
+from tsn.train.scores import autocast, precision_of
+from tsn.tsn_shared.console import say
+from tsn.tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.splits import open_split
+
+ROUNDS = 3
+
+
+class BareLoop:
+    """A network and its optimiser on one ready batch: what training could reach if all else were free."""
+
+    def __init__(
+        self, model: nn.Module, settings: TrainSettings, *, clips: Tensor, labels: Tensor, precision: str
+    ) -> None:
+        self.optimizer = build_optimizer(model, settings)
+        self._network, self._clips, self._labels, self._precision = model.train(), clips, labels, precision
+
+    def steps(self, count: int) -> None:
+        """Take steps."""
+        for _ in range(count):
+            with autocast(self._precision, self._clips.device):
+                logits = self._network(self._clips)
+            cross_entropy(logits.float(), self._labels).backward()  # type: ignore[no-untyped-call]
+            self.optimizer.step()
+            self.optimizer.zero_grad(set_to_none=True)
+
+
+class TrainLoop:
+    """The loop of `tsn train` on one rank, loader included: `steps` are an epoch of as many."""
+
+    def __init__(self, model: nn.Module, settings: TrainSettings, ranks: Ranks, loader: ClipLoader, precision: str):
+        self.trainer = Trainer(
+            model=model, settings=settings, ranks=ranks, num_clips=settings.batch_size, precision=precision
+        )
+        self.waited: list[float] = []
+        self._loader = loader
+
+    def steps(self, count: int) -> None:
+        """Take steps, and note which share of their time went on waiting for clips."""
+        trainer = self.trainer
+        trainer.position, trainer.num_clips = 0, count * trainer.clips_per_step
+        self.waited.append(trainer.train_epoch(self._loader, lambda: None)["data_wait_share"])
+
+
+def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
+    """Time the loop of `tsn train` and the bare loop in turns, for about `seconds` in all, on one rank.
+
+    Returns clips a second of both, the share of the bare loop's that training reaches, by round as well, and the
+    share of its time in which training had nothing to do because no batch was there.
+    """
+    on_gpu = count_gpus(settings.gpus) > 0
+    split = open_split(settings)
+    with ExitStack() as stack:
+        ranks = stack.enter_context(joined(on_gpu=on_gpu))
+        precision = precision_of(settings, ranks.device)
+        loader = stack.enter_context(data.open_train_loader(split, settings, ranks, position=0))
+        batch = next(loader)
+        classes = len(split.classes)
+        networks = [
+            channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout)).to(ranks.device)
+            for _ in range(2)
+        ]
+        whole = TrainLoop(networks[0], settings, ranks, loader, precision)
+        if told := whole.trainer.compile():
+            say(told)
+        fast = told and not told.startswith(FALLBACK)
+        bare = BareLoop(
+            torch.compile(networks[1]) if fast else networks[1],  # type: ignore[arg-type]
+            settings,
+            clips=batch.clips,
+            labels=batch.labels.to(ranks.device),
+            precision=precision,
+        )
+        rates = in_turns({"bare": bare, "train": whole}, seconds=seconds, clips=settings.batch_size, ranks=ranks)
+    ratios = [train / ready for train, ready in zip(rates["train"], rates["bare"], strict=True)]
+    return {
+        "model": settings.model,
+        "batch_size": settings.batch_size,
+        "num_segments": settings.segments,
+        "input_size": settings.input_size,
+        "precision": precision,
+        "device": str(ranks.device),
+        "clips_per_second": median(rates["train"]),
+        "bare_clips_per_second": median(rates["bare"]),
+        "share_of_bare": median(ratios),
+        "data_wait_share": median(whole.waited[-ROUNDS:]),
+        "rounds": ratios,
+    }
+
+
+def in_turns(
+    loops: dict[str, BareLoop | TrainLoop], *, seconds: float, clips: int, ranks: Ranks
+) -> dict[str, list[float]]:
+    """Run loops in turns, each as many steps as fit its share of the time; return the clips a second of each turn."""
+    for loop in loops.values():
+        _timed(loop, 1, ranks)  # the first step allocates
+    a_step = max(_timed(loop, 1, ranks) for loop in loops.values())
+    count = max(1, int(seconds / ROUNDS / len(loops) / a_step))
+    rates: dict[str, list[float]] = {name: [] for name in loops}
+    for turn in range(ROUNDS):
+        for name in list(loops) if turn % 2 == 0 else list(reversed(loops)):
+            rates[name].append(count * clips / _timed(loops[name], count, ranks))
+    return rates
+
+
+def bench_text(result: dict[str, Any]) -> str:
+    """Return the figures as words for a person."""
+    return (
+        f"{result['model']}, {result['batch_size']} clips of {result['num_segments']} frames at {result['input_size']} "
+        f"pixels, {result['precision']} on {result['device']}: {result['clips_per_second']:,.1f} clips/s, "
+        f"{result['share_of_bare']:.1%} of the {result['bare_clips_per_second']:,.1f} of a bare loop on ready clips; "
+        f"{result['data_wait_share']:.1%} of the time went on waiting for clips"
+    )
+
+
+def _timed(loop: BareLoop | TrainLoop, count: int, ranks: Ranks) -> float:
+    start = time.perf_counter()
+    loop.steps(count)
+    if ranks.device.type == "cuda":
+        torch.cuda.synchronize(ranks.device)
+    return time.perf_counter() - start

@@ -1,0 +1,1 @@
+"""The network: backbones, consensus, weights, dropout, memory, and itself with its preprocessing."""

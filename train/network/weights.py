@@ -1,0 +1,106 @@
+"""What a network starts from: torchvision's ImageNet weights, nothing, or a file."""
+
+import sys
+from contextlib import redirect_stdout
+from pathlib import Path
+from urllib.error import URLError
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from tsn.train.fit.contents import holds_numbers
+from tsn.train.network.archive import read_pt
+from tsn.train.network.model import IMAGENET, LAST_LAYERS, TSN
+from tsn.tsn_shared.errors import DataError, SettingsError, brief
+
+
+def load_weights(model: TSN, name: str, weights: str) -> str:
+    """Read `weights` (imagenet, none or a file) into a model and return a line that says what was loaded."""
+    return fill(model, name, read_weights(name, weights), weights)
+
+
+def read_weights(name: str, weights: str) -> dict[str, Tensor]:
+    """Read a state dict: torchvision's (.pth), .safetensors, or one of our checkpoints; nothing for none."""
+    if weights == "none":
+        return {}
+    return _imagenet(name) if weights == "imagenet" else _file(Path(weights))
+
+
+def fill(model: TSN, name: str, state: dict[str, Tensor], weights: str) -> str:
+    """Fill a model with a state dict that `read_weights` has read, and return a line that says what was loaded.
+
+    A last layer of another number of classes stays as it was drawn; any other difference is an error that names the
+    tensor.
+    """
+    if weights == "none":
+        return "weights: drawn at random"
+    source = f"torchvision's ImageNet weights of {name}" if weights == "imagenet" else weights
+    kept = _load(model, name, state, source)
+    return f"weights: {source}" + (f"; the last layer {kept}" if kept else "")
+
+
+def _imagenet(name: str) -> dict[str, Tensor]:
+    entry = IMAGENET[name]()
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
+    try:
+        with redirect_stdout(sys.stderr):
+            state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
+    except (URLError, OSError, RuntimeError) as error:
+        reason = getattr(error, "reason", error)
+        raise SettingsError(
+            f"--weights imagenet: the download failed ({reason}): put {entry.url} at {file}, "
+            "or use --weights FILE or --weights none"
+        ) from None
+    return state
+
+
+def _file(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise SettingsError(f"--weights {path}: no such file; it takes imagenet, none or a file")
+    if path.suffix == ".safetensors":
+        try:
+            state = load_file(path)
+        except Exception as error:
+            raise DataError(f"{path} cannot be read as weights: {brief(error)}") from None
+    else:
+        state = read_pt(path, "weights")
+    if isinstance(state, dict) and "model" in state and isinstance(state["model"], dict):
+        state = state["model"]
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
+        raise DataError(f"--weights {path} holds no state dict of tensors")
+    return {key.removeprefix("module.").removeprefix("backbone."): value for key, value in state.items()}
+
+
+def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
+    """Copy a state dict into the backbone; return what is said of the last layer if it was left out, else ''.
+
+    It is left out where it is absent or of another number of classes, and where nothing else differs.
+    """
+    own, last = model.backbone.state_dict(), LAST_LAYERS[name] + "."
+    if f"{last}1.weight" in own and f"{last}weight" in state:  # torchvision's, without the dropout before it
+        state = {key.replace(last, f"{last}1.") if key.startswith(last) else key: v for key, v in state.items()}
+    fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
+    wrong = sorted((own.keys() | state.keys()) - fits.keys())
+    foreign = [key for key in wrong if not key.startswith(last) or not _same_but_classes(own.get(key), state.get(key))]
+    if foreign:
+        first = min(foreign, key=lambda key: key.startswith(last))
+        raise DataError(
+            f"{source} does not fit {name}: {len(foreign)} tensors differ, the first is {first}: "
+            f"{_shapes(own, state, first)}"
+        )
+    for key, value in fits.items():
+        if not holds_numbers(value):
+            raise DataError(f"{source} cannot be used: {key} holds what are no finite numbers")
+    model.backbone.load_state_dict(own | fits)
+    return f"({last[:-1]}) is new: {wrong[-1]} is {_shapes(own, state, wrong[-1])}" if wrong else ""
+
+
+def _same_but_classes(own: Tensor | None, other: Tensor | None) -> bool:
+    """Whether a tensor of the last layer differs in the number of classes alone, or is absent in the file."""
+    return other is None or (own is not None and own.shape[1:] == other.shape[1:])
+
+
+def _shapes(own: dict[str, Tensor], state: dict[str, Tensor], key: str) -> str:
+    there, here = ("absent" if key not in found else tuple(found[key].shape) for found in (state, own))
+    return f"{there} there, {here} here"

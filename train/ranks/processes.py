@@ -1,0 +1,164 @@
+"""Work done by many processes, a rank each, under torch elastic: start, restart, stop, and what a failure says."""
+
+import logging
+import multiprocessing
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import fields
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
+from torch.distributed.elastic.rendezvous.api import RendezvousError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from tsn.train.ranks.group import LostRankError
+from tsn.train.ranks.stop import signal_children, stop_requests
+from tsn.tsn_shared.console import say
+from tsn.tsn_shared.errors import SettingsError, StoppedError, TsnError, brief
+from tsn.tsn_shared.files import write_text
+
+SHUTDOWN_SECONDS = 20
+"""How long the other ranks have to end after one has died, before they are killed."""
+
+
+def run_processes(
+    work: Callable[..., Any],
+    *args: Any,
+    processes: int,
+    nnodes: int = 1,
+    rdzv_endpoint: str | None = None,
+    max_restarts: int = 0,
+) -> Any:
+    """Run `work(*args)` as each of `processes` ranks on this machine, one of `nnodes`; return what the first returned.
+
+    When a rank dies all are started again, `max_restarts` times. A rank's TsnError is raised here as it was, without a
+    restart; so is its StoppedError, after SIGTERM or SIGUSR1, which are passed on to the ranks.
+    """
+    launch = _launch_config(processes, nnodes, rdzv_endpoint, max_restarts)
+    for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
+    with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
+        story = Path(folder) / "failure"
+
+        def stop(number: int) -> None:
+            _tell(story, StoppedError("stopped by a signal before the first step"))  # for ranks that it kills
+            signal_children(number)
+            if nnodes > 1 and not multiprocessing.active_children():
+                raise StoppedError("stopped by a signal while waiting for the other machines")
+
+        if nnodes > 1:
+            say(f"meeting {nnodes - 1} more of {nnodes} machines at {rdzv_endpoint}")
+        try:
+            with stop_requests(then=stop):
+                ends = elastic_launch(launch, _as_rank)(work, args, story)
+        except SignalException as signalled:
+            if signalled.sigval == signal.SIGINT:
+                raise KeyboardInterrupt from None
+            raise SystemExit(128 + signalled.sigval) from None
+        except ChildFailedError as error:
+            raise _failure(error, story) from None
+        except RendezvousError as error:
+            raise TsnError(
+                f"--rdzv-endpoint {rdzv_endpoint}: the {nnodes} machines did not meet, or another has ended "
+                f"({brief(error)}): start the same command on each, let its first machine be reached, and see what the "
+                "others say"
+            ) from None
+    stopped = next((end for end in ends.values() if isinstance(end, StoppedError)), None)
+    if stopped is not None:
+        raise stopped
+    return next(iter(ends.values()))
+
+
+def _launch_config(processes: int, nnodes: int, rdzv_endpoint: str | None, max_restarts: int) -> LaunchConfig:
+    if nnodes > 1 and rdzv_endpoint is None:
+        raise SettingsError(f"--nnodes {nnodes} needs --rdzv-endpoint HOST:PORT, the same on every machine")
+    endpoint = rdzv_endpoint or "localhost:0"
+    loopback = endpoint.rpartition(":")[0] in ("localhost", "127.0.0.1")
+    return LaunchConfig(
+        min_nodes=nnodes,
+        max_nodes=nnodes,
+        nproc_per_node=processes,
+        run_id=f"tsn-{os.getpid()}" if nnodes == 1 else "tsn",
+        rdzv_backend="c10d",
+        rdzv_endpoint=endpoint,
+        max_restarts=max_restarts,
+        monitor_interval=0.2,
+        start_method="spawn",
+        local_addr="localhost" if loopback else None,
+        signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is ours: the ranks save and end by themselves
+        **_patience(),
+    )
+
+
+def _patience() -> dict[str, Any]:
+    """Return how long ranks have to end, where this torch can be told: 2.12 and later; before, it is 30 seconds."""
+    there = any(field.name == "shutdown_timeout" for field in fields(LaunchConfig))
+    return {"shutdown_timeout": SHUTDOWN_SECONDS} if there else {}
+
+
+def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> Any:
+    """Do the work of a rank; a failure that the user can act on is left in `story` for the parent."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    if story.exists():
+        raise SystemExit(1)  # a restart cannot mend what the user must
+    try:
+        return work(*args)
+    except LostRankError:
+        raise  # a restart can mend it
+    except StoppedError as stopped:
+        return stopped  # not a failure: nothing is to be restarted
+    except TsnError as error:
+        _tell(story, error)
+        raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """End this rank when the process that started it is gone: a killed training leaves nobody behind."""
+    parent: Any = parent_process()
+    parent.join()
+    os._exit(1)
+
+
+def _tell(story: Path, error: TsnError) -> None:
+    write_text(story, f"{error.exit_code} {error}")
+
+
+def _failure(error: ChildFailedError, story: Path) -> TsnError:
+    """Return the first failure as the user's error: its own words, or the rank's traceback."""
+    failures = sorted(error.failures.items(), key=lambda failure: failure[1].timestamp)
+    others = [(rank, failure) for rank, failure in failures if _lost_words(_crash(failure)) is None]
+    rank, first = (others or failures)[0]  # that another rank is lost is no news beside why
+    crash = _crash(first)
+    if story.exists():
+        code, _, text = story.read_text(encoding="utf-8", errors="surrogateescape").partition(" ")
+        told = TsnError(text)
+        told.exit_code = int(code)
+        if not (crash and told.exit_code == StoppedError.exit_code):  # a crash on the way to the stop is the news
+            return told
+    if lost := _lost_words(crash):
+        return TsnError(lost)
+    if crash:
+        failed = TsnError(f"rank {rank} failed:")
+        failed.add_note(crash)  # the message is one line
+        return failed
+    return TsnError(
+        f"rank {rank} died ({first.signal_name()}, exit code {first.exitcode}): run it again, a training with --resume"
+    )
+
+
+def _crash(failure: ProcessFailure) -> str | None:
+    """Return the traceback of a rank that ended by an exception."""
+    message = failure.message
+    return message["extraInfo"]["py_callstack"].rstrip() if isinstance(message, dict) else None
+
+
+def _lost_words(crash: str | None) -> str | None:
+    """Return what a rank says that ended since another one was lost; None where it ended otherwise."""
+    kind, _, words = (crash or "").rpartition("\n")[2].partition(": ")
+    return words if kind.rpartition(".")[2] == LostRankError.__name__ else None
