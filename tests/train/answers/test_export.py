@@ -104,7 +104,7 @@ def example(word: str) -> str:
     return str(found)
 
 
-@pytest.mark.parametrize("word", ["onnxruntime", "torch.export", "train.predict"])
+@pytest.mark.parametrize("word", ["onnxruntime", "torch.export", "answers.predict"])
 def test_the_examples_of_the_documentation_run(
     trained_run: Path,
     exported: dict[str, Path],
@@ -125,6 +125,6 @@ def test_the_examples_of_the_documentation_run(
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "docs/answers.md", "exec"), {})
     model = load_trained(trained_run)
-    clips = frames if word != "train.predict" else frames[:1]
-    wanted = [predict(model, clip if word == "train.predict" else np.repeat(clip, 3, axis=0)) for clip in clips]
+    clips = frames if word != "answers.predict" else frames[:1]
+    wanted = [predict(model, clip if word == "answers.predict" else np.repeat(clip, 3, axis=0)) for clip in clips]
     assert capsys.readouterr().out.splitlines() == [f"{model.classes[p.argmax()]} {p.max():.1%}" for p in wanted]
