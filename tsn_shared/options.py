@@ -14,8 +14,9 @@ from click.core import ParameterSource
 
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import SettingsError, brief
+from tsn.tsn_shared.fields import MOST_IN_A_LIST, Settings, default_of, flag_of
 from tsn.tsn_shared.files import read_bounded
-from tsn.tsn_shared.settings import MODEL_ALIASES, MOST_IN_A_LIST, Settings, default_of, flag_of
+from tsn.tsn_shared.settings import MODEL_ALIASES
 
 MOST_BYTES = 2**26
 """Of a file of settings; a run's config.json holds the names of its classes as well."""

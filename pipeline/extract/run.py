@@ -22,8 +22,9 @@ from tsn.pipeline.extract.videos import Found, Source, find_videos
 from tsn.pipeline.extract.workers import Workers, local_workers
 from tsn.tsn_shared.console import Progress, counted, say, some
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.fields import flag_of
 from tsn.tsn_shared.files import locked, write_text, writing
-from tsn.tsn_shared.settings import ExtractSettings, flag_of
+from tsn.tsn_shared.settings import ExtractSettings
 from tsn.tsn_shared.shards import ShardTables, find_shards, read_tables, shard_name
 
 FAILURES = "failures.jsonl"

@@ -7,8 +7,8 @@ import pytest
 from click.testing import CliRunner
 
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.fields import Settings, setting
 from tsn.tsn_shared.options import CommaSeparated, read_config_file, settings_options, stated
-from tsn.tsn_shared.settings import Settings, setting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,8 +8,8 @@ from tsn.train.fit.folder import Row, best_row, read_config, read_history
 from tsn.train.pictures import draw_comparison
 from tsn.tsn_shared.console import say, table
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.fields import flag_of
 from tsn.tsn_shared.files import alone, writing
-from tsn.tsn_shared.settings import flag_of
 
 NO_DIFFERENCE = frozenset({"run", "resume"})
 """Settings that differ between any two runs and say nothing."""

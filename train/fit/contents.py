@@ -16,8 +16,9 @@ from torch import Tensor
 from tsn.train.fit.folder import FREE_ON_RESUME, ROW, Row, check_history
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.fields import from_plain
 from tsn.tsn_shared.schema import WrongValueError
-from tsn.tsn_shared.settings import MOST_CLASSES, MOST_EPOCHS, ExtractSettings, TrainSettings, from_plain
+from tsn.tsn_shared.settings import MOST_CLASSES, MOST_EPOCHS, ExtractSettings, TrainSettings
 
 
 def _class_name(value: Any, where: str) -> None:

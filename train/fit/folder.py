@@ -19,8 +19,9 @@ from typing import Any
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.console import json_text, say
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
+from tsn.tsn_shared.fields import from_plain
 from tsn.tsn_shared.files import WRONG_PATH, read_bounded, write_text, writing
-from tsn.tsn_shared.settings import MOST_EPOCHS, TrainSettings, from_plain
+from tsn.tsn_shared.settings import MOST_EPOCHS, TrainSettings
 
 Row = dict[str, float | int]
 

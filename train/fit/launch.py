@@ -20,8 +20,9 @@ from tsn.train.ranks.processes import run_processes
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.console import printable, say
 from tsn.tsn_shared.errors import SettingsError, StoppedError
+from tsn.tsn_shared.fields import flag_of, from_plain
 from tsn.tsn_shared.files import writing
-from tsn.tsn_shared.settings import TrainSettings, flag_of, from_plain
+from tsn.tsn_shared.settings import TrainSettings
 from tsn.tsn_shared.splits import open_split
 
 
