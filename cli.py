@@ -15,7 +15,6 @@ import click
 
 from tsn.tsn_shared.console import json_text
 from tsn.tsn_shared.errors import TsnError
-from tsn.tsn_shared.files import writing
 from tsn.tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
 from tsn.tsn_shared.settings import (
     BenchLoaderSettings,
@@ -343,25 +342,13 @@ def demo(folder: Path) -> None:
 
     Everything stays in FOLDER, with the same layout as real data.
     """
-    from tsn.pipeline.synthetic import make_dataset
+    from tsn.train import demo
 
-    data, run = folder / "data", folder / "run"
-    with writing(folder, "name another folder"):
-        make_dataset(data)
-    frames, splits = ["--frames", f"{data}/frames"], ["--splits", f"{data}/splits"]
-    small = ["--model", "vgg16_bn", "--weights", "none", "--input-size", "48", "--dropout", "0.5"]
-    recipe = ["--batch-size", "8", "--num-epochs", "24", "--lr", "0.005", "--lr-mode", "cosine", "--warmup-epochs", "1"]
-    for words in (
-        ["extract-frames", f"{data}/UCF-101", "--out", f"{data}/frames"],
-        ["build-splits", f"{data}/ucfTrainTestlist", *frames, "--out", f"{data}/splits"],
-        ["show-batch", *frames, *splits, "--batch-size", "6", "--out", f"{folder}/batch.png"],
-        ["train", *frames, *splits, "--run", str(run), "--resume", "auto", *small, *recipe],
-        ["evaluate", str(run)],
-    ):
+    demo.make_data(folder)
+    for words in demo.commands(folder):
         click.secho(f"\n$ tsn {' '.join(words)}", err=True, bold=True)
         tsn.main(words, prog_name="tsn", standalone_mode=False)
-    click.echo(f"\nThe clips as the network sees them: {folder}/batch.png\nHow it learned: {run}/curves.png")
-    click.echo(f"The run folder: {run}. Look around with: tsn info {data}/frames, tsn train -h")
+    click.echo(demo.closing_words(folder))
 
 
 def main() -> None:

@@ -1,0 +1,36 @@
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from tsn.cli import tsn
+from tsn.train.demo import closing_words, commands
+
+FOLDER = Path("a folder")
+
+
+@pytest.mark.parametrize("words", commands(FOLDER), ids=lambda words: words[0])
+def test_every_command_of_the_demo_is_understood(words: list[str]) -> None:
+    command = tsn.commands[words[0]]
+    with click.Context(command) as context:
+        command.parse_args(context, list(words[1:]))
+
+
+def test_what_one_command_writes_the_next_ones_read() -> None:
+    assert [words[0] for words in commands(FOLDER)] == [
+        "extract-frames",
+        "build-splits",
+        "show-batch",
+        "train",
+        "evaluate",
+    ]
+    lines = {words[0]: shlex.join(words) for words in commands(FOLDER)}
+    assert "--out 'a folder/data/frames'" in lines["extract-frames"]
+    assert all("--frames 'a folder/data/frames'" in lines[name] for name in ("build-splits", "show-batch", "train"))
+    assert "--out 'a folder/data/splits'" in lines["build-splits"]
+    assert all("--splits 'a folder/data/splits'" in lines[name] for name in ("show-batch", "train"))
+    assert "--run 'a folder/run'" in lines["train"]
+    assert lines["evaluate"] == "evaluate 'a folder/run'"
+    assert "a folder/batch.png" in closing_words(FOLDER)
+    assert "a folder/run/curves.png" in closing_words(FOLDER)

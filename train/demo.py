@@ -1,0 +1,51 @@
+"""`tsn demo`: a data set small enough to train on while one watches, and the commands that go from it to answers.
+
+The command line runs what `commands` names, as a user would type it, so the demo shows what there is and no more.
+"""
+
+from pathlib import Path
+
+from tsn.pipeline.synthetic import LISTS, VIDEOS, make_dataset
+from tsn.tsn_shared.files import writing
+
+RECIPE = {
+    "model": "vgg16_bn",
+    "weights": "none",
+    "input-size": "48",
+    "dropout": "0.5",
+    "batch-size": "8",
+    "num-epochs": "24",
+    "lr": "0.005",
+    "lr-mode": "cosine",
+    "warmup-epochs": "1",
+}
+"""What learns the drawn classes from nothing in some minutes on two cores. Plain VGG16 hardly begins from random weights
+(its authors started from a shallower network), and 48 pixels are enough for patterns that fill the picture."""
+
+
+def make_data(folder: Path) -> None:
+    """Draw the videos and their lists in `folder/data`; SettingsError where they cannot be written."""
+    with writing(folder, "name another folder"):
+        make_dataset(folder / "data")
+
+
+def commands(folder: Path) -> list[list[str]]:
+    """Return the commands in their order, each as the words after `tsn`; everything stays in `folder`."""
+    data, run = folder / "data", folder / "run"
+    frames, splits = ["--frames", f"{data}/frames"], ["--splits", f"{data}/splits"]
+    recipe = [word for name, value in RECIPE.items() for word in (f"--{name}", value)]
+    return [
+        ["extract-frames", f"{data}/{VIDEOS}", "--out", f"{data}/frames"],
+        ["build-splits", f"{data}/{LISTS}", *frames, "--out", f"{data}/splits"],
+        ["show-batch", *frames, *splits, "--batch-size", "6", "--out", f"{folder}/batch.png"],
+        ["train", *frames, *splits, "--run", str(run), "--resume", "auto", *recipe],
+        ["evaluate", str(run)],
+    ]
+
+
+def closing_words(folder: Path) -> str:
+    """Return where to look when all is done."""
+    return (
+        f"\nThe clips as the network sees them: {folder}/batch.png\nHow it learned: {folder}/run/curves.png\n"
+        f"The run folder: {folder}/run. Look around with: tsn info {folder}/data/frames, tsn train -h"
+    )
