@@ -1,5 +1,66 @@
 """Temporal Segment Networks on video: `tsn.pipeline` makes and serves the data, `tsn.train` trains and answers.
 
 Installed, the folders of the checkout and `cli.py` are this one package: nothing else of the same name can stand in its
-way.
+way. What a program of one's own needs most is offered here; each name loads its module when it is first used.
 """
+
+from typing import TYPE_CHECKING
+
+from tsn.tsn_shared.exports import on_first_use
+
+if TYPE_CHECKING:
+    from tsn.pipeline.extract.run import extract_frames
+    from tsn.pipeline.loading.loader import Batch, ClipLoader, train_clips
+    from tsn.pipeline.splits.build import build_splits
+    from tsn.tsn_shared.errors import DataError, PartialError, SettingsError, StoppedError, TsnError
+    from tsn.tsn_shared.settings import (
+        DataSettings,
+        ExtractSettings,
+        LoaderSettings,
+        ScoreSettings,
+        SplitScoreSettings,
+        SplitsSettings,
+        TrainSettings,
+    )
+    from tsn.tsn_shared.shards import Shard, find_shards
+    from tsn.tsn_shared.splits import Split, open_split
+else:  # hidden from type checkers, which would take every misspelling for a name that loads on first use
+    __getattr__, __dir__ = on_first_use(
+        __name__,
+        {
+            "tsn.pipeline.extract.run": ["extract_frames"],
+            "tsn.pipeline.loading.loader": ["Batch", "ClipLoader", "train_clips"],
+            "tsn.pipeline.splits.build": ["build_splits"],
+            "tsn.tsn_shared.errors": ["DataError", "PartialError", "SettingsError", "StoppedError", "TsnError"],
+            "tsn.tsn_shared.settings": [
+                *("DataSettings", "ExtractSettings", "LoaderSettings", "ScoreSettings"),
+                *("SplitScoreSettings", "SplitsSettings", "TrainSettings"),
+            ],
+            "tsn.tsn_shared.shards": ["Shard", "find_shards"],
+            "tsn.tsn_shared.splits": ["Split", "open_split"],
+        },
+    )
+
+__all__ = [
+    "Batch",
+    "ClipLoader",
+    "DataError",
+    "DataSettings",
+    "ExtractSettings",
+    "LoaderSettings",
+    "PartialError",
+    "ScoreSettings",
+    "SettingsError",
+    "Shard",
+    "Split",
+    "SplitScoreSettings",
+    "SplitsSettings",
+    "StoppedError",
+    "TrainSettings",
+    "TsnError",
+    "build_splits",
+    "extract_frames",
+    "find_shards",
+    "open_split",
+    "train_clips",
+]

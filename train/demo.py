@@ -19,7 +19,7 @@ RECIPE = {
     "lr-mode": "cosine",
     "warmup-epochs": "1",
 }
-"""What learns the drawn classes from nothing in some minutes on two cores. Plain VGG16 hardly begins from random weights
+"""What learns the drawn classes from nothing in minutes on two cores. Plain VGG16 hardly begins from random weights
 (its authors started from a shallower network), and 48 pixels are enough for patterns that fill the picture."""
 
 
