@@ -300,10 +300,10 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
 
     Stages: decode, scale, encode (with the pipe and the CRC32s), write (a file without a name in --out).
     """
-    from tsn.pipeline.extract.bench import bench_extract, bench_text
+    from tsn.pipeline.extract.bench import bench_extract, extract_bench_text
 
     result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
-    click.echo(json_text(result) if as_json else bench_text(result))
+    click.echo(json_text(result) if as_json else extract_bench_text(result))
 
 
 @bench.command("loader", short_help="Clips a second, by stage.")

@@ -33,7 +33,7 @@ from PIL import Image
 
 from benchmarks.common import interleaved, machine, table, write_result
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings, frames_command
-from tsn.pipeline.extract.ffmpeg_output import read_frames
+from tsn.pipeline.extract.ffmpeg_output import read_planes
 from tsn.pipeline.extract.ffmpeg_run import memory_file, open_video
 from tsn.pipeline.extract.run import extract_frames
 from tsn.pipeline.extract.videos import find_videos
@@ -121,7 +121,7 @@ def turbo_pipe(videos: list[Path], out: Path, *, quality: int, flags: str = "bil
             command = [word.replace("flags=bilinear", f"flags={flags}") for word in words]
             pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "bufsize": 0}
             process = stack.enter_context(subprocess.Popen(command, pass_fds=files, **pipes))
-            frames = read_frames(cast("io.FileIO", process.stdout))
+            frames = read_planes(cast("io.FileIO", process.stdout))
             jpegs = (simplejpeg.encode_jpeg_yuv_planes(*planes, quality) for planes in frames)
             _write_frames(out / f"{work[0]:04d}", jpegs)
 

@@ -15,8 +15,8 @@ from tsn.tsn_shared.shards import ShardTables
 from tsn.tsn_shared.splits import Split
 
 SPLITS = "split*.h5"
-ABREAST = 30
-"""With more classes than this, two stand in a row of the table."""
+MOST_ROWS = 30
+"""Of the table of classes; with more classes than that, each row holds two."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,7 +29,7 @@ class Folder:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class ClassCounts:
     """What a class, or all of them, hold; `seconds` is the duration of the `timed` videos whose frame rate is known."""
 
     videos: int = 0
@@ -51,10 +51,10 @@ class Tally:
 class Summary:
     """All that folders hold: in all, by class, by frame size, settings; failures and notes as (video, words)."""
 
-    total: Tally
+    total: ClassCounts
     shards: int
     bytes: int
-    classes: dict[str, Tally] = field(default_factory=dict)
+    classes: dict[str, ClassCounts] = field(default_factory=dict)
     sizes: Counter[str] = field(default_factory=Counter)
     settings: Counter[str] = field(default_factory=Counter)
     failures: list[tuple[str, str]] = field(default_factory=list)
@@ -73,7 +73,7 @@ def info(paths: Sequence[Path]) -> dict[str, Any]:
         "bytes": summary.bytes,
         "seconds": round(summary.total.seconds, 3),
         "sizes": dict(summary.sizes),
-        "classes": {name: asdict(tally) for name, tally in sorted(summary.classes.items())},
+        "classes": {name: asdict(counts) for name, counts in sorted(summary.classes.items())},
         "failures": [{"video": name, "reason": reason} for name, reason in summary.failures],
         "notes": [{"video": name, "note": note} for name, note in summary.notes],
         "splits": [
@@ -125,7 +125,7 @@ def summarise(paths: Sequence[Path]) -> Summary:
     folders = look(paths)
     files = [path for folder in folders for path in folder.shards]
     summary = Summary(
-        total=Tally(),
+        total=ClassCounts(),
         shards=len(files),
         bytes=sum(path.stat().st_size for path in files),
         splits=[splits.read_split(path) for folder in folders for path in folder.splits],
@@ -136,31 +136,31 @@ def summarise(paths: Sequence[Path]) -> Summary:
 
 
 def _count(tables: ShardTables, summary: Summary) -> None:
-    def tallies(name: str) -> tuple[Tally, Tally]:
-        return summary.total, summary.classes.setdefault(name.rpartition("/")[0] or "(none)", Tally())
+    def counts_of(name: str) -> tuple[ClassCounts, ClassCounts]:
+        return summary.total, summary.classes.setdefault(name.rpartition("/")[0] or "(none)", ClassCounts())
 
     numbers = zip(tables.names, tables.frames.tolist(), tables.fps.tolist(), strict=True)
     for name, frames, fps in numbers:
-        for tally in tallies(name):
-            tally.add(frames, fps)
+        for counts in counts_of(name):
+            counts.add(frames, fps)
     for name, _ in tables.failures:
-        for tally in tallies(name):
-            tally.failed += 1
+        for counts in counts_of(name):
+            counts.failed += 1
     summary.sizes.update(f"{w}x{h}" for w, h in zip(tables.width.tolist(), tables.height.tolist(), strict=True))
     summary.settings[", ".join(f"{name} {value}" for name, value in sorted(tables.settings.items()))] += 1
     summary.failures.extend(tables.failures)
     summary.notes.extend((name, note) for name, note in zip(tables.names, tables.notes, strict=True) if note)
 
 
-def _class_table(classes: dict[str, Tally]) -> str:
-    """Set the classes in a table, two abreast where they are many."""
-    failures = any(tally.failed for tally in classes.values())
+def _class_table(classes: dict[str, ClassCounts]) -> str:
+    """Set the classes in a table, two a row where they are many."""
+    failures = any(counts.failed for counts in classes.values())
     headers = ["class", "videos", "frames", "mean", *(["failed"] if failures else [])]
     rows: list[list[object]] = [
-        [name, tally.videos, f"{tally.frames:,}", _mean(tally), *([tally.failed] if failures else [])]
-        for name, tally in sorted(classes.items())
+        [name, counts.videos, f"{counts.frames:,}", _mean(counts), *([counts.failed] if failures else [])]
+        for name, counts in sorted(classes.items())
     ]
-    if len(rows) > ABREAST:
+    if len(rows) > MOST_ROWS:
         half = math.ceil(len(rows) / 2)
         blank: list[object] = [""] * len(headers)
         rows = [[*left, *right] for left, right in zip(rows[:half], [*rows[half:], blank], strict=False)]
@@ -190,8 +190,8 @@ def _whole(summary: Summary) -> str:
     )
 
 
-def _mean(tally: Tally) -> str:
-    return f"{tally.seconds / tally.timed:.1f} s" if tally.timed else "-"
+def _mean(counts: ClassCounts) -> str:
+    return f"{counts.seconds / counts.timed:.1f} s" if counts.timed else "-"
 
 
 def _duration(seconds: float) -> str:

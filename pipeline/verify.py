@@ -86,7 +86,7 @@ def _hash_all(folders: list[Folder]) -> Iterator[Hashed]:
         yield Hashed(findings=tuple(_gaps(folder)))
     for path in (path for folder in folders for path in folder.splits):
         try:
-            yield Hashed(bytes=path.stat().st_size, findings=tuple(_astray(splits.read_split(path), folders)))
+            yield Hashed(bytes=path.stat().st_size, findings=tuple(_unlike_shards(splits.read_split(path), folders)))
         except DataError as error:
             yield Hashed(findings=(str(error),))
 
@@ -141,11 +141,11 @@ def _gaps(folder: Folder) -> Iterator[str]:
         yield f"{folder.path} lacks {lost[0]}, though a later shard is there: run extract-frames again"
 
 
-def _astray(split: Split, folders: list[Folder]) -> Iterator[str]:
+def _unlike_shards(split: Split, folders: list[Folder]) -> Iterator[str]:
     """Compare a split with the folder that holds most of its shards, by their sealed SHA-256."""
     wanted = dict(zip(split.shard_names, split.shard_sha256, strict=True))
     found = {folder.path: _seals(folder, wanted) for folder in folders}
-    path = max(found, key=lambda path: (_agreeing(found[path], wanted), len(found[path])))
+    path = max(found, key=lambda path: (_matching(found[path], wanted), len(found[path])))
     there = found[path]
     if not there:
         say(f"{split.path}: none of its {len(wanted)} shards is in these folders: compared with none")
@@ -168,5 +168,5 @@ def _seals(folder: Folder, wanted: Iterable[str]) -> dict[str, str]:
     return seals
 
 
-def _agreeing(seals: dict[str, str], wanted: dict[str, str]) -> int:
+def _matching(seals: dict[str, str], wanted: dict[str, str]) -> int:
     return sum(wanted[name] == seal for name, seal in seals.items())

@@ -15,7 +15,7 @@ from typing import Any
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings, stage_command
 from tsn.pipeline.extract.ffmpeg_output import read_marks
 from tsn.pipeline.extract.ffmpeg_run import VideoError, memory_file, open_video, read_whole
-from tsn.pipeline.extract.shard import TOGETHER, batches, extract_videos
+from tsn.pipeline.extract.shard import MOST_IN_GROUP, extract_videos, video_groups
 from tsn.pipeline.extract.video import Decoded, decode_videos
 from tsn.pipeline.extract.videos import Source, find_videos
 from tsn.pipeline.extract.workers import decoder_threads
@@ -27,7 +27,7 @@ STAGES = ("decode", "scale", "encode", "write")
 """Each is measured with all those before it; its cost is what it adds."""
 
 ROUNDS = 2
-Way = Callable[[Sequence[Source]], int]
+Stage = Callable[[Sequence[Source]], int]
 """Does a stage and those before it for some videos, and returns how many frames that made."""
 
 ADVICE = {
@@ -41,7 +41,7 @@ ADVICE = {
 def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) -> dict[str, Any]:
     """Measure extraction of the videos below a folder, and each of its stages, with `settings.jobs` videos at once.
 
-    `stages` are milliseconds of one job a frame; `frames_per_second` is all jobs together, less the writing of shards.
+    `stages` are milliseconds of one job a frame; `frames_per_second` is of all jobs, without the writing of shards.
     DataError without videos.
     """
     found = [video for video in find_videos(videos).videos if video.path.is_file()]  # a FIFO would never end
@@ -49,9 +49,9 @@ def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) ->
         raise DataError(f"{videos} holds no video that is a file: name another folder")
     frames = FrameSettings(size=settings.frame_size, quality=settings.quality)
     jobs = settings.jobs or len(os.sched_getaffinity(0))
-    work = list(batches(found, most=TOGETHER if frames.size else 1))
+    groups = list(video_groups(found, most=MOST_IN_GROUP if frames.size else 1))
     with tempfile.TemporaryDirectory(dir=settings.out if settings.out.is_dir() else None) as folder:
-        ways: dict[str, Way] = {
+        work_of: dict[str, Stage] = {
             "decode": partial(_run, frames=None),
             "scale": partial(_run, frames=frames),
             "encode": partial(_encode, frames=frames),
@@ -59,8 +59,8 @@ def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) ->
         }
         rates = {stage: list[float]() for stage in STAGES}
         for _ in range(ROUNDS):
-            for stage, way in ways.items():
-                rates[stage].append(_rate(way, work, jobs, seconds / ROUNDS / len(STAGES)))
+            for stage, run in work_of.items():
+                rates[stage].append(_frames_per_second(run, groups, jobs, seconds / ROUNDS / len(STAGES)))
     costs = [jobs * 1000 / max(*rates[stage], 1e-9) for stage in STAGES]
     stages = {stage: max(cost - before, 0.0) for stage, cost, before in zip(STAGES, costs, [0, *costs], strict=False)}
     return {
@@ -73,7 +73,7 @@ def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) ->
     }
 
 
-def bench_text(result: dict[str, Any]) -> str:
+def extract_bench_text(result: dict[str, Any]) -> str:
     """Return the figures for a person."""
     rows = [[stage, f"{cost:.2f}"] for stage, cost in result["stages"].items()]
     rows.append(["all together", f"{sum(result['stages'].values()):.2f}"])
@@ -105,14 +105,14 @@ def _encode(videos: Sequence[Source], *, frames: FrameSettings) -> int:
 
 
 def _extract(videos: Sequence[Source], *, frames: FrameSettings, folder: Path) -> int:
-    outcome = extract_videos(videos, frames, folder)
-    outcome.spool.close()
-    return sum(len(result.sizes) for _, result in outcome.videos if isinstance(result, Decoded))
+    extracted = extract_videos(videos, frames, folder)
+    extracted.jpegs.close()
+    return sum(len(result.sizes) for _, result in extracted.videos if isinstance(result, Decoded))
 
 
-def _rate(way: Way, work: list[Sequence[Source]], jobs: int, seconds: float) -> float:
-    """Return frames a second of a way over the videos, again and again, until the time is up."""
-    ahead, lock = cycle(work), Lock()
+def _frames_per_second(stage: Stage, groups: list[Sequence[Source]], jobs: int, seconds: float) -> float:
+    """Return frames a second of a stage over the videos, again and again, until the time is up."""
+    ahead, lock = cycle(groups), Lock()
     begun = time.perf_counter()
 
     def extract() -> int:
@@ -120,7 +120,7 @@ def _rate(way: Way, work: list[Sequence[Source]], jobs: int, seconds: float) -> 
         while True:
             with lock:
                 videos = next(ahead)
-            frames += way(videos)
+            frames += stage(videos)
             if time.perf_counter() - begun >= seconds:
                 return frames
 

@@ -1,16 +1,16 @@
-"""What a video's container promises: where its file ends, and how many frames lie in it.
+"""What a video's container declares: where its file ends, and how many frames lie in it.
 
-ffmpeg plays a truncated file to its early end and calls that a success. The promise tells the two apart.
+ffmpeg plays a truncated file to its early end and calls that a success. What the container declares tells them apart.
 """
 
 from tsn.pipeline.extract.container_avi import read_avi
 from tsn.pipeline.extract.container_matroska import EBML, read_matroska
 from tsn.pipeline.extract.container_mp4 import FIRST, read_mp4
-from tsn.pipeline.extract.declared import FileBytes, Promise
+from tsn.pipeline.extract.declared import DeclaredLength, FileBytes
 
 
-def read_promise(descriptor: int) -> Promise:
-    """Read what AVI, MP4/MOV and Matroska/WebM files promise; of any other open file, nothing."""
+def read_declared_length(descriptor: int) -> DeclaredLength:
+    """Read what AVI, MP4/MOV and Matroska/WebM files declare; of any other open file, nothing."""
     file = FileBytes(descriptor)
     head = file.read(0, 12)
     if head[:4] == b"RIFF" and head[8:] == b"AVI ":
@@ -19,4 +19,4 @@ def read_promise(descriptor: int) -> Promise:
         return read_mp4(file)
     if head[:4] == EBML.to_bytes(4, "big"):
         return read_matroska(file)
-    return Promise(size=file.size)
+    return DeclaredLength(size=file.size)

@@ -6,7 +6,7 @@ stopped, by damage or because the file is cut off.
 
 from dataclasses import dataclass
 
-from tsn.pipeline.extract.declared import MOST_PARTS, FileBytes, Promise, frames_of_part
+from tsn.pipeline.extract.declared import MOST_PARTS, DeclaredLength, FileBytes, frames_of_part
 
 _LISTS = (b"AVI ", b"AVIX", b"hdrl", b"strl", b"movi", b"rec ")
 _UNKNOWN = (0, 0xFFFFFFFF)
@@ -16,7 +16,7 @@ _NO_FRAMES = (b"pc", b"wb", b"tx")
 """Of a stream's chunks: its palettes, its sound, its titles."""
 
 
-def read_avi(file: FileBytes) -> Promise:
+def read_avi(file: FileBytes) -> DeclaredLength:
     """Walk the RIFF parts, of which OpenDML files have several, and all lists within."""
     movie = _Movie()
     at, end, endless = 0, 0, False
@@ -43,11 +43,11 @@ def read_avi(file: FileBytes) -> Promise:
                 movie.learn(file.read(at + 8, 36))
             at += 8 + length + length % 2
     else:
-        return Promise(size=file.size)
+        return DeclaredLength(size=file.size)
     frames = movie.frames
     if not at >= movie.end > 0:
         frames = frames_of_part(frames, read_to=at, size=file.size, claimed=movie.claimed)
-    return Promise(size=file.size, end=None if endless else end, frames=frames if movie.stream else None)
+    return DeclaredLength(size=file.size, end=None if endless else end, frames=frames if movie.stream else None)
 
 
 @dataclass(kw_only=True)

@@ -7,7 +7,7 @@ the header gives say how many there were.
 import struct
 from dataclasses import dataclass
 
-from tsn.pipeline.extract.declared import MOST_PARTS, FileBytes, Promise, frames_of_part
+from tsn.pipeline.extract.declared import MOST_PARTS, DeclaredLength, FileBytes, frames_of_part
 
 EBML = 0x1A45DFA3
 _SEGMENT, _CLUSTER, _GROUP, _SIMPLE_BLOCK, _BLOCK = 0x18538067, 0x1F43B675, 0xA0, 0xA3, 0xA1
@@ -41,7 +41,7 @@ class _Header:
         return round(length / self.nanoseconds) if self.nanoseconds and 0 < length < 1e18 else 0
 
 
-def read_matroska(file: FileBytes) -> Promise:
+def read_matroska(file: FileBytes) -> DeclaredLength:
     """Walk the segment."""
     header, frames, last, after = _Header(), 0, 0, False
     end: int | None = None
@@ -66,11 +66,11 @@ def read_matroska(file: FileBytes) -> Promise:
         else:
             at = begin + length
     else:
-        return Promise(size=file.size)
+        return DeclaredLength(size=file.size)
     whole = after or at == (file.size if end is None else end)
     if not whole:
         frames = frames_of_part(frames, read_to=min(at, file.size), size=file.size, claimed=header.frames)
-    return Promise(size=file.size, end=end, frames=frames if header.track else None)
+    return DeclaredLength(size=file.size, end=end, frames=frames if header.track else None)
 
 
 def _is_frame(block: bytes, header: _Header) -> bool:

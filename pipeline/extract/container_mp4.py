@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tsn.pipeline.extract.declared import MOST_PARTS, FileBytes, Promise, frames_of_part
+from tsn.pipeline.extract.declared import MOST_PARTS, DeclaredLength, FileBytes, frames_of_part
 
 FIRST = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot", b"moof", b"sidx")
 """Boxes that a file may begin with."""
@@ -36,7 +36,7 @@ class _Track:
     fragmented: bool
 
 
-def read_mp4(file: FileBytes) -> Promise:
+def read_mp4(file: FileBytes) -> DeclaredLength:
     """Walk the boxes of the file, up to what is no box of such a file, and read the tables of the video track."""
     track: _Track | None = None
     seen, at, fragments = set[bytes](), 0, 0
@@ -52,15 +52,15 @@ def read_mp4(file: FileBytes) -> Promise:
         seen.add(kind)
         at += length
     else:
-        return Promise(size=file.size)
+        return DeclaredLength(size=file.size)
     if track is None:
-        return Promise(size=file.size, end=at)
+        return DeclaredLength(size=file.size, end=at)
     if not (track.fragmented or fragments):
-        return Promise(size=file.size, end=track.end or at, frames=track.shown)
+        return DeclaredLength(size=file.size, end=track.end or at, frames=track.shown)
     frames = track.shown + fragments
     if at < file.size:
         frames = frames_of_part(frames, read_to=at, size=file.size, claimed=0)
-    return Promise(size=file.size, end=at, frames=frames)
+    return DeclaredLength(size=file.size, end=at, frames=frames)
 
 
 def _box(file: FileBytes, at: int, seen: set[bytes]) -> tuple[bytes, int] | None:

@@ -1,4 +1,4 @@
-"""What a video's container promises, and a way to read one that believes no length: what all readers share."""
+"""What a video's container declares, and a way to read it that believes no length: what all readers share."""
 
 import os
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _PIECE = 1 << 15
 
 
 @dataclass(frozen=True, kw_only=True)
-class Promise:
+class DeclaredLength:
     """Of a file of `size` bytes: where it ends by its own account, and the frames in it that are to be shown.
 
     None where its container does not say, or cannot be read to its end.

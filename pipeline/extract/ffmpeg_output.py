@@ -35,7 +35,7 @@ _TELLING = (
 _INVALID, _INVALID_WORDS = "Invalid data found when processing input", "not a video, or damaged at its beginning"
 
 
-def read_frames(stream: RawIOBase) -> Iterator[Planes]:
+def read_planes(stream: RawIOBase) -> Iterator[Planes]:
     """Yield the frames of a YUV4MPEG2 stream of 4:2:0 planes, each valid until the next is asked for.
 
     Nothing comes of an empty stream; ValueError where it ends within a frame or is something else.

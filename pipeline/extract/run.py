@@ -18,7 +18,7 @@ from tsn.pipeline.extract.ffmpeg_command import FrameSettings
 from tsn.pipeline.extract.originals import SUFFIX, originals_path, replaced_videos
 from tsn.pipeline.extract.shard import ShardJob
 from tsn.pipeline.extract.video import made_with
-from tsn.pipeline.extract.videos import Found, Source, find_videos
+from tsn.pipeline.extract.videos import Source, VideoListing, find_videos
 from tsn.pipeline.extract.workers import Workers, local_workers
 from tsn.tsn_shared.console import Progress, counted, say, some
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
@@ -50,7 +50,7 @@ def extract_frames(videos: Path, settings: ExtractSettings) -> None:
         _extract(found, settings)
 
 
-def _extract(found: Found, settings: ExtractSettings) -> None:
+def _extract(found: VideoListing, settings: ExtractSettings) -> None:
     jobs = plan_shards(found.videos, settings)
     replaced = find_shards(settings.out) if settings.overwrite else []
     missing = jobs if settings.overwrite else missing_shards(jobs, settings)
@@ -141,7 +141,7 @@ def _named(setting: str) -> str:
     return flag_of(setting) if hasattr(ExtractSettings, setting) else setting
 
 
-def _announce(found: Found, jobs: list[ShardJob], missing: list[ShardJob], settings: ExtractSettings) -> None:
+def _announce(found: VideoListing, jobs: list[ShardJob], missing: list[ShardJob], settings: ExtractSettings) -> None:
     if found.passed_over:
         kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.passed_over.items())[:5])
         say(f"passed over: {sum(found.passed_over.values())} files that are not named like videos ({kinds})")
@@ -177,7 +177,7 @@ def make_shards(jobs: list[ShardJob], settings: ExtractSettings, replaced: Seque
                 future.result()
 
 
-def _report(shards: list[tuple[Path, ShardTables]], found: Found, out: Path) -> None:
+def _report(shards: list[tuple[Path, ShardTables]], found: VideoListing, out: Path) -> None:
     """Say what is there, and end with PartialError when videos failed."""
     done = sum(len(tables.names) for _, tables in shards)
     frames = sum(len(tables.crc32) for _, tables in shards)

@@ -18,13 +18,13 @@ from tsn.pipeline.extract.videos import Source
 from tsn.tsn_shared.files import TEMPORARY
 from tsn.tsn_shared.shards import Shard, ShardTables, write_shard
 
-TOGETHER = 16
+MOST_IN_GROUP = 16
 """Videos that one ffmpeg decodes, at most: its start then costs a video little."""
 
-TOGETHER_BYTES = 16 << 20
+MOST_GROUP_BYTES = 16 << 20
 """Bytes of the files that one ffmpeg decodes, if they are several."""
 
-MOST_SPOOLS = 64
+MOST_FRAME_FILES = 64
 """Files of frames that a shard in the making keeps open."""
 
 _BLOCK = 1 << 20
@@ -45,23 +45,23 @@ class ShardJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Outcome:
-    """What became of some videos: of each its frames, or why it failed; `spool` holds all JPEGs, from its start.
+class ExtractedVideos:
+    """What became of some videos: of each its frames, or why it failed; `jpegs` is a file that holds all their JPEGs.
 
     `originals` are the files of those that were read.
     """
 
     videos: tuple[tuple[str, Decoded | str], ...]
     originals: dict[str, Original]
-    spool: BinaryIO
+    jpegs: BinaryIO
 
 
-Extract = Callable[[Sequence[Source]], Outcome]
-Map = Callable[[Extract, Sequence[Source]], Iterator[Outcome]]
+Extract = Callable[[Sequence[Source]], ExtractedVideos]
+Map = Callable[[Extract, Sequence[Source]], Iterator[ExtractedVideos]]
 Decode = Callable[[Sequence[Path]], list[Decoded]]
 
 
-def one_by_one(extract: Extract, videos: Sequence[Source]) -> Iterator[Outcome]:
+def one_by_one(extract: Extract, videos: Sequence[Source]) -> Iterator[ExtractedVideos]:
     """Extract a video after the other, here."""
     return (extract([video]) for video in videos)
 
@@ -73,54 +73,54 @@ def make_shard(job: ShardJob, run: Map = one_by_one, stop: Callable[[], bool] = 
     """
     kept = Shard(job.path) if job.keep and job.path.exists() else None
 
-    def extract(videos: Sequence[Source]) -> Outcome:
+    def extract(videos: Sequence[Source]) -> ExtractedVideos:
         return extract_videos(videos, job.frames, job.path.parent, stop, kept)
 
     results: list[tuple[str, Decoded | str]] = []
     originals = read_originals(job.path) if kept is not None else {}
     with ExitStack() as stack:
-        spools: list[BinaryIO] = []
-        for outcome in run(extract, job.videos):
-            results += outcome.videos
-            originals |= outcome.originals
-            spools.append(stack.enter_context(outcome.spool))
-            if len(spools) == MOST_SPOOLS:
-                spools = [_joined(spools, into=stack.enter_context(_spool(job.path.parent)))]
+        files: list[BinaryIO] = []
+        for extracted in run(extract, job.videos):
+            results += extracted.videos
+            originals |= extracted.originals
+            files.append(stack.enter_context(extracted.jpegs))
+            if len(files) == MOST_FRAME_FILES:
+                files = [_joined(files, into=stack.enter_context(_frame_file(job.path.parent)))]
         write_originals(job.path, originals)
         # where a cluster runs a job twice, the later file replaces an equal one
-        write_shard(job.path, _tables(job.settings, results), _blocks(spools))
+        write_shard(job.path, _tables(job.settings, results), _blocks(files))
     return job.path
 
 
-def _blocks(spools: Iterable[BinaryIO]) -> Iterator[bytes]:
-    """Yield what spools hold, one after the other."""
-    for spool in spools:
-        while block := spool.read(_BLOCK):
+def _blocks(files: Iterable[BinaryIO]) -> Iterator[bytes]:
+    """Yield what files hold, one after the other."""
+    for file in files:
+        while block := file.read(_BLOCK):
             yield block
 
 
-def _joined(spools: list[BinaryIO], *, into: BinaryIO) -> BinaryIO:
-    """Move what spools hold into one, so that a shard of many videos keeps few files open."""
-    for block in _blocks(spools):
+def _joined(files: list[BinaryIO], *, into: BinaryIO) -> BinaryIO:
+    """Move what files hold into one, so that a shard of many videos keeps few files open."""
+    for block in _blocks(files):
         into.write(block)
-    for spool in spools:
-        spool.close()
+    for file in files:
+        file.close()
     into.seek(0)
     return into
 
 
-def batches(videos: Sequence[Source], *, most: int) -> Iterator[Sequence[Source]]:
+def video_groups(videos: Sequence[Source], *, most: int) -> Iterator[Sequence[Source]]:
     """Cut videos into runs for one ffmpeg each: at most so many, of files that are small."""
-    batch, size = list[Source](), 0
+    group, size = list[Source](), 0
     for video in videos:
         own = _file_size(video.path)
-        if batch and (len(batch) == most or size + own > TOGETHER_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(video)
+        if group and (len(group) == most or size + own > MOST_GROUP_BYTES):
+            yield group
+            group, size = [], 0
+        group.append(video)
         size += own
-    if batch:
-        yield batch
+    if group:
+        yield group
 
 
 def extract_videos(
@@ -129,68 +129,68 @@ def extract_videos(
     folder: Path,
     stop: Callable[[], bool] = never,
     kept: Shard | None = None,
-) -> Outcome:
-    """Decode videos into a spool that lives in `folder` without a name; those that a shard keeps are copied from it."""
-    spool = _spool(folder)
+) -> ExtractedVideos:
+    """Decode videos into a file that lies in `folder` without a name; what a shard keeps is copied from it."""
+    out = _frame_file(folder)
     read = [video for video in videos if kept is None or video.name not in kept.tables.names]
-    decode = partial(decode_videos, settings=frames, out=spool, stop=stop)
+    decode = partial(decode_videos, settings=frames, out=out, stop=stop)
     results: Sequence[Decoded | str] | None = None
     try:
         originals = {video.name: original for video in read if (original := look_at(video.path, stop)) is not None}
         if len(videos) > 1 and frames.size is not None and kept is None:
-            results = _together(videos, decode, spool)
+            results = _together(videos, decode, out)
         if results is None:
-            results = [_alone(video, decode, spool, kept) for video in videos]
-        spool.seek(0)
+            results = [_alone(video, decode, out, kept) for video in videos]
+        out.seek(0)
     except BaseException:
-        spool.close()
+        out.close()
         raise
     named = tuple(zip((video.name for video in videos), results, strict=True))
-    return Outcome(videos=named, originals=originals, spool=spool)
+    return ExtractedVideos(videos=named, originals=originals, jpegs=out)
 
 
-def _together(videos: Sequence[Source], decode: Decode, spool: BinaryIO) -> list[Decoded] | None:
+def _together(videos: Sequence[Source], decode: Decode, out: BinaryIO) -> list[Decoded] | None:
     """Decode videos by one ffmpeg; None, and nothing is written, where they have to be taken one by one."""
     try:
         return decode([video.path for video in videos])
     except VideoError:
-        spool.seek(0)
-        spool.truncate()
+        out.seek(0)
+        out.truncate()
         return None
 
 
-def _alone(video: Source, decode: Decode, spool: BinaryIO, kept: Shard | None) -> Decoded | str:
-    """Append a video's frames to a spool; where it fails, return why."""
+def _alone(video: Source, decode: Decode, out: BinaryIO, kept: Shard | None) -> Decoded | str:
+    """Append a video's frames to a file; where it fails, return why."""
     if kept is not None and video.name in kept.tables.names:
-        return _copy(kept, video.name, spool)
-    begin = spool.tell()
+        return _copy(kept, video.name, out)
+    begin = out.tell()
     try:
         return decode([video.path])[0]
     except VideoError as error:
-        spool.seek(begin)
-        spool.truncate()
+        out.seek(begin)
+        out.truncate()
         return str(error)
 
 
 def _file_size(path: Path) -> int:
-    """Return a file's size, more than any batch takes where it should be alone in one."""
+    """Return a file's size, more than any group takes where it should be alone in one."""
     try:
         return path.stat().st_size
     except OSError:
-        return TOGETHER_BYTES
+        return MOST_GROUP_BYTES
 
 
-def _spool(folder: Path) -> BinaryIO:
+def _frame_file(folder: Path) -> BinaryIO:
     # nameless, so that nothing is left of it however we end
     return cast("BinaryIO", tempfile.TemporaryFile(dir=folder, suffix=TEMPORARY, buffering=_BLOCK))
 
 
-def _copy(shard: Shard, name: str, spool: BinaryIO) -> Decoded:
+def _copy(shard: Shard, name: str, out: BinaryIO) -> Decoded:
     """Append a video's frames out of a shard, each checked against its CRC32."""
     tables, row = shard.tables, shard.tables.names.index(name)
     frames = range(int(tables.first_frame[row]), int(tables.first_frame[row + 1]))
     for frame in frames:
-        spool.write(shard.read(frame).data)
+        out.write(shard.read(frame).data)
     return Decoded(
         sizes=np.diff(tables.offset[frames.start : frames.stop + 1]).tolist(),
         crc32=tables.crc32[frames.start : frames.stop].tolist(),

@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 import imageio_ffmpeg
 
-from tsn.pipeline.extract.container import read_promise
-from tsn.pipeline.extract.declared import Promise
+from tsn.pipeline.extract.container import read_declared_length
+from tsn.pipeline.extract.declared import DeclaredLength
 from tsn.pipeline.extract.ffmpeg_command import MOST_ERRORS, SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
-from tsn.pipeline.extract.ffmpeg_output import Errors, Marks, read_frames, read_marks
+from tsn.pipeline.extract.ffmpeg_output import Errors, Marks, read_marks, read_planes
 from tsn.pipeline.extract.ffmpeg_run import (
     Limits,
     Output,
@@ -91,8 +91,8 @@ def decode_videos(
     frames = _Frames(out, settings.quality)
     with ExitStack() as stack:
         videos = [stack.enter_context(open_video(path)) for path in paths]
-        promises = [_promise(video) for video in videos]
-        if len(videos) > 1 and any(promise.missing for promise in promises):
+        declared = [_declared_length(video) for video in videos]
+        if len(videos) > 1 and any(each.missing for each in declared):
             raise VideoError(_NOT_WHOLE)
         marks = stack.enter_context(memory_file())
         command = frames_command(videos, marks, settings)
@@ -112,15 +112,15 @@ def decode_videos(
             width=frames.width,
             height=frames.height,
             fps=marked.fps,
-            note=_verdict(count, run, promise, marked),
+            note=_verdict(count, run, length, marked),
         )
-        for start, count, marked, promise in zip(starts, counts, told, promises, strict=False)
+        for start, count, marked, length in zip(starts, counts, told, declared, strict=False)
     ]
 
 
-def _promise(video: int) -> Promise:
+def _declared_length(video: int) -> DeclaredLength:
     try:
-        return read_promise(video)
+        return read_declared_length(video)
     except OSError as error:
         raise VideoError(f"it cannot be read: {error.strerror}") from None
 
@@ -136,7 +136,7 @@ class _Frames:
     def take(self, output: RawIOBase) -> str:
         """Encode and write all frames that come; return what is wrong with the stream, '' at its proper end."""
         try:
-            for planes in read_frames(output):
+            for planes in read_planes(output):
                 self.height, self.width = planes[0].shape
                 if max(self.height, self.width) > MAX_EDGE:
                     raise VideoError(f"its frames are {self.width}x{self.height}, too large: extract it with a --size")
@@ -156,17 +156,17 @@ def _lost(frames: _Frames, told: Sequence[Marks]) -> str:
     return f"ffmpeg decoded {decoded} frames, but {arrived} arrived" if decoded != arrived else ""
 
 
-def _verdict(frames: int, run: Run, promise: Promise, marked: Marks) -> str:
+def _verdict(frames: int, run: Run, declared: DeclaredLength, marked: Marks) -> str:
     """Return the note on a video, mostly ''; VideoError when it fails."""
-    expected = frames if promise.frames is None else promise.frames
+    expected = frames if declared.frames is None else declared.frames
     plain = not (run.status or run.errors.count) and frames >= expected
-    if reason := _failure(frames, expected, run, promise, plain=plain and promise.frames is not None):
+    if reason := _failure(frames, expected, run, declared, plain=plain and declared.frames is not None):
         raise VideoError(reason)
     notes = []
     if frames < expected:
         notes.append(f"{frames} of {expected} frames decode")
-    if promise.missing:
-        notes.append(f"the file ends {promise.missing:,} bytes before its container says, but no frame is missing")
+    if declared.missing:
+        notes.append(f"the file ends {declared.missing:,} bytes before its container says, but no frame is missing")
     if marked.late > LATE_SHARE * marked.seconds:
         notes.append(f"no frame in its first {marked.late:.2f} s")
     if run.errors.count:
@@ -174,13 +174,13 @@ def _verdict(frames: int, run: Run, promise: Promise, marked: Marks) -> str:
     return "; ".join(notes)
 
 
-def _failure(frames: int, expected: int, run: Run, promise: Promise, *, plain: bool) -> str:
+def _failure(frames: int, expected: int, run: Run, declared: DeclaredLength, *, plain: bool) -> str:
     """Return why a video fails, '' where it does not; `plain` is one whose every frame decoded without a word."""
     if run.status < 0:
         return f"ffmpeg was ended by {signal.Signals(-run.status).name}"
-    if promise.missing and not plain:
-        return f"truncated: the file ends at byte {promise.size:,} of {promise.size + promise.missing:,}"
-    if frames == 0 and promise.frames == 0:
+    if declared.missing and not plain:
+        return f"truncated: the file ends at byte {declared.size:,} of {declared.size + declared.missing:,}"
+    if frames == 0 and declared.frames == 0:
         return "none of its frames is to be shown"
     if 0 < frames < LEAST_SHARE * expected:
         return f"truncated: {frames} of {expected} frames decode"

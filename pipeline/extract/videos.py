@@ -21,7 +21,7 @@ class Source:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Found:
+class VideoListing:
     """The videos of a folder, sorted by name; how many other files were passed over, by their ending.
 
     `unreadable` are the folders and links below it that cannot be looked into, each with the reason.
@@ -42,7 +42,7 @@ class Found:
         )
 
 
-def find_videos(folder: Path) -> Found:
+def find_videos(folder: Path) -> VideoListing:
     """Find the videos below a folder, links to folders followed; files and folders named `.x` are passed over.
 
     Whatever is named like a video is one, be it a folder or a dangling link: extraction gives its verdict. A folder or
@@ -61,7 +61,7 @@ def find_videos(folder: Path) -> Found:
         raise DataError(f"{unreadable[0][0]} cannot be read: {unreadable[0][1]}, and {folder} holds no other video")
     if not paths:
         raise DataError(f"{folder} holds no video ({', '.join(SUFFIXES)}): unpack UCF101 there, or name another folder")
-    return Found(videos=name_videos(folder, paths), passed_over=dict(others), unreadable=tuple(unreadable))
+    return VideoListing(videos=name_videos(folder, paths), passed_over=dict(others), unreadable=tuple(unreadable))
 
 
 def name_videos(folder: Path, paths: list[Path]) -> tuple[Source, ...]:

@@ -11,7 +11,7 @@ from itertools import count
 from pathlib import Path
 from threading import Event
 
-from tsn.pipeline.extract.shard import TOGETHER, Extract, Outcome, ShardJob, batches, make_shard
+from tsn.pipeline.extract.shard import MOST_IN_GROUP, Extract, ExtractedVideos, ShardJob, make_shard, video_groups
 from tsn.pipeline.extract.video import Decoded, made_with
 from tsn.pipeline.extract.videos import Source
 from tsn.tsn_shared.console import Progress
@@ -31,8 +31,8 @@ def local_workers(shards: Sequence[ShardJob], jobs: int | None, progress: Progre
     """
     jobs = jobs or len(os.sched_getaffinity(0))
     videos = [len(shard.videos) for shard in shards]
-    together = max(1, min(TOGETHER, sum(videos) // (4 * jobs)))  # of a few videos every job gets some
-    under_way = 1 + math.ceil(jobs / math.ceil(max(videos) / together))
+    most = max(1, min(MOST_IN_GROUP, sum(videos) // (4 * jobs)))  # of a few videos every job gets some
+    under_way = 1 + math.ceil(jobs / math.ceil(max(videos) / most))
     allow_open_files()  # a decoded video is an open file until its shard takes it
     stop = Event()
     with (
@@ -40,11 +40,11 @@ def local_workers(shards: Sequence[ShardJob], jobs: int | None, progress: Progre
         ThreadPoolExecutor(1 + under_way, thread_name_prefix="tsn-shard") as writers,
     ):
 
-        def run(extract: Extract, videos: Sequence[Source]) -> Iterator[Outcome]:
-            for outcome in in_order(decoders, extract, videos, together=together, ahead=2 * jobs):
-                for _, result in outcome.videos:
+        def run(extract: Extract, videos: Sequence[Source]) -> Iterator[ExtractedVideos]:
+            for extracted in in_order(decoders, extract, videos, most=most, ahead=2 * jobs):
+                for _, result in extracted.videos:
                     progress.advance(frames=len(result.sizes) if isinstance(result, Decoded) else 0)
-                yield outcome
+                yield extracted
 
         try:
             yield lambda job: writers.submit(make_shard, job, run, stop.is_set)
@@ -61,20 +61,20 @@ def make_shard_alone(job: ShardJob, jobs: int) -> Path:
             here = f"{os.uname().nodename} has {what} {own}, this run {job.settings[what]}"
             raise TsnError(f"{here}: install the same imageio-ffmpeg and simplejpeg")
     with ThreadPoolExecutor(jobs) as decoders:
-        return make_shard(job, partial(in_order, decoders, together=TOGETHER, ahead=2 * jobs))
+        return make_shard(job, partial(in_order, decoders, most=MOST_IN_GROUP, ahead=2 * jobs))
 
 
 def in_order(
-    pool: Executor, extract: Extract, videos: Sequence[Source], *, together: int, ahead: int
-) -> Iterator[Outcome]:
-    """Extract videos in a pool, up to `together` at a time; give the outcomes in the videos' order.
+    pool: Executor, extract: Extract, videos: Sequence[Source], *, most: int, ahead: int
+) -> Iterator[ExtractedVideos]:
+    """Extract videos in a pool, up to `most` by one ffmpeg; yield the results in the videos' order.
 
     At most `ahead` are begun and not yet taken.
     """
-    begun: deque[Future[Outcome]] = deque()
-    runs = -(-len(videos) // together)
-    for batch in batches(videos, most=-(-len(videos) // runs)):  # as even as can be
-        begun.append(pool.submit(extract, batch))
+    begun: deque[Future[ExtractedVideos]] = deque()
+    runs = -(-len(videos) // most)
+    for group in video_groups(videos, most=-(-len(videos) // runs)):  # as even as can be
+        begun.append(pool.submit(extract, group))
         if len(begun) >= ahead:
             yield begun.popleft().result()
     while begun:

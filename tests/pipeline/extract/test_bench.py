@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Dataset
-from tsn.pipeline.extract.bench import STAGES, bench_extract, bench_text
+from tsn.pipeline.extract.bench import STAGES, bench_extract, extract_bench_text
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import ExtractSettings
 
@@ -17,7 +17,7 @@ def test_every_stage_has_a_cost_and_the_longest_is_named(dataset: Dataset) -> No
     assert result["stages"]["decode"] > 0
     assert result["frames_per_second"] > 0
     assert result["stages"][result["short"]] == max(result["stages"].values())
-    assert f"is to {result['short']}" in bench_text(result)
+    assert f"is to {result['short']}" in extract_bench_text(result)
 
 
 def test_it_leaves_the_shards_alone(dataset: Dataset) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsn.pipeline.extract import ffmpeg_output
-from tsn.pipeline.extract.ffmpeg_output import Errors, Marks, read_frames, read_marks
+from tsn.pipeline.extract.ffmpeg_output import Errors, Marks, read_marks, read_planes
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -51,7 +51,7 @@ def drawn(count: int, width: int, height: int) -> list[bytes]:
 def test_the_stream_gives_the_frames_however_it_arrives(count: int, size: tuple[int, int], step: int) -> None:
     frames = drawn(count, *size)
     came = []
-    for luma, blue, red in read_frames(Arriving(stream(frames, *size), step)):
+    for luma, blue, red in read_planes(Arriving(stream(frames, *size), step)):
         assert luma.shape == (size[1], size[0])
         assert blue.shape == red.shape == ((size[1] + 1) // 2, (size[0] + 1) // 2)
         came.append(luma.tobytes() + blue.tobytes() + red.tobytes())
@@ -63,17 +63,17 @@ def test_a_stream_cut_within_a_frame_is_an_error(count: int, size: tuple[int, in
     frames = drawn(count, *size)
     cut = data.draw(st.integers(1, len(frames[-1]) + 5))
     with pytest.raises(ValueError, match="ends within a frame"):
-        list(read_frames(Arriving(stream(frames, *size)[:-cut], 1 << 16)))
+        list(read_planes(Arriving(stream(frames, *size)[:-cut], 1 << 16)))
 
 
 def test_a_stream_out_of_step_or_of_another_kind_is_an_error() -> None:
     frames = drawn(3, 6, 4)
     with pytest.raises(ValueError, match="out of step"):
-        list(read_frames(Arriving(stream([frames[0][:-1], *frames[1:]], 6, 4), 99)))
+        list(read_planes(Arriving(stream([frames[0][:-1], *frames[1:]], 6, 4), 99)))
     for other in (b"\xff\xd8\xff\xe0" * 99, stream(frames, 6, 4).replace(b"C420jpeg", b"C444"), b"YUV4MPEG2 W6 H4"):
         with pytest.raises(ValueError, match="no YUV4MPEG2 stream"):
-            list(read_frames(Arriving(other, 99)))
-    assert list(read_frames(Arriving(b"", 99))) == []
+            list(read_planes(Arriving(other, 99)))
+    assert list(read_planes(Arriving(b"", 99))) == []
 
 
 def marks(*times: int | None, video: int = 0) -> bytes:

@@ -1,4 +1,4 @@
-"""Videos in batches: however they are cut, the shard is the same."""
+"""Videos in groups: however they are cut, the shard is the same."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tsn.pipeline.extract import ffmpeg_run, video
 from tsn.pipeline.extract import shard as module
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings
-from tsn.pipeline.extract.shard import TOGETHER_BYTES, Extract, Outcome, ShardJob, batches, make_shard
+from tsn.pipeline.extract.shard import MOST_GROUP_BYTES, Extract, ExtractedVideos, ShardJob, make_shard, video_groups
 from tsn.pipeline.extract.video import Decoded
 from tsn.pipeline.extract.videos import Source
 from tsn.pipeline.extract.workers import decoder_threads
@@ -37,8 +37,8 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> tuple[Source, ...]:
 
 
 def at_a_time(count: int) -> module.Map:
-    def run(extract: Extract, videos: Sequence[Source]) -> Iterator[Outcome]:
-        return (extract(batch) for batch in batches(videos, most=count))
+    def run(extract: Extract, videos: Sequence[Source]) -> Iterator[ExtractedVideos]:
+        return (extract(group) for group in video_groups(videos, most=count))
 
     return run
 
@@ -47,9 +47,9 @@ def test_how_many_videos_an_ffmpeg_takes_changes_no_byte(
     sources: tuple[Source, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shards = []
-    for count, spools in ((1, 64), (1, 2), (2, 64), (5, 64), (12, 64)):
-        monkeypatch.setattr(module, "MOST_SPOOLS", spools)
-        path = tmp_path / f"{count}-{spools}.h5"
+    for count, most_files in ((1, 64), (1, 2), (2, 64), (5, 64), (12, 64)):
+        monkeypatch.setattr(module, "MOST_FRAME_FILES", most_files)
+        path = tmp_path / f"{count}-{most_files}.h5"
         make_shard(ShardJob(path=path, videos=sources, frames=FRAMES, settings={}), at_a_time(count))
         shards.append(path.read_bytes())
     assert len(set(shards)) == 1
@@ -67,17 +67,17 @@ def test_videos_that_failed_are_tried_again_and_the_others_kept(sources: tuple[S
     assert again.read_bytes() == first.read_bytes()
 
 
-@given(st.lists(st.integers(0, TOGETHER_BYTES), max_size=12), st.integers(1, 5))
-def test_batches_hold_every_video_once_in_order_and_are_small(sizes: list[int], most: int) -> None:
+@given(st.lists(st.integers(0, MOST_GROUP_BYTES), max_size=12), st.integers(1, 5))
+def test_groups_hold_every_video_once_in_order_and_are_small(sizes: list[int], most: int) -> None:
     folder = Path("/nowhere")
     videos = [Source(name=str(number), path=folder / str(number)) for number in range(len(sizes))]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_file_size", lambda path: sizes[int(path.name)])
-        cut = list(batches(videos, most=most))
-    assert [each for batch in cut for each in batch] == videos
-    for batch in cut:
-        assert 1 <= len(batch) <= most
-        assert len(batch) == 1 or sum(sizes[int(each.name)] for each in batch) <= TOGETHER_BYTES
+        cut = list(video_groups(videos, most=most))
+    assert [each for group in cut for each in group] == videos
+    for group in cut:
+        assert 1 <= len(group) <= most
+        assert len(group) == 1 or sum(sizes[int(each.name)] for each in group) <= MOST_GROUP_BYTES
 
 
 def test_neither_names_nor_titles_change_what_becomes_of_videos(sources: tuple[Source, ...], tmp_path: Path) -> None:
@@ -116,7 +116,7 @@ def test_every_decoding_thread_keeps_to_a_core_of_its_own_where_it_has_one() -> 
     assert os.sched_getaffinity(0) == cores
 
 
-def test_a_whole_batch_takes_one_ffmpeg_and_any_other_one_a_video_besides(
+def test_a_whole_group_takes_one_ffmpeg_and_any_other_one_a_video_besides(
     sources: tuple[Source, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runs = []
@@ -129,8 +129,8 @@ def test_a_whole_batch_takes_one_ffmpeg_and_any_other_one_a_video_besides(
     monkeypatch.setattr(video, "running", counted)
     for start, expected in ((0, [4]), (3, [4, 1, 1, 1, 1]), (8, [1, 1, 1, 1])):  # what is cut off is seen before
         runs.clear()
-        outcome = module.extract_videos(sources[start : start + 4], FRAMES, tmp_path)
-        with outcome.spool as spool:
-            frames = [size for _, result in outcome.videos if isinstance(result, Decoded) for size in result.sizes]
-            assert len(spool.read()) == sum(frames)
+        extracted = module.extract_videos(sources[start : start + 4], FRAMES, tmp_path)
+        with extracted.jpegs as jpegs:
+            frames = [size for _, result in extracted.videos if isinstance(result, Decoded) for size in result.sizes]
+            assert len(jpegs.read()) == sum(frames)
         assert runs == expected
