@@ -3,20 +3,34 @@
 ffmpeg plays a truncated file to its early end and calls that a success. What the container declares tells them apart.
 """
 
+from collections.abc import Callable
+
+from tsn.pipeline.extract.container_asf import HEADER, read_asf
 from tsn.pipeline.extract.container_avi import read_avi
+from tsn.pipeline.extract.container_flv import read_flv
+from tsn.pipeline.extract.container_gif import read_gif
 from tsn.pipeline.extract.container_matroska import EBML, read_matroska
 from tsn.pipeline.extract.container_mp4 import FIRST, read_mp4
+from tsn.pipeline.extract.container_mpeg import PACK, read_ps, read_ts
+from tsn.pipeline.extract.container_ogg import MAGIC, read_ogg
 from tsn.pipeline.extract.declared import DeclaredLength, FileBytes
+
+_READERS: tuple[tuple[int, tuple[bytes, ...], Callable[[FileBytes], DeclaredLength]], ...] = (
+    (8, (b"AVI ",), read_avi),
+    (4, FIRST, read_mp4),
+    (0, (EBML.to_bytes(4, "big"),), read_matroska),
+    (0, (b"FLV",), read_flv),
+    (0, (HEADER,), read_asf),
+    (0, (MAGIC,), read_ogg),
+    (0, (b"GIF87a", b"GIF89a"), read_gif),
+    (0, (PACK,), read_ps),
+    (0, (b"",), read_ts),
+)
+"""Who reads a file that has one of these words at this byte; the last looks whether it is MPEG-TS."""
 
 
 def read_declared_length(descriptor: int) -> DeclaredLength:
-    """Read what AVI, MP4/MOV and Matroska/WebM files declare; of any other open file, nothing."""
+    """Read what an open file declares by its container; nothing where it has none, or one that is not known."""
     file = FileBytes(descriptor)
-    head = file.read(0, 12)
-    if head[:4] == b"RIFF" and head[8:] == b"AVI ":
-        return read_avi(file)
-    if head[4:8] in FIRST:
-        return read_mp4(file)
-    if head[:4] == EBML.to_bytes(4, "big"):
-        return read_matroska(file)
-    return DeclaredLength(size=file.size)
+    head = file.read(0, 16)
+    return next(read(file) for at, words, read in _READERS if head[at:].startswith(words))

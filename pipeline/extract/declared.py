@@ -9,20 +9,23 @@ MOST_PARTS = 1_000_000
 REST = 0.25
 """Share of a file that, read by nobody, says that something is lost; less may be a tag, or bytes that fill a block."""
 
+CUT_PACKET = "its last packet is cut off"
 
 _PIECE = 1 << 15
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeclaredLength:
-    """Of a file of `size` bytes: where it ends by its own account, and the frames in it that are to be shown.
+    """Of a file of `size` bytes: where it ends by its own account, at least, and the frames that are to be shown.
 
-    None where its container does not say, or cannot be read to its end.
+    None where its container does not say, or cannot be read to its end. A `remark` is what shows that it may be cut
+    off, where nothing says how much is missing; '' mostly.
     """
 
     size: int
     end: int | None = None
     frames: int | None = None
+    remark: str = ""
 
     @property
     def missing(self) -> int:

@@ -167,6 +167,8 @@ def _verdict(frames: int, run: Run, declared: DeclaredLength, marked: Marks) -> 
         notes.append(f"{frames} of {expected} frames decode")
     if declared.missing:
         notes.append(f"the file ends {declared.missing:,} bytes before its container says, but no frame is missing")
+    if declared.remark:
+        notes.append(declared.remark)
     if marked.late > LATE_SHARE * marked.seconds:
         notes.append(f"no frame in its first {marked.late:.2f} s")
     if run.errors.count:

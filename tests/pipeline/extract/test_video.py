@@ -215,6 +215,10 @@ H264 = ["-c:v", "libx264", "-bf", "2", "-pix_fmt", "yuv420p"]
         ("x.mkv", H264),
         ("x.webm", ["-c:v", "libvpx", "-b:v", "400k"]),
         ("x.avi", ["-c:v", "mpeg4"]),
+        ("x.flv", ["-c:v", "flv1"]),
+        ("x.wmv", ["-c:v", "wmv2"]),
+        ("x.ogv", ["-c:v", "libtheora", "-b:v", "800k", "-page_duration", "100000"]),
+        ("x.gif", []),
     ],
 )
 def test_a_download_that_stopped_is_truncated_in_any_container(tmp_path: Path, name: str, words: list[str]) -> None:
@@ -229,6 +233,20 @@ def test_a_download_that_stopped_is_truncated_in_any_container(tmp_path: Path, n
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(VideoError, match=r"truncated: the file ends at byte"):
         decode_video(path, SETTINGS, io.BytesIO())
+
+
+@pytest.mark.parametrize(("name", "words"), [("x.ts", H264), ("x.m2ts", H264), ("x.mpg", ["-c:v", "mpeg1video"])])
+def test_a_stream_that_states_no_length_is_done_and_a_cut_in_a_packet_noted(
+    tmp_path: Path, name: str, words: list[str]
+) -> None:
+    path = tmp_path / name
+    ffmpeg(*TEST_PICTURE, *words, str(path))
+    decoded, frames = decode(path)
+    assert (len(frames), decoded.note) == (25, "")
+    path.write_bytes(path.read_bytes()[:-333])
+    decoded, frames = decode(path)
+    assert len(frames) >= 20
+    assert decoded.note.startswith("its last packet is cut off")
 
 
 def id3_tag(data: bytearray) -> None:
