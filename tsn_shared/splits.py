@@ -49,7 +49,7 @@ class Clips:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split:
-    """A split in memory, less the clips' names."""
+    """A split in memory, without the names of its clips."""
 
     path: Path
     source: str

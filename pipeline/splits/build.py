@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsn.pipeline.splits.lists import Annotations, Listed, ListedSplit, group_of, read_annotations, shared_groups
+from tsn.pipeline.splits.lists import Annotations, ListedClip, ListedSplit, group_of, read_annotations, shared_groups
 from tsn.tsn_shared import shards
 from tsn.tsn_shared.console import say, some
 from tsn.tsn_shared.errors import DataError, PartialError
@@ -36,7 +36,7 @@ class Video:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Frames:
+class VideoIndex:
     """What a folder of shards holds: its shards with their sealed SHA-256, videos and reasons of failure by name."""
 
     folder: Path
@@ -44,44 +44,46 @@ class Frames:
     videos: dict[str, Video]
     failures: dict[str, str]
 
-    def find(self, clip: Listed) -> Video | None:
+    def find(self, clip: ListedClip) -> Video | None:
         """Return the video of a listed path; a name with its suffix, where there is one, goes before that without."""
-        name = _of(self.videos, self._forms, clip)
+        name = _lookup(self.videos, self._by_nfc, clip)
         return None if name is None else self.videos[name]
 
-    def reason(self, clip: Listed) -> str | None:
+    def reason(self, clip: ListedClip) -> str | None:
         """Return why extraction failed on a listed path, None where it did not."""
-        name = _of(self.failures, self._forms, clip)
+        name = _lookup(self.failures, self._by_nfc, clip)
         return None if name is None else self.failures[name]
 
-    def meant(self, clip: Listed) -> str | None:
+    def differs_by_case(self, clip: ListedClip) -> str | None:
         """Return the only video whose name differs from a listed one by capitals alone, None where there is none."""
-        return self._capitals.get(_form(clip.path).casefold()) or self._capitals.get(_form(clip.name).casefold())
+        return self._by_folded_case.get(_nfc(clip.path).casefold()) or self._by_folded_case.get(
+            _nfc(clip.name).casefold()
+        )
 
     @cached_property
-    def _forms(self) -> dict[str, str]:
-        return _only({name: _form(name) for name in (*self.videos, *self.failures)})
+    def _by_nfc(self) -> dict[str, str]:
+        return _unique({name: _nfc(name) for name in (*self.videos, *self.failures)})
 
     @cached_property
-    def _capitals(self) -> dict[str, str]:
-        return _only({name: _form(name).casefold() for name in self.videos})
+    def _by_folded_case(self) -> dict[str, str]:
+        return _unique({name: _nfc(name).casefold() for name in self.videos})
 
 
-def _form(name: str) -> str:
+def _nfc(name: str) -> str:
     """Return a name as NFC: file systems decompose what lists compose, and both look the same."""
     return unicodedata.normalize("NFC", name)
 
 
-def _only(keys: Mapping[str, str]) -> dict[str, str]:
+def _unique(keys: Mapping[str, str]) -> dict[str, str]:
     """Return names by their keys, of which each is one name's alone."""
     count = Counter(keys.values())
     return {key: name for name, key in keys.items() if count[key] == 1}
 
 
-def _of(names: Mapping[str, object], forms: Mapping[str, str], clip: Listed) -> str | None:
+def _lookup(names: Mapping[str, object], forms: Mapping[str, str], clip: ListedClip) -> str | None:
     """Return the name that a listed path has: as it is written, or else in another form of Unicode."""
     written = (clip.path, clip.name)
-    others = (forms.get(_form(name)) for name in written)
+    others = (forms.get(_nfc(name)) for name in written)
     return next((name for name in (*written, *others) if name is not None and name in names), None)
 
 
@@ -91,7 +93,7 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> None:
     PartialError, and no file, when listed videos have no frames, unless `settings.allow_missing`; DataError when the
     lists or the shards cannot be used.
     """
-    frames = read_frames(settings.frames)
+    frames = index_videos(settings.frames)
     last = frames.shards[-1][0]
     if settings.split_by is not None and last != shards.shard_name(len(frames.shards) - 1):
         say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
@@ -100,7 +102,7 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> None:
     listed = read_annotations(annotations) if settings.split_by is None else draw_split(frames.videos, settings)
     if settings.split_by is None and (unread := listed.unread(annotations)):
         say(f"{annotations}: not read, beside the lists that were: {some(unread)}")
-    _refuse_twice(frames, listed)
+    _refuse_one_video_twice(frames, listed)
     _report_missing(frames, listed, settings)
     busy = f"{settings.out} is in use by another tsn: wait for it, or set another --out"
     with writing(settings.out, "set another --out"), locked(settings.out, busy):
@@ -108,7 +110,7 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> None:
             _write(frames, listed.classes, split, settings.out)
 
 
-def read_frames(folder: Path) -> Frames:
+def index_videos(folder: Path) -> VideoIndex:
     """Read the tables of all shards of a folder; DataError where they are not of one extraction."""
     paths = shards.find_shards(folder)
     if not paths:
@@ -131,7 +133,7 @@ def read_frames(folder: Path) -> Frames:
             content = hashlib.sha256(crc32.tobytes()).digest()
             videos[name] = Video(name=name, shard=number, row=row, frames=count, content=content)
     seals = tuple((path.name, read_seal(path, shards.KIND).sha256) for path in paths)
-    return Frames(folder=folder, shards=seals, videos=videos, failures=failures)
+    return VideoIndex(folder=folder, shards=seals, videos=videos, failures=failures)
 
 
 def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
@@ -149,21 +151,21 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
         if unit is None:
             raise DataError(f"{name} names no group (..._g01_c01): use --split-by video, or lists of your own")
         units.setdefault(folder, {}).setdefault(unit, []).append(name)
-    clips: dict[Subset, list[Listed]] = {"train": [], "test": []}
+    clips: dict[Subset, list[ListedClip]] = {"train": [], "test": []}
     for label, videos in enumerate(units.values()):
         order = sorted(videos, key=lambda unit: hashlib.sha256(os.fsencode(f"{settings.seed} {unit}")).digest())
         tests = set(order[: min(max(round(len(order) * settings.test_share), 1), len(order) - 1)])
         for unit, members in videos.items():
-            clips["test" if unit in tests else "train"] += [Listed(path=name, label=label) for name in members]
+            clips["test" if unit in tests else "train"] += [ListedClip(path=name, label=label) for name in members]
     if not units:
         raise DataError(f"{settings.frames} holds no video to draw a split from")
-    _warn_of_twins(list(units))
+    _warn_of_same_last_folders(list(units))
     source = f"drawn by {settings.split_by}, test share {settings.test_share}, seed {settings.seed}"
     split = ListedSplit(name="1", source=source, clips={subset: tuple(clips[subset]) for subset in SUBSETS})
     return Annotations(classes=tuple(units), splits=(split,))
 
 
-def _warn_of_twins(folders: list[str]) -> None:
+def _warn_of_same_last_folders(folders: list[str]) -> None:
     """Warn where classes differ in their parents alone: train/walk and test/walk are hardly two classes."""
     parents: dict[str, list[str]] = {}
     for folder in folders:
@@ -176,7 +178,7 @@ def _warn_of_twins(folders: list[str]) -> None:
         )
 
 
-def _refuse_twice(frames: Frames, listed: Annotations) -> None:
+def _refuse_one_video_twice(frames: VideoIndex, listed: Annotations) -> None:
     """Refuse a video that a split lists under two paths, with its suffix and without."""
     for split in listed.splits:
         seen: dict[str, str] = {}
@@ -188,7 +190,7 @@ def _refuse_twice(frames: Frames, listed: Annotations) -> None:
                 )
 
 
-def _report_missing(frames: Frames, listed: Annotations, settings: SplitsSettings) -> None:
+def _report_missing(frames: VideoIndex, listed: Annotations, settings: SplitsSettings) -> None:
     clips = {clip.path: clip for split in listed.splits for subset in SUBSETS for clip in split.clips[subset]}
     absent = [clip for clip in clips.values() if frames.find(clip) is None]
     if not absent:
@@ -198,12 +200,12 @@ def _report_missing(frames: Frames, listed: Annotations, settings: SplitsSetting
         raise DataError(
             f"{frames.folder}: none of the {len(clips)} listed videos has frames there: "
             f"the lists name {absent[0].path}, the shards "
-            f"{frames.meant(absent[0]) or next(iter(frames.videos), 'no video')}"
+            f"{frames.differs_by_case(absent[0]) or next(iter(frames.videos), 'no video')}"
         )
     for path, reason in failed:
         say(f"{path} failed in extraction: {reason}")
     unknown = [
-        f"{clip.path} (did you mean {meant}?)" if (meant := frames.meant(clip)) else clip.path
+        f"{clip.path} (did you mean {meant}?)" if (meant := frames.differs_by_case(clip)) else clip.path
         for clip in absent
         if frames.reason(clip) is None
     ]
@@ -215,7 +217,7 @@ def _report_missing(frames: Frames, listed: Annotations, settings: SplitsSetting
     say(f"{words}: left out")
 
 
-def _write(frames: Frames, classes: tuple[str, ...], split: ListedSplit, out: Path) -> None:
+def _write(frames: VideoIndex, classes: tuple[str, ...], split: ListedSplit, out: Path) -> None:
     """Write one split and say what it holds; only the shards that it refers to are in it."""
     found = {s: [(clip, video) for clip in split.clips[s] if (video := frames.find(clip))] for s in SUBSETS}
     used = sorted({video.shard for rows in found.values() for _, video in rows})
@@ -237,7 +239,7 @@ def _write(frames: Frames, classes: tuple[str, ...], split: ListedSplit, out: Pa
     _warn(f"split {split.name}", classes, found, names)
 
 
-def _clips(rows: list[tuple[Listed, Video]], row_of: dict[int, int]) -> Clips:
+def _clips(rows: list[tuple[ListedClip, Video]], row_of: dict[int, int]) -> Clips:
     numbers = [(clip.label, row_of[video.shard], video.row, video.frames) for clip, video in rows]
     columns = np.array(numbers, dtype=np.int32).reshape(-1, 4)
     return Clips(label=columns[:, 0], shard=columns[:, 1], video=columns[:, 2], frames=columns[:, 3])
@@ -246,7 +248,7 @@ def _clips(rows: list[tuple[Listed, Video]], row_of: dict[int, int]) -> Clips:
 def _warn(
     split: str,
     classes: tuple[str, ...],
-    found: dict[Subset, list[tuple[Listed, Video]]],
+    found: dict[Subset, list[tuple[ListedClip, Video]]],
     names: dict[Subset, tuple[str, ...]],
 ) -> None:
     """Say what a person should know of a split that is sound in form."""

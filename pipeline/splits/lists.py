@@ -3,7 +3,7 @@
 Two families are read, told apart by their file names:
 
 - UCF101's own: classInd.txt (`1 Archery`), trainlist01.txt (`Class/v_X.avi 1`), testlist01.txt (`Class/v_X.avi`).
-  The label is the class's number in classInd.txt less 1, and the class is the folder: the files of
+  The label is its number in classInd.txt minus 1, and the class is the folder: the files of
   HandstandPushups are called v_HandStandPushups_*.
 - GluonCV's and MMAction2's: pairs such as ucf101_train_split_1_videos.txt and ucf101_val_split_1_videos.txt, with lines
   `path label` or `path frames label`, labels from 0. Class names are those of classInd.txt or classes.txt (one a line)
@@ -34,7 +34,7 @@ _TEST_WORDS = ("test", "val", "validation")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Listed:
+class ListedClip:
     """A line of a list: the path as it stands there, its label from 0, and the frames that the list counts."""
 
     path: str
@@ -54,7 +54,7 @@ class ListedSplit:
 
     name: str
     source: str
-    clips: dict[Subset, tuple[Listed, ...]]
+    clips: dict[Subset, tuple[ListedClip, ...]]
     files: tuple[Path, ...] = ()
 
 
@@ -121,7 +121,7 @@ def _read_official(folder: Path, classes: tuple[str, ...]) -> Annotations:
     return Annotations(classes=classes, splits=tuple(splits))
 
 
-def _official_clip(line: _Line, labels: dict[str, int], subset: Subset) -> Listed:
+def _official_clip(line: _Line, labels: dict[str, int], subset: Subset) -> ListedClip:
     if len(line.numbers) > 1 or (subset == "train" and not line.numbers):
         raise DataError(f"{line.where}: a line is a path, in train lists with a label from 1 after it")
     folder = PurePosixPath(line.path).parent.name
@@ -130,7 +130,7 @@ def _official_clip(line: _Line, labels: dict[str, int], subset: Subset) -> Liste
     label = labels[folder]
     if line.numbers and line.numbers[0] != label + 1:
         raise DataError(f"{line.where}: label {line.numbers[0]}, but {folder} is {label + 1} in classInd.txt")
-    return Listed(path=line.path, label=label)
+    return ListedClip(path=line.path, label=label)
 
 
 def _read_plain(folder: Path, classes: tuple[str, ...] | None) -> Annotations:
@@ -168,7 +168,7 @@ def _pairs(folder: Path) -> Iterator[dict[Subset, Path]]:
         )
 
 
-def _plain_clip(line: _Line, classes: tuple[str, ...] | None) -> Listed:
+def _plain_clip(line: _Line, classes: tuple[str, ...] | None) -> ListedClip:
     if not line.numbers:
         raise DataError(f"{line.where}: a line is `path label` or `path frames label`")
     label = line.numbers[-1]
@@ -179,7 +179,7 @@ def _plain_clip(line: _Line, classes: tuple[str, ...] | None) -> Listed:
     name = PurePosixPath(line.path).parent.name
     if classes is not None and name in classes and classes[label] != name:
         raise DataError(f"{line.where}: label {label} is {classes[label]}, but the video lies in {name}: count from 0")
-    return Listed(path=line.path, label=label, frames=line.numbers[0] if len(line.numbers) == 2 else None)
+    return ListedClip(path=line.path, label=label, frames=line.numbers[0] if len(line.numbers) == 2 else None)
 
 
 def _classes_of_folders(folder: Path, splits: list[ListedSplit]) -> tuple[str, ...]:
@@ -243,7 +243,7 @@ def _text_lines(path: Path) -> Iterator[tuple[str, str]]:
         raise DataError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _checked(name: str, files: dict[Subset, Path], clips: dict[Subset, tuple[Listed, ...]]) -> ListedSplit:
+def _checked(name: str, files: dict[Subset, Path], clips: dict[Subset, tuple[ListedClip, ...]]) -> ListedSplit:
     """Refuse a video that is listed twice, be it on one side or on both."""
     seen: dict[str, Subset] = {}
     for subset in SUBSETS:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.helpers import write_list
-from tsn.pipeline.splits.lists import Listed, group_of, read_annotations, shared_groups
+from tsn.pipeline.splits.lists import ListedClip, group_of, read_annotations, shared_groups
 from tsn.tsn_shared.errors import DataError
 
 CLASSES = ("1 Archery", "2 HandstandPushups", "3 YoYo")
@@ -36,12 +36,12 @@ def test_official_lists_give_labels_from_0_by_folder(tmp_path: Path, end: str) -
     (split,) = read.splits
     assert (split.name, split.source) == ("1", "trainlist01.txt and testlist01.txt")
     assert split.clips["train"] == (
-        Listed(path="YoYo/v_YoYo_g08_c01.avi", label=2),
-        Listed(path="HandstandPushups/v_HandStandPushups_g09_c01.avi", label=1),
+        ListedClip(path="YoYo/v_YoYo_g08_c01.avi", label=2),
+        ListedClip(path="HandstandPushups/v_HandStandPushups_g09_c01.avi", label=1),
     )
     assert split.clips["test"] == (
-        Listed(path="HandstandPushups/v_HandStandPushups_g01_c01.avi", label=1),
-        Listed(path="Archery/v_Archery_g01_c01.avi", label=0),
+        ListedClip(path="HandstandPushups/v_HandStandPushups_g01_c01.avi", label=1),
+        ListedClip(path="Archery/v_Archery_g01_c01.avi", label=0),
     )
     assert split.clips["test"][0].name == "HandstandPushups/v_HandStandPushups_g01_c01"
 
@@ -132,8 +132,8 @@ def test_lists_with_frame_counts_are_read(tmp_path: Path, kind: str) -> None:
     assert read.classes == ("Archery", "YoYo")  # from the folders
     (split,) = read.splits
     assert split.name == "2"
-    assert split.clips["train"][0] == Listed(path="YoYo/v_YoYo_g08_c01", label=1, frames=120)
-    assert split.clips["test"] == (Listed(path="YoYo/v_YoYo_g01_c01", label=1, frames=7),)
+    assert split.clips["train"][0] == ListedClip(path="YoYo/v_YoYo_g08_c01", label=1, frames=120)
+    assert split.clips["test"] == (ListedClip(path="YoYo/v_YoYo_g01_c01", label=1, frames=7),)
 
 
 def test_lists_of_videos_keep_spaces_and_numbers_in_paths(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_two_kinds_of_list_for_one_split_are_refused(tmp_path: Path) -> None:
     [("A/v.avi", "A/v"), ("A/v.AVI", "A/v"), ("A/v", "A/v"), ("A/v.1", "A/v.1"), ("A/v.1.webm", "A/v.1")],
 )
 def test_only_the_suffix_of_a_video_file_is_no_part_of_a_name(path: str, name: str) -> None:
-    assert Listed(path=path, label=0).name == name
+    assert ListedClip(path=path, label=0).name == name
 
 
 @pytest.mark.parametrize(
