@@ -4,7 +4,8 @@ TsnError             1   anything that has no code of its own
 ├── SettingsError    2   wrong usage or settings
 ├── PartialError     3   finished, but some inputs failed and are listed
 ├── DataError        4   damaged or missing data
-└── StoppedError    75   stopped by SIGTERM or SIGUSR1, everything saved
+├── StoppedError    75   stopped by SIGTERM or SIGUSR1, everything saved
+└── NotFiniteError   1   a loss in training was not finite
 
 A message is one line of the form: what is wrong, where, what to do. The command line prints it without a traceback;
 any other exception is a defect of ours and keeps its traceback.
@@ -39,6 +40,10 @@ class StoppedError(TsnError):
     """A signal has stopped the work at a place where it can go on; the code is sysexits.h's "try again later"."""
 
     exit_code = 75
+
+
+class NotFiniteError(TsnError):
+    """A loss was not finite; every rank raises this at the same step."""
 
 
 def brief(error: BaseException) -> str:

@@ -211,7 +211,7 @@ def frame_batch(encoded: Encoded) -> FrameBatch:
 def cpu_share() -> int:
     """Return how many threads a rank may use for decoding: the cores that it is allowed, shared among local ranks."""
     cores = len(os.sched_getaffinity(0))
-    return max(1, cores // environment.whole("LOCAL_WORLD_SIZE", 1, low=1))
+    return max(1, cores // environment.local_world_size())
 
 
 def torch_device(name: str) -> torch.device:

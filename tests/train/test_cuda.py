@@ -16,8 +16,8 @@ from tests.train.runs import ROOT, at_step, command, finish, flags, history, ran
 from tsn.train.fit.checkpoint import load_checkpoint
 from tsn.train.fit.compilation import FALLBACK
 from tsn.train.fit.launch import train
-from tsn.train.fit.trainer import NotFiniteError
 from tsn.train.network.dropout import philox
+from tsn.tsn_shared.errors import NotFiniteError
 from tsn.tsn_shared.settings import DECODERS, DataSettings, TrainSettings
 
 pytestmark = pytest.mark.needs_cuda

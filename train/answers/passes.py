@@ -16,9 +16,10 @@ from tsn.train.answers.trained import Trained, check_split, load_trained, settin
 from tsn.train.fit.launch import count_gpus
 from tsn.train.network.memory import available, estimate_scoring, fitting
 from tsn.train.network.model import channels_last, shapes_of, without_last_layer
-from tsn.train.ranks.group import environment_ranks, joined
+from tsn.train.ranks.group import joined
 from tsn.train.ranks.processes import run_processes
 from tsn.train.scores import CHUNK, precision_of, score_clips
+from tsn.tsn_shared import environment
 from tsn.tsn_shared.console import Progress, counted, printable
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import DataSettings, ScoreSettings, SplitScoreSettings
@@ -106,7 +107,7 @@ def score(wanted: Pass, trained: Trained, settings: ScoreSettings) -> Scored:
 
     DataError where the network's answer for a clip is not finite.
     """
-    if environment_ranks() is not None:
+    if environment.launched() is not None:
         raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
     count = count_gpus(settings.gpus)
     on_gpu, processes = count > 0, count or settings.num_processes

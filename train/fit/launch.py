@@ -14,12 +14,11 @@ from tsn.pipeline.loading.schedule import check_batch
 from tsn.train.fit.checkpoint import LAST
 from tsn.train.fit.folder import FREE_ON_RESUME, read_config
 from tsn.train.fit.run import run_rank
-from tsn.train.fit.trainer import NotFiniteError
-from tsn.train.ranks.group import adopt_slurm, environment_ranks, joined, on_one_gpu
+from tsn.train.ranks.group import joined, on_one_gpu
 from tsn.train.ranks.processes import run_processes
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.console import printable, say
-from tsn.tsn_shared.errors import SettingsError, StoppedError
+from tsn.tsn_shared.errors import NotFiniteError, SettingsError, StoppedError
 from tsn.tsn_shared.fields import flag_of, from_plain
 from tsn.tsn_shared.files import writing
 from tsn.tsn_shared.settings import TrainSettings
@@ -33,8 +32,8 @@ def train(settings: TrainSettings, given: frozenset[str]) -> None:
     failing rank's story.
     """
     if settings.nnodes == 1:
-        adopt_slurm()
-    if environment_ranks() is not None:
+        environment.adopt_slurm()
+    if environment.launched() is not None:
         with joined(on_gpu=count_gpus(settings.gpus) > 0) as ranks:
             try:
                 run_rank(*ranks.agree(lambda: place_run(settings, given)), ranks)
@@ -113,7 +112,7 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSett
     settings = replace(settings, run=folder)
     if not _holds_a_run(folder):
         return settings, False
-    restarted = environment.whole("TORCHELASTIC_RESTART_COUNT", 0) > 0
+    restarted = environment.restarts() > 0
     if settings.resume is None and not restarted:
         raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
     return _resumed(settings, folder, given), True
@@ -135,7 +134,7 @@ def _new_folder(settings: TrainSettings) -> Path:
         raise SettingsError("--resume auto: name the run with --run DIR")
     if settings.nnodes > 1:
         raise SettingsError(f"--nnodes {settings.nnodes} needs --run DIR, a folder that all machines share")
-    if environment.whole("TORCHELASTIC_MAX_RESTARTS", 0) > 0:
+    if environment.may_restart():
         raise SettingsError("torchrun --max-restarts needs --run DIR, so that a restart finds its checkpoints")
     name = time.strftime("%Y%m%d-%H%M%S")
     for number in count(1):
@@ -169,8 +168,8 @@ def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> Tr
 
 def run_started_rank(settings: TrainSettings, resume: bool, on_gpu: bool) -> None:
     """Train as a rank that `run_processes` has started, or started again."""
-    restarts = environment.whole("TORCHELASTIC_RESTART_COUNT", 0)
-    if restarts and environment.whole("RANK", 0) == 0:
-        say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
+    restarts = environment.restarts()
     with joined(on_gpu=on_gpu) as ranks:
+        if restarts and ranks.is_first:
+            say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
         run_rank(settings, resume or restarts > 0, ranks)

@@ -24,7 +24,7 @@ from tsn.train.ranks.group import Ranks
 from tsn.train.ranks.stop import StopRequest
 from tsn.train.scores import Scores, autocast, clip_losses, score_clips, scores_of
 from tsn.tsn_shared.console import Progress
-from tsn.tsn_shared.errors import StoppedError, TsnError
+from tsn.tsn_shared.errors import NotFiniteError, StoppedError
 from tsn.tsn_shared.settings import TrainSettings
 
 READ_EVERY, READ_SECONDS = 50, 1.0
@@ -32,10 +32,6 @@ READ_EVERY, READ_SECONDS = 50, 1.0
 
 _NAT = 2**24
 """Losses are summed as whole numbers of 2**-24 nats, so that a sum is the same in any order and on any ranks."""
-
-
-class NotFiniteError(TsnError):
-    """A loss was not finite; every rank raises this at the same step."""
 
 
 @dataclass(kw_only=True)

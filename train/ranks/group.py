@@ -17,19 +17,12 @@ from torch._C._distributed_c10d import PrefixStore
 from torch.distributed.rendezvous import rendezvous
 
 from tsn.tsn_shared import environment
-from tsn.tsn_shared.errors import SettingsError, TsnError, brief
-from tsn.tsn_shared.schema import shown
+from tsn.tsn_shared.errors import TsnError, brief
 
 T = TypeVar("T")
 
 COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 """How long a rank waits for the others before it gives up."""
-
-_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-_SLURM = (
-    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_JOB_ID"),
-    *("SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"),
-)
 
 
 class LostRankError(TsnError):
@@ -56,14 +49,17 @@ class Ranks:
 
     def sum(self, values: Tensor) -> Tensor:
         """Return the element-wise sum over all ranks."""
-        if self.grouped:
-            dist.all_reduce(values)
-        return values
+        return self._reduced(values, dist.ReduceOp.SUM)
 
     def max(self, values: Tensor) -> Tensor:
         """Return the element-wise maximum over all ranks."""
-        if self.grouped:
-            dist.all_reduce(values, dist.ReduceOp.MAX)
+        return self._reduced(values, dist.ReduceOp.MAX)
+
+    def _reduced(self, values: Tensor, how: dist.ReduceOp.RedOpType) -> Tensor:
+        if not self.grouped:
+            return values
+        values = values.clone()  # the reduction works in place, and what the caller holds is the caller's
+        dist.all_reduce(values, how)
         return values
 
     def gather(self, values: Tensor) -> Tensor:
@@ -103,75 +99,6 @@ class Ranks:
         return answer[0]  # type: ignore[return-value]
 
 
-def environment_ranks() -> dict[str, int] | None:
-    """Return what torchrun says of this process, None without it; a partial or impossible environment is an error."""
-    there = [name for name in _TORCHRUN if name in os.environ]
-    if not there:
-        return None
-    if len(there) < len(_TORCHRUN):
-        missing = ", ".join(sorted(set(_TORCHRUN) - set(there)))
-        raise SettingsError(
-            f"{', '.join(there)} set in the environment, but not {missing}: use torchrun, or unset them"
-        )
-    environment.whole("MASTER_PORT", 0, low=1, high=65_535)
-    if not os.environ["MASTER_ADDR"].strip():
-        raise SettingsError("MASTER_ADDR is empty in the environment: it must be the first rank's machine")
-    world_size = environment.whole("WORLD_SIZE", 1, low=1)
-    local_world_size = environment.whole("LOCAL_WORLD_SIZE", 1, low=1, high=world_size)
-    return {
-        "rank": environment.whole("RANK", 0, high=world_size - 1),
-        "world_size": world_size,
-        "local_rank": environment.whole("LOCAL_RANK", 0, high=local_world_size - 1),
-        "local_world_size": local_world_size,
-    }
-
-
-def adopt_slurm() -> None:
-    """Under `srun` with several tasks, a rank each, say in torchrun's variables what Slurm says in its own.
-
-    The first task's machine is where they meet, at a port drawn from the job's number; MASTER_ADDR and MASTER_PORT go
-    before. A Slurm allocation without srun, or a step of one task, is no group of ranks and changes nothing.
-    """
-    if environment.whole("SLURM_STEP_NUM_TASKS", 1) < 2 or {"RANK", "WORLD_SIZE"} & set(os.environ):
-        return
-    missing = [name for name in _SLURM if name not in os.environ]
-    if missing:
-        raise SettingsError(f"SLURM_STEP_NUM_TASKS is set in the environment, but not {', '.join(missing)}: use srun")
-    port = 12_000 + environment.whole("SLURM_JOB_ID", 0, high=2**62) % 20_000
-    os.environ.update(
-        RANK=os.environ["SLURM_PROCID"],
-        WORLD_SIZE=os.environ["SLURM_STEP_NUM_TASKS"],
-        LOCAL_RANK=os.environ["SLURM_LOCALID"],
-        LOCAL_WORLD_SIZE=str(_tasks(os.environ["SLURM_STEP_TASKS_PER_NODE"], environment.whole("SLURM_NODEID", 0))),
-        MASTER_ADDR=os.environ.get("MASTER_ADDR", first_host(os.environ["SLURM_STEP_NODELIST"])),
-        MASTER_PORT=os.environ.get("MASTER_PORT", str(port)),
-    )
-
-
-def first_host(nodes: str) -> str:
-    """Return the first machine of a Slurm list: gpu003 of "gpu[003-006,010],login1"."""
-    match = re.match(r"([^,\[]+)(?:\[([^\],-]+)[^\]]*\]([^,]*))?", nodes)
-    if match is None:
-        raise SettingsError(f"SLURM_STEP_NODELIST is {shown(nodes)} in the environment: no machine in it")
-    return "".join(part or "" for part in match.groups())
-
-
-def _tasks(per_node: str, node: int) -> int:
-    """Return the tasks on a machine, given Slurm's list of them: "2(x3),1" is 2, 2, 2, 1."""
-    left = node
-    for part in per_node.split(","):
-        match = re.fullmatch(r"(\d{1,6})(?:\(x(\d{1,6})\))?", part)
-        if match is None:
-            break
-        left -= int(match[2] or 1)
-        if left < 0:
-            return int(match[1])
-    raise SettingsError(
-        f"SLURM_STEP_TASKS_PER_NODE is {shown(per_node)} in the environment: it says no number of tasks for the "
-        f"machine of SLURM_NODEID {node}"
-    )
-
-
 def on_one_gpu() -> bool:
     """Return whether all ranks share the first GPU and speak through gloo, since NCCL takes no two on one.
 
@@ -186,19 +113,19 @@ def joined(*, on_gpu: bool) -> Iterator[Ranks]:
 
     LostRankError where the others do not come within COLLECTIVE_TIMEOUT, or one is lost later on.
     """
-    launched = environment_ranks()
-    found = launched or {"rank": 0, "world_size": 1, "local_rank": 0, "local_world_size": 1}
+    launched = environment.launched()
+    found = launched or environment.Launched()
     if on_gpu:  # a scheduler may let each rank see its own GPU alone, as number 0
-        device = torch.device("cuda", found["local_rank"] % torch.cuda.device_count())
+        device = torch.device("cuda", found.local_rank % torch.cuda.device_count())
         torch.cuda.set_device(device)
     else:
         device = torch.device("cpu")
         if "OMP_NUM_THREADS" not in os.environ:
-            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // found["local_world_size"]))
+            torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // found.local_world_size))
     ranks = Ranks(
-        rank=found["rank"],
-        world_size=found["world_size"],
-        local_world_size=found["local_world_size"],
+        rank=found.rank,
+        world_size=found.world_size,
+        local_world_size=found.local_world_size,
         grouped=launched is not None,
         device=device,
     )
@@ -253,7 +180,6 @@ def _quiet_if_it_fails() -> Iterator[None]:
 def _meet(backend: str) -> None:
     """Wait for all ranks, and make them a process group."""
     store, rank, world_size = next(rendezvous("env://", timeout=COLLECTIVE_TIMEOUT))
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     # the store outlives a restart, and in it the addresses of the ranks before: who read those would wait for the dead
-    store = PrefixStore(f"attempt {attempt}", store)
+    store = PrefixStore(f"attempt {environment.restarts()}", store)
     dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=COLLECTIVE_TIMEOUT)

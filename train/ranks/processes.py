@@ -3,6 +3,7 @@
 import logging
 import multiprocessing
 import os
+import pickle
 import signal
 import tempfile
 import threading
@@ -21,7 +22,7 @@ from tsn.train.ranks.group import LostRankError
 from tsn.train.ranks.stop import signal_children, stop_requests
 from tsn.tsn_shared.console import say
 from tsn.tsn_shared.errors import SettingsError, StoppedError, TsnError, brief
-from tsn.tsn_shared.files import write_text
+from tsn.tsn_shared.files import replacing
 
 SHUTDOWN_SECONDS = 20
 """How long the other ranks have to end after one has died, before they are killed."""
@@ -44,10 +45,10 @@ def run_processes(
     for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
     with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
-        story = Path(folder) / "failure"
+        left = Path(folder) / "failure"
 
         def stop(number: int) -> None:
-            _tell(story, StoppedError("stopped by a signal before the first step"))  # for ranks that it kills
+            _leave(left, StoppedError("stopped by a signal before the first step"))  # for ranks that it kills
             signal_children(number)
             if nnodes > 1 and not multiprocessing.active_children():
                 raise StoppedError("stopped by a signal while waiting for the other machines")
@@ -56,13 +57,13 @@ def run_processes(
             say(f"meeting {nnodes - 1} more of {nnodes} machines at {rdzv_endpoint}")
         try:
             with stop_requests(then=stop):
-                ends = elastic_launch(launch, _as_rank)(work, args, story)
+                ends = elastic_launch(launch, _as_rank)(work, args, left)
         except SignalException as signalled:
             if signalled.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
             raise SystemExit(128 + signalled.sigval) from None
         except ChildFailedError as error:
-            raise _failure(error, story) from None
+            raise _failure(error, left) from None
         except RendezvousError as error:
             raise TsnError(
                 f"--rdzv-endpoint {rdzv_endpoint}: the {nnodes} machines did not meet, or another has ended "
@@ -102,10 +103,10 @@ def _patience() -> dict[str, Any]:
     return {"shutdown_timeout": SHUTDOWN_SECONDS} if there else {}
 
 
-def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> Any:
-    """Do the work of a rank; a failure that the user can act on is left in `story` for the parent."""
+def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], left: Path) -> Any:
+    """Do the work of a rank; a failure that the user can act on is left in the file `left` for the parent."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    if story.exists():
+    if left.exists():
         raise SystemExit(1)  # a restart cannot mend what the user must
     try:
         return work(*args)
@@ -114,7 +115,7 @@ def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], story: Path) -> An
     except StoppedError as stopped:
         return stopped  # not a failure: nothing is to be restarted
     except TsnError as error:
-        _tell(story, error)
+        _leave(left, error)
         raise SystemExit(1) from None
 
 
@@ -125,22 +126,21 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _tell(story: Path, error: TsnError) -> None:
-    write_text(story, f"{error.exit_code} {error}")
+def _leave(failure: Path, error: TsnError) -> None:
+    with replacing(failure) as temporary:
+        temporary.write_bytes(pickle.dumps(error))
 
 
-def _failure(error: ChildFailedError, story: Path) -> TsnError:
+def _failure(error: ChildFailedError, left: Path) -> TsnError:
     """Return the first failure as the user's error: its own words, or the rank's traceback."""
     failures = sorted(error.failures.items(), key=lambda failure: failure[1].timestamp)
     others = [(rank, failure) for rank, failure in failures if _lost_words(_crash(failure)) is None]
     rank, first = (others or failures)[0]  # that another rank is lost is no news beside why
     crash = _crash(first)
-    if story.exists():
-        code, _, text = story.read_text(encoding="utf-8", errors="surrogateescape").partition(" ")
-        told = TsnError(text)
-        told.exit_code = int(code)
-        if not (crash and told.exit_code == StoppedError.exit_code):  # a crash on the way to the stop is the news
-            return told
+    if left.exists():
+        cause: TsnError = pickle.loads(left.read_bytes())  # noqa: S301 (a rank of ours wrote it, into our own folder)
+        if not (crash and isinstance(cause, StoppedError)):  # a rank that crashed on its way to the stop: that is told
+            return cause
     if lost := _lost_words(crash):
         return TsnError(lost)
     if crash:

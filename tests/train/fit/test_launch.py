@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 
 from tests.train.conftest import small_settings
-from tests.train.runs import LIMIT, ROOT, at_step, command, finish, flags, history, ranks_of, start, wait_for
+from tests.train.runs import ROOT, at_step, command, finish, flags, history, ranks_of, start, wait_for
 from tsn.train.fit.checkpoint import LAST, load_checkpoint
 from tsn.train.fit.launch import train
-from tsn.train.ranks.stop import stop_requests
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
 
@@ -164,48 +163,6 @@ def _read_terminal(shown: int, process: subprocess.Popen[Any]) -> str:
                 break
             time.sleep(0.05)
     return said.decode()
-
-
-CRASHING = """
-import sys
-from tests.train.test_launch import crash
-from tsn.train.ranks.processes import run_processes
-if __name__ == "__main__":
-    try:
-        run_processes(crash, sys.argv[1] == "stopped", processes=2)
-    except Exception as error:
-        notes = "\\n".join(getattr(error, "__notes__", ()))
-        sys.exit(f"{type(error).__name__} {error.exit_code}: {error}\\n{notes}")
-"""
-
-
-def crash(when_stopped: bool) -> None:
-    """Fail as the second rank does that meets a defect, at once or on being asked to stop."""
-    if when_stopped:
-        with stop_requests() as stop:
-            print("ready", flush=True)
-            wait_for(lambda: stop.asked)
-    if os.environ["RANK"] == "1":
-        raise RuntimeError("a defect")
-    if not when_stopped:
-        time.sleep(LIMIT)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("when", ["at once", "stopped"])
-def test_a_failing_ranks_traceback_is_shown_once_also_where_it_was_asked_to_stop(when: str, tmp_path: Path) -> None:
-    script = tmp_path / "crashing.py"
-    script.write_text(CRASHING)
-    process = start([sys.executable, str(script), when], PYTHONPATH=str(ROOT))
-    assert process.stdout is not None
-    for _ in range(2 if when == "stopped" else 0):
-        assert process.stdout.readline() == "ready\n"
-    if when == "stopped":
-        process.terminate()
-    said = finish(process, code=1)
-    assert said.count("Traceback (most recent call last)") == 1
-    assert said.count("RuntimeError: a defect") == 1
-    assert said.startswith("TsnError 1: rank 1 failed:")
 
 
 @pytest.mark.slow

@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from tsn.pipeline.loading.loader import cpu_share
-from tsn.train.ranks.group import COLLECTIVE_TIMEOUT, Ranks, adopt_slurm, environment_ranks, first_host
-from tsn.tsn_shared.errors import SettingsError
+from tsn.train.ranks.group import COLLECTIVE_TIMEOUT, Ranks, joined
 from tsn.tsn_shared.settings import DataSettings
 
 ROOT = Path(__file__).parents[3]
@@ -125,126 +123,19 @@ def test_one_rank_decides_and_sums_alone() -> None:
     assert torch.equal(ranks.max(torch.tensor([1, 2])), torch.tensor([1, 2]))
 
 
-SLURM = {
-    "SLURM_STEP_NUM_TASKS": "7",
-    "SLURM_PROCID": "5",
-    "SLURM_LOCALID": "1",
-    "SLURM_NODEID": "2",
-    "SLURM_JOB_ID": "123456",
-    "SLURM_STEP_NODELIST": "gpu[003-005,010]",
-    "SLURM_STEP_TASKS_PER_NODE": "2(x3),1",
-}
+ALONE_IN_A_GROUP = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1", "LOCAL_WORLD_SIZE": "1"}
 
 
-@pytest.fixture
-def bare(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT", *SLURM):
-        monkeypatch.setenv(name, "")  # so that what adopt_slurm sets is undone as well
-        monkeypatch.delenv(name)
-    return monkeypatch
-
-
-def test_slurms_tasks_are_ranks(bare: pytest.MonkeyPatch) -> None:
-    for name, value in SLURM.items():
-        bare.setenv(name, value)
-    adopt_slurm()
-    assert environment_ranks() == {"rank": 5, "world_size": 7, "local_rank": 1, "local_world_size": 2}
-
-
-def test_a_step_of_one_task_or_no_step_is_no_group_of_ranks(bare: pytest.MonkeyPatch) -> None:
-    adopt_slurm()
-    assert environment_ranks() is None
-    for name, value in (SLURM | {"SLURM_STEP_NUM_TASKS": "1"}).items():
-        bare.setenv(name, value)
-    adopt_slurm()
-    assert environment_ranks() is None
-
-
-def test_a_partial_environment_names_what_is_missing(bare: pytest.MonkeyPatch) -> None:
-    bare.setenv("SLURM_STEP_NUM_TASKS", "2")
-    with pytest.raises(SettingsError, match="not SLURM_PROCID, SLURM_LOCALID"):
-        adopt_slurm()
-    bare.setenv("RANK", "0")
-    with pytest.raises(SettingsError, match="RANK set in the environment, but not LOCAL_RANK"):
-        environment_ranks()
-
-
-TORCHRUN = {
-    "RANK": "1",
-    "WORLD_SIZE": "4",
-    "LOCAL_RANK": "1",
-    "LOCAL_WORLD_SIZE": "2",
-    "MASTER_ADDR": "localhost",
-    "MASTER_PORT": "29500",
-}
-NO_NUMBERS = ("", "abc", "-1", "1.5", " ", "0x1", "9" * 400, "\x1b[31m")
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("RANK", (*NO_NUMBERS, "4")),
-        ("WORLD_SIZE", (*NO_NUMBERS, "0", "1")),  # 1 is less than those of this machine
-        ("LOCAL_RANK", (*NO_NUMBERS, "2")),
-        ("LOCAL_WORLD_SIZE", (*NO_NUMBERS, "0", "5")),
-        ("MASTER_PORT", (*NO_NUMBERS, "0", "99999999")),
-        ("MASTER_ADDR", ("", " ")),
-    ],
-)
-def test_an_impossible_environment_of_torchrun_is_one_line(
-    bare: pytest.MonkeyPatch, name: str, values: tuple[str, ...]
-) -> None:
-    for value in values:
-        for variable, stated in (TORCHRUN | {name: value}).items():
-            bare.setenv(variable, stated)
-        with pytest.raises(SettingsError, match=rf"{name}|LOCAL_WORLD_SIZE") as raised:
-            environment_ranks()
-        assert str(raised.value).isprintable()
-    bare.setenv(name, TORCHRUN[name])
-    found = environment_ranks()
-    assert found == {"rank": 1, "world_size": 4, "local_rank": 1, "local_world_size": 2}
-
-
-@pytest.mark.parametrize(
-    ("name", "values"),
-    [
-        ("SLURM_STEP_NUM_TASKS", NO_NUMBERS),
-        ("SLURM_JOB_ID", NO_NUMBERS),
-        ("SLURM_NODEID", (*NO_NUMBERS, "4")),
-        ("SLURM_PROCID", (*NO_NUMBERS, "7")),
-        ("SLURM_LOCALID", (*NO_NUMBERS, "2")),
-        ("SLURM_STEP_TASKS_PER_NODE", ("", "2(x3", "a", "2(x99999999999)", "9999999999", "2,x", "-2")),
-        ("SLURM_STEP_NODELIST", ("", ",", "[1-2]")),
-    ],
-)
-def test_an_impossible_environment_of_slurm_is_one_line(
-    bare: pytest.MonkeyPatch, name: str, values: tuple[str, ...]
-) -> None:
-    for value in values:
-        for variable in TORCHRUN:
-            bare.delenv(variable, raising=False)
-        for variable, stated in (SLURM | {name: value}).items():
-            bare.setenv(variable, stated)
-
-        def adopted() -> None:
-            adopt_slurm()
-            environment_ranks()
-
-        with pytest.raises(SettingsError, match=r"environment|no machine") as raised:
-            adopted()
-        assert str(raised.value).isprintable()
-
-
-@pytest.mark.parametrize("value", [*NO_NUMBERS, "0"])
-def test_the_share_of_the_cores_is_of_a_number_of_processes(bare: pytest.MonkeyPatch, value: str) -> None:
-    bare.setenv("LOCAL_WORLD_SIZE", value)
-    with pytest.raises(SettingsError, match=r"LOCAL_WORLD_SIZE is .* it must be a whole number, 1 to"):
-        cpu_share()
-
-
-@pytest.mark.parametrize(
-    ("nodes", "first"),
-    [("gpu[003-006,010],login1", "gpu003"), ("a1,a2", "a1"), ("node7", "node7"), ("n[1,3]-ib", "n1-ib")],
-)
-def test_the_first_machine_of_a_list(nodes: str, first: str) -> None:
-    assert first_host(nodes) == first
+def test_a_reduction_leaves_what_it_was_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a real group, of one: the sum over more ranks would show it as another number."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
+    for name, value in (ALONE_IN_A_GROUP | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}).items():
+        monkeypatch.setenv(name, value)
+    with joined(on_gpu=False) as ranks:
+        assert ranks.grouped
+        given = torch.tensor([1, 2])
+        for reduced in (ranks.sum(given), ranks.max(given)):
+            assert torch.equal(reduced, given)
+            reduced += 1
+        assert given.tolist() == [1, 2]
