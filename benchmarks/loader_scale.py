@@ -54,6 +54,7 @@ def serve(path: Path) -> None:
     from tsn.pipeline.loading.reader import FrameReader, plan_clips
     from tsn.pipeline.loading.schedule import TrainSchedule
     from tsn.tsn_shared.splits import read_split
+    from tsn.tsn_shared.views import VIEWS
 
     imported = time.perf_counter()
     split = read_split(path)
@@ -72,7 +73,7 @@ def serve(path: Path) -> None:
         for _ in range(1000):
             load = schedule.load(place % max(len(clips) // (BATCH * RANKS), 1))
             place += 1
-            plan_clips(load, clips, height=height, width=width, view="train", segments=SEGMENTS, seed=0)
+            plan_clips(load, clips, height=height, width=width, view=VIEWS["train"], segments=SEGMENTS, seed=0)
         spent = (time.thread_time() - start) / 1000
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         peak = int(status.partition("VmHWM:")[2].split()[0]) / 2**20  # not ru_maxrss, which begins with the parent's

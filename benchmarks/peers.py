@@ -20,6 +20,7 @@ from tsn.pipeline.loading.reader import FrameReader, plan_clips
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.splits import read_split
+from tsn.tsn_shared.views import VIEWS
 
 SIZE = 224
 cv: Any = cv2
@@ -57,7 +58,7 @@ def planned(job: Job, epochs: int = 20) -> list[Clip]:
     load = schedule.load(0)
     sizes = [reader.frame_size(row) for row in range(len(clips))]
     height, width = (np.array(side)[load.rows] for side in zip(*sizes, strict=True))
-    plan = plan_clips(load, clips, height=height, width=width, view="train", segments=job.segments, seed=0)
+    plan = plan_clips(load, clips, height=height, width=width, view=VIEWS["train"], segments=job.segments, seed=0)
     names = split.names("train", slice(None))
     return [
         Clip(name=names[row], indices=indices, crop=tuple(crop), flip=flip)

@@ -8,7 +8,6 @@ import torch
 from tsn.pipeline.loading import decoders as decoding
 from tsn.pipeline.loading.graph import Decoder
 from tsn.pipeline.loading.loader import ClipLoader, cpu_share, sample_batches, train_clips
-from tsn.pipeline.loading.reader import View
 from tsn.pipeline.loading.schedule import EvalSchedule
 from tsn.train.ranks.group import Ranks
 from tsn.train.scores import clips_dtype, precision_of
@@ -19,6 +18,7 @@ from tsn.tsn_shared.hdf5 import read_seal
 from tsn.tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
 from tsn.tsn_shared.shards import read_tables
 from tsn.tsn_shared.splits import KIND, Split, Subset
+from tsn.tsn_shared.views import VIEWS, View
 
 
 def split_facts(split: Split) -> dict[str, Any]:
@@ -144,12 +144,11 @@ def open_val_loader(
     segments: int,
     input_size: int,
     subset: Subset = "test",
-    view: View = "val",
+    view: View = VIEWS["val"],
 ) -> tuple[ClipLoader, int]:
     """Open the endless stream of this rank over a subset's clips in order; also return how many batches make a pass.
 
-    Views: val (middle frames, centre crop), 3crop and 10crop (the test protocols, usually of 25 segments). The CPU
-    decodes, whatever training does: a score does not depend on a card's rounding.
+    The CPU decodes, whatever training does: a score does not depend on a card's rounding.
     """
     schedule = EvalSchedule(
         num_clips=len(split.subset(subset)), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.fields import Settings, setting
+from tsn.tsn_shared.views import PROTOCOLS, VIEWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,8 +126,8 @@ class ScoreSettings(Settings):
 
     protocol: str = setting(
         "val",
-        "val: the middle frame of each segment, centre crop; the others: 25 segments, 3 or 10 crops.",
-        choices=("val", "3crop", "10crop"),
+        f"{'; '.join(f'{name}: {VIEWS[name].usual}' for name in PROTOCOLS)}.",
+        choices=PROTOCOLS,
     )
     num_segments: int | None = setting(None, "Segments a clip; by default the protocol's.", low=1, high=MOST_SEGMENTS)
     gpus: str = setting("auto", "GPUs to use; 0 is the CPU.", metavar="N|auto")

@@ -18,6 +18,7 @@ from tsn.tsn_shared.console import table
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import BenchLoaderSettings
 from tsn.tsn_shared.splits import Split, open_split
+from tsn.tsn_shared.views import VIEWS
 
 ROUNDS = 4
 """Each part is measured so many times, in turns, and its median kept: a busy moment meets all of them."""
@@ -84,7 +85,7 @@ def _parts(
     segments, size = settings.segments, settings.input_size
     schedule = TrainSchedule(num_clips=len(split.train), batch_size=settings.batch_size, seed=settings.seed)
     reader = FrameReader(split, "train", settings.frames)
-    encoded = read_ahead(reader, schedule, view="train", segments=segments, seed=settings.seed)
+    encoded = read_ahead(reader, schedule, view=VIEWS["train"], segments=segments, seed=settings.seed)
     stack.callback(encoded.close)
     kept = [next(encoded) for _ in range(KEPT)]
     on_gpu, threads = device.type == "cuda", settings.loader_threads or cpu_share()

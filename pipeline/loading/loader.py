@@ -15,12 +15,13 @@ from tsn.pipeline.jpeg import decode_jpeg
 from tsn.pipeline.loading.finish import CpuFinish
 from tsn.pipeline.loading.graph import Decoder, Finish, FrameBatch, build_graph
 from tsn.pipeline.loading.handover import Handover
-from tsn.pipeline.loading.reader import CROPS, Ahead, ClipPlan, Encoded, FrameReader, View, read_ahead
+from tsn.pipeline.loading.reader import Ahead, ClipPlan, Encoded, FrameReader, read_ahead
 from tsn.pipeline.loading.schedule import Schedule, TrainSchedule
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import LoaderSettings
 from tsn.tsn_shared.splits import Split, Subset
+from tsn.tsn_shared.views import VIEWS, View
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -74,7 +75,7 @@ class ClipLoader:
         finish = finish or ("dali" if on_gpu else "torch")
         if half and finish == "torch":
             raise ValueError("half clips are what DALI finishes; torch's finish on the CPU gives float32")
-        self._crops = CROPS[view]
+        self._crops = view.crops
         self._shape = (schedule.batch_size, segments * self._crops, input_size, input_size, 3)
         self._plans: deque[ClipPlan] = deque()
         self.reader = FrameReader(split, subset, frames)
@@ -96,7 +97,7 @@ class ClipLoader:
             self._finish = CpuFinish(
                 (schedule.batch_size, segments, self._crops),
                 input_size=input_size,
-                exact=view != "train",
+                exact=not view.drawn,
                 threads=threads,
             )
         # a thread of its own feeds and runs the graph: even on a GPU that costs the host some milliseconds a batch
@@ -186,7 +187,7 @@ def train_clips(
         subset="train",
         frames=frames,
         schedule=schedule,
-        view="train",
+        view=VIEWS["train"],
         segments=settings.segments,
         input_size=settings.input_size,
         seed=settings.seed,
@@ -198,7 +199,7 @@ def sample_batches(split: Split, frames: Path, settings: LoaderSettings, *, coun
     """Return the first batches of a training as the graph takes them."""
     schedule = TrainSchedule(num_clips=len(split.train), batch_size=settings.batch_size, seed=settings.seed)
     reader, how = FrameReader(split, "train", frames), {"segments": settings.segments, "seed": settings.seed}
-    return [frame_batch(reader.encoded(schedule.load(number), view="train", **how)) for number in range(count)]
+    return [frame_batch(reader.encoded(schedule.load(number), view=VIEWS["train"], **how)) for number in range(count)]
 
 
 def frame_batch(encoded: Encoded) -> FrameBatch:

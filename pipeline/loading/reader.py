@@ -10,25 +10,20 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
 from tsn.pipeline.loading.schedule import Load, Schedule
-from tsn.tsn_shared import augment, sampling
+from tsn.tsn_shared.augment import CROP_SLOTS
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.draws import Int64, clip_draws
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.files import allow_open_files
 from tsn.tsn_shared.shards import Shard
 from tsn.tsn_shared.splits import Clips, Split, Subset
-
-View = Literal["train", "val", "3crop", "10crop"]
-"""How frames and crops are chosen: drawn (train), the middle frames and the centre crop (val), or test crops."""
-
-CROPS: dict[View, int] = {"train": 1, "val": 1, "3crop": 3, "10crop": 10}
-"""Crops of each frame, K."""
+from tsn.tsn_shared.views import View
 
 T = TypeVar("T")
 
@@ -144,32 +139,21 @@ def plan_clips(
     segments: int,
     seed: int,
 ) -> ClipPlan:
-    """Choose frames, crops and flips of a load's clips: drawn from (seed, epoch, clip) in training, fixed for the rest.
+    """Choose frames, crops and flips of a load's clips: a pure function of (seed, epoch, clip) for a view that draws.
 
     `clips` are those of the subset, `height` and `width` (B,) the sizes in pixels of the frames of the load's.
     """
     frames = clips.frames[load.rows]
-    flips = np.zeros((len(load.rows), CROPS[view]), dtype=np.bool_)
-    if view == "train":
-        slots = augment.CROP_SLOTS + segments
-        draws = clip_draws(seed=seed, epoch=load.epochs, clip=load.rows, slots=slots)
-        crops, flips = augment.train_crops(height, width, draws[:, : augment.CROP_SLOTS])
-        crops, flips = crops[:, None], flips[:, None]
-        indices = sampling.train_indices(frames, draws[:, augment.CROP_SLOTS :])
-    elif view == "val":
-        crops = augment.centre_crops(height, width)[:, None]
-        indices = sampling.val_indices(frames, segments)
-    else:
-        if view == "3crop":
-            crops = augment.three_crops(height, width)
-        else:
-            crops, flips = augment.ten_crops(height, width)
-        indices = sampling.uniform_indices(frames, segments)
+    crop_draws = frame_draws = None
+    if view.drawn:
+        draws = clip_draws(seed=seed, epoch=load.epochs, clip=load.rows, slots=CROP_SLOTS + segments)
+        crop_draws, frame_draws = draws[:, :CROP_SLOTS], draws[:, CROP_SLOTS:]
+    crops, flips = view.crop_rule(height, width, crop_draws)
     return ClipPlan(
         rows=load.rows,
         labels=clips.label[load.rows].astype(np.int64),
         valid=load.valid,
-        frame_indices=indices,
+        frame_indices=view.frame_rule(frames, segments, frame_draws),
         crops=crops,
         flips=flips,
     )

@@ -17,6 +17,7 @@ from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, replacing, writing
 from tsn.tsn_shared.settings import ShowBatchSettings
 from tsn.tsn_shared.splits import Split, Subset, open_split
+from tsn.tsn_shared.views import VIEWS
 
 MOST_BYTES = 4 << 30
 """Bytes of a batch of pictures that are shown, as floats."""
@@ -52,7 +53,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
         subset=subset,
         frames=settings.frames,
         schedule=schedule,
-        view="train" if subset == "train" else "val",
+        view=VIEWS["train" if subset == "train" else "val"],
         segments=settings.segments,
         input_size=settings.input_size,
         seed=settings.seed,

@@ -12,7 +12,6 @@ import pytest
 import torch
 
 from tests.train.conftest import TEST, TRAIN
-from tsn.pipeline.loading.reader import View
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.train.loaders import choose_decoder, open_train_loader, open_val_loader
 from tsn.train.ranks.group import Ranks
@@ -20,6 +19,7 @@ from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
 from tsn.tsn_shared.shards import Shard
 from tsn.tsn_shared.splits import open_split
+from tsn.tsn_shared.views import VIEWS
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,9 +41,10 @@ def test_the_clips_are_those_of_the_rank_not_of_the_local_rank(data: DataSetting
 
 
 @pytest.mark.parametrize(("view", "crops"), [("val", 1), ("3crop", 3), ("10crop", 10)])
-def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: View, crops: int) -> None:
+def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: str, crops: int) -> None:
     split = open_split(data)
-    loader, loads = open_val_loader(split, data, second_machine(), batch_size=1, segments=5, input_size=32, view=view)
+    how: dict[str, Any] = {"batch_size": 1, "segments": 5, "input_size": 32, "view": VIEWS[view]}
+    loader, loads = open_val_loader(split, data, second_machine(), **how)
     with loader:
         batches = [next(loader) for _ in range(loads)]
     assert loads == -(-TEST // 4)

@@ -1,9 +1,8 @@
-"""The protocols, and a pass of a network over clips under one of them, on one device or many ranks."""
+"""A pass of a network over clips under one of them, on one device or many ranks."""
 
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,6 @@ import torch
 from torch import Tensor
 
 import tsn.train.loaders as data
-from tsn.pipeline.loading.reader import CROPS, View
 from tsn.train.answers.trained import Trained, check_split, load_trained, settings_for
 from tsn.train.fit.launch import count_gpus
 from tsn.train.network.memory import available, estimate_scoring, fitting
@@ -24,23 +22,7 @@ from tsn.tsn_shared.console import Progress, counted, printable
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import DataSettings, ScoreSettings, SplitScoreSettings
 from tsn.tsn_shared.splits import Subset, open_split
-
-
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """How clips are scored; `segments` is None where the checkpoint's own number holds."""
-
-    segments: int | None
-    words: str
-
-
-PROTOCOLS: dict[View, Protocol] = {
-    "val": Protocol(segments=None, words="centre crop"),
-    "3crop": Protocol(segments=25, words="3 crops"),
-    "10crop": Protocol(segments=25, words="10 crops"),
-}
-"""By the view of the loader. val is what training computes after every epoch; TSN's papers report 10crop (Wang et al.,
-ECCV 2016)."""
+from tsn.tsn_shared.views import VIEWS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +35,7 @@ class Pass:
     checkpoint: Path
     data: DataSettings
     subset: Subset
-    protocol: View
+    protocol: str
     segments: int
     other_split: bool
     features: bool = False
@@ -61,7 +43,7 @@ class Pass:
     @property
     def words(self) -> str:
         """The protocol in words: name, segments, crops."""
-        return f"{self.protocol} ({self.segments} segments, {PROTOCOLS[self.protocol].words})"
+        return f"{self.protocol} ({self.segments} segments, {VIEWS[self.protocol].words})"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -96,10 +78,10 @@ def pass_over(subset: Subset, trained: Trained, settings: SplitScoreSettings, *,
     )
 
 
-def how_to_score(trained: Trained, settings: ScoreSettings) -> tuple[View, int]:
+def how_to_score(trained: Trained, settings: ScoreSettings) -> tuple[str, int]:
     """Return the protocol, and how many segments a clip is scored by: those stated, the protocol's, or the run's."""
-    protocol = cast("View", settings.protocol)
-    return protocol, settings.num_segments or PROTOCOLS[protocol].segments or trained.settings.segments
+    protocol = settings.protocol
+    return protocol, settings.num_segments or VIEWS[protocol].segments or trained.settings.segments
 
 
 def score(wanted: Pass, trained: Trained, settings: ScoreSettings) -> Scored:
@@ -137,7 +119,7 @@ def _score_as_rank(
     settings = trained.settings
     split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
-    clips, frames = len(split.subset(wanted.subset)), wanted.segments * CROPS[wanted.protocol]
+    clips, frames = len(split.subset(wanted.subset)), wanted.segments * VIEWS[wanted.protocol].crops
     shapes = shapes_of(settings, len(trained.classes))
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
     a_load = settings.batch_size * settings.segments  # frames and crops at once: as many as in training
@@ -162,7 +144,7 @@ def _score_as_rank(
             segments=wanted.segments,
             input_size=settings.input_size,
             subset=wanted.subset,
-            view=wanted.protocol,
+            view=VIEWS[wanted.protocol],
         )
         with loader, Progress("scoring", total=loads, unit="step", visible=ranks.is_first) as progress:
             values, labels = score_clips(

@@ -9,13 +9,12 @@ from typing import Any
 
 from tsn.pipeline.jpeg import decode_jpeg
 from tsn.train.pictures import draw_answer
-from tsn.tsn_shared.augment import centre_crops
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, locked, open_regular, writing
-from tsn.tsn_shared.sampling import uniform_indices, val_indices
 from tsn.tsn_shared.shards import Shard
 from tsn.tsn_shared.splits import Clips
+from tsn.tsn_shared.views import VIEWS
 
 WAY_OUT = "set another --png"
 LONGEST = 240
@@ -55,15 +54,14 @@ def draw_answers(
 
     Row for row `clips` are the videos of the answers, which get the name of their picture as `png`.
     """
-    used = set[str]()
+    used, view = set[str](), VIEWS[protocol]
     for row, answer in enumerate(answers):
         shard, video = shards[clips.shard[row]], int(clips.video[row])
-        sample = val_indices if protocol == "val" else uniform_indices
-        indices = sample([answer["frames"]], segments)[0].tolist()
+        indices = view.frame_rule([answer["frames"]], segments, None)[0].tolist()
         first = int(shard.tables.first_frame[video])
         pictures = [decode_jpeg(shard.read(first + index)) for index in indices]
         height, width = pictures[0].shape[:2]
-        crop = centre_crops([height], [width])[0].tolist() if protocol == "val" else None
+        crop = view.crop_rule([height], [width], None)[0][0, 0].tolist() if view.crops == 1 else None
         source = printable(str(Path(answer["video"]).absolute()))
         out = _free_name(png, source, answer["video"], used) if png.is_dir() else png
         draw_answer(pictures, indices, crop, answer, out, source)

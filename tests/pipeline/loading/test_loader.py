@@ -13,30 +13,30 @@ import torch
 from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
 from tsn.pipeline.loading.loader import Batch, ClipLoader
-from tsn.pipeline.loading.reader import CROPS, View
 from tsn.pipeline.loading.schedule import EvalSchedule, Load, Schedule, TrainSchedule, first_step
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.splits import Subset, read_split
+from tsn.tsn_shared.views import VIEWS
 
 SEED = 11
-VIEWS: tuple[View, ...] = ("train", "val", "3crop", "10crop")
 
 
-def subset_of(view: View) -> Subset:
+def subset_of(view: str) -> Subset:
     return "train" if view == "train" else "test"
 
 
 @contextmanager
-def opened(data: DataSettings, schedule: Schedule, *, view: View = "train", **options: Any) -> Iterator[ClipLoader]:
-    chosen = {"segments": 3, "input_size": 32, "seed": SEED, "threads": 2} | options
+def opened(data: DataSettings, schedule: Schedule, *, view: str = "train", **options: Any) -> Iterator[ClipLoader]:
+    chosen: dict[str, Any] = {"segments": 3, "input_size": 32, "seed": SEED, "threads": 2} | options
     split = read_split(data.splits / "split1.h5")
     subset = subset_of(view)
-    with ClipLoader(split=split, subset=subset, frames=data.frames, schedule=schedule, view=view, **chosen) as loader:
+    chosen |= {"split": split, "subset": subset, "frames": data.frames, "schedule": schedule, "view": VIEWS[view]}
+    with ClipLoader(**chosen) as loader:
         yield loader
 
 
-def schedule_of(data: DataSettings, view: View, batch_size: int, **options: Any) -> Schedule:
+def schedule_of(data: DataSettings, view: str, batch_size: int, **options: Any) -> Schedule:
     clips = len(read_split(data.splits / "split1.h5").subset(subset_of(view)))
     if view == "train":
         return TrainSchedule(num_clips=clips, batch_size=batch_size, seed=SEED, **options)
@@ -50,7 +50,7 @@ def pixels_of(clips: torch.Tensor) -> npt.NDArray[np.float64]:
 
 
 def check_against_reference(
-    data: DataSettings, batch: Batch, *, view: View, segments: int, size: int, worst: float = 1, mean: float = 0.2
+    data: DataSettings, batch: Batch, *, view: str, segments: int, size: int, worst: float = 1, mean: float = 0.2
 ) -> None:
     """Plans equal; pixels before normalising within `worst` of 255 everywhere and `mean` on average."""
     path, subset, plan = data.splits / "split1.h5", subset_of(view), batch.plan
@@ -73,19 +73,19 @@ def check_against_reference(
 @pytest.mark.parametrize(
     ("segments", "finish"), [(1, "torch"), (3, "torch"), (8, "torch"), (25, "torch"), (3, "dali"), (8, "dali")]
 )
-def test_clips_are_those_of_the_reference(clips: DataSettings, view: View, segments: int, finish: str) -> None:
+def test_clips_are_those_of_the_reference(clips: DataSettings, view: str, segments: int, finish: str) -> None:
     """Videos of 1, 2, 3, 28 and 1,775 frames are among them."""
-    batch_size = 7 if segments * CROPS[view] < 75 else 2
+    batch_size = 7 if segments * VIEWS[view].crops < 75 else 2
     schedule = schedule_of(clips, view, batch_size)
     with opened(clips, schedule, view=view, segments=segments, input_size=224, finish=finish) as loader:
         batch = next(loader)
-    assert batch.clips.shape == (batch_size, segments * CROPS[view], 3, 224, 224)
+    assert batch.clips.shape == (batch_size, segments * VIEWS[view].crops, 3, 224, 224)
     assert batch.clips.dtype == torch.float32
     check_against_reference(clips, batch, view=view, segments=segments, size=224)
 
 
 @pytest.mark.parametrize("view", ["val", "3crop", "10crop"])
-def test_a_smaller_input_shows_the_same_part_of_the_picture(clips: DataSettings, view: View) -> None:
+def test_a_smaller_input_shows_the_same_part_of_the_picture(clips: DataSettings, view: str) -> None:
     with opened(clips, schedule_of(clips, view, 3), view=view, input_size=64) as loader:
         check_against_reference(clips, next(loader), view=view, segments=3, size=64)
 

@@ -28,6 +28,7 @@ from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.shards import Shard, find_shards
 from tsn.tsn_shared.splits import SUBSETS, Clips, Subset, read_split, write_split
+from tsn.tsn_shared.views import VIEWS
 
 ROOT = Path(__file__).parents[3]
 PROMPTLY = 10.0
@@ -49,7 +50,7 @@ def opened(data: DataSettings) -> ClipLoader:
         subset="test",
         frames=data.frames,
         schedule=EvalSchedule(num_clips=len(TEST), batch_size=2),
-        view="val",
+        view=VIEWS["val"],
         segments=3,
         input_size=32,
     )
@@ -158,7 +159,7 @@ def loader_of(path: Path) -> ClipLoader:
         subset="test",
         frames=folder,
         schedule=EvalSchedule(num_clips=1, batch_size=1),
-        view="val",
+        view=VIEWS["val"],
         segments=1,
         input_size=32,
     )
@@ -311,11 +312,12 @@ from tsn.pipeline.loading.loader import ClipLoader
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.tsn_shared.shards import Shard
 from tsn.tsn_shared.splits import Clips, read_split, write_split
+from tsn.tsn_shared.views import VIEWS
 
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")
 schedule = TrainSchedule(num_clips=len(split.train), batch_size=4, seed=0)
-how = dict(subset="train", view="train", segments=3, input_size=224)
+how = dict(subset="train", view=VIEWS["train"], segments=3, input_size=224)
 with ClipLoader(split=split, frames=folder, schedule=schedule, **how) as loader:
     for number in range(10**9):
         next(loader)
@@ -389,7 +391,7 @@ def test_a_schedule_that_fails_fails_the_loader(clips: DataSettings) -> None:
         subset="train",
         frames=clips.frames,
         schedule=Broken(num_clips=len(TRAIN), batch_size=2, seed=0),
-        view="train",
+        view=VIEWS["train"],
         segments=1,
         input_size=32,
     )

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from tests.pipeline.loading.test_loader import (
-    VIEWS,
     check_against_reference,
     opened,
     pixels_of,
@@ -18,8 +17,8 @@ from tests.pipeline.loading.test_loader import (
 from tsn.pipeline.loading.decoders import DECODERS
 from tsn.pipeline.loading.graph import Decoder
 from tsn.pipeline.loading.handover import HELD
-from tsn.pipeline.loading.reader import View
 from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.views import VIEWS
 
 pytestmark = pytest.mark.needs_cuda
 CUDA = torch.device("cuda", 0)
@@ -29,7 +28,7 @@ SLEEP = 50_000_000
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize("decoder", DECODERS)
-def test_clips_are_those_of_the_cpu(clips: DataSettings, view: View, decoder: Decoder) -> None:
+def test_clips_are_those_of_the_cpu(clips: DataSettings, view: str, decoder: Decoder) -> None:
     schedule = schedule_of(clips, view, 7)
     with opened(clips, schedule, view=view, input_size=224, finish="dali") as loader:
         on_cpu = pixels_of(next(loader).clips)
