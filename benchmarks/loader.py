@@ -37,11 +37,12 @@ OWN_CODE = {"GluonCV 0.11 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2
 def ours(job: Any) -> Iterator[Any]:
     """Serve the training path as `tsn train --gpus 0` opens it."""
     from tsn.pipeline.loading.loader import train_clips
+    from tsn.pipeline.loading.pixels import Pixels
     from tsn.tsn_shared.settings import LoaderSettings
     from tsn.tsn_shared.splits import read_split
 
     settings = LoaderSettings(batch_size=job.batch_size, num_segments=job.segments)
-    return train_clips(read_split(job.split), job.frames, settings)
+    return train_clips(read_split(job.split), job.frames, settings, Pixels(input_size=settings.input_size))
 
 
 def ways() -> dict[str, Callable[[Any], Iterator[Any]]]:

@@ -51,29 +51,30 @@ def make_split(path: Path, *, clips: int, shards: int) -> None:
 def serve(path: Path) -> None:
     """Run as a child: open the split, say what it cost, then time a thousand steps for each line of input."""
     start = time.perf_counter()
-    from tsn.pipeline.loading.reader import FrameReader, plan_clips
+    from tsn.pipeline.loading.reader import FrameReader
     from tsn.pipeline.loading.schedule import TrainSchedule
+    from tsn.pipeline.loading.source import plan_clips
     from tsn.tsn_shared.splits import read_split
     from tsn.tsn_shared.views import VIEWS
 
     imported = time.perf_counter()
     split = read_split(path)
-    reader = FrameReader(split, "train", path.parent)
+    reader = FrameReader(split, "train", path.parent, view=VIEWS["train"], segments=SEGMENTS)
     opened = time.perf_counter()
     clips = reader.clips
     schedule = TrainSchedule(num_clips=len(clips), batch_size=BATCH, seed=0, rank=3, world_size=RANKS)
-    schedule.load(0)
+    schedule.batch(0)
     ordered = time.perf_counter()
-    schedule.load(len(clips) // (BATCH * RANKS) + 1)  # in the next epoch
+    schedule.batch(len(clips) // (BATCH * RANKS) + 1)  # in the next epoch
     height, width = np.full(BATCH, 256), np.full(BATCH, 340)
     say(imported=imported - start, opened=opened - imported, ordered=ordered - opened)
     place = 0
     for _ in sys.stdin:
         start = time.thread_time()
         for _ in range(1000):
-            load = schedule.load(place % max(len(clips) // (BATCH * RANKS), 1))
+            batch = schedule.batch(place % max(len(clips) // (BATCH * RANKS), 1))
             place += 1
-            plan_clips(load, clips, height=height, width=width, view=VIEWS["train"], segments=SEGMENTS, seed=0)
+            plan_clips(batch, clips, height=height, width=width, view=VIEWS["train"], segments=SEGMENTS, seed=0)
         spent = (time.thread_time() - start) / 1000
         status = Path("/proc/self/status").read_text(encoding="utf-8")
         peak = int(status.partition("VmHWM:")[2].split()[0]) / 2**20  # not ru_maxrss, which begins with the parent's

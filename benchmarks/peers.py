@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from tsn.pipeline.loading.reader import FrameReader, plan_clips
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
+from tsn.pipeline.loading.source import plan_clips
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.splits import read_split
 from tsn.tsn_shared.views import VIEWS
@@ -49,21 +50,26 @@ class Clip:
     flip: bool
 
 
+def train_frames(job: Job) -> FrameReader:
+    """Return the frames of the training clips."""
+    return FrameReader(read_split(job.split), "train", job.frames, view=VIEWS["train"], segments=job.segments)
+
+
 def planned(job: Job, epochs: int = 20) -> list[Clip]:
     """Return the training clips of some epochs, as the loader's own schedule and draws have them."""
     split = read_split(job.split)
     clips = split.train
-    reader = FrameReader(split, "train", job.frames)
+    reader = train_frames(job)
     schedule = TrainSchedule(num_clips=len(clips), batch_size=epochs * len(clips), seed=0)
-    load = schedule.load(0)
+    batch = schedule.batch(0)
     sizes = [reader.frame_size(row) for row in range(len(clips))]
-    height, width = (np.array(side)[load.rows] for side in zip(*sizes, strict=True))
-    plan = plan_clips(load, clips, height=height, width=width, view=VIEWS["train"], segments=job.segments, seed=0)
+    height, width = (np.array(side)[batch.rows] for side in zip(*sizes, strict=True))
+    plan = plan_clips(batch, clips, height=height, width=width, view=VIEWS["train"], segments=job.segments, seed=0)
     names = split.names("train", slice(None))
     return [
         Clip(name=names[row], indices=indices, crop=tuple(crop), flip=flip)
         for row, indices, crop, flip in zip(
-            load.rows.tolist(),
+            batch.rows.tolist(),
             plan.frame_indices.tolist(),
             plan.crops[:, 0].tolist(),
             plan.flips[:, 0].tolist(),
@@ -262,7 +268,7 @@ def file_of(job: Job, clip: Clip, index: int, *, native: bool = False) -> Path:
 def write_files(job: Job) -> None:
     """Write the frames of all training clips as JPEG files, and the list of the clips, as those without shards do."""
     split = read_split(job.split)
-    reader, clips = FrameReader(split, "train", job.frames), split.train
+    reader, clips = train_frames(job), split.train
     lines = []
     for row, name in enumerate(split.names("train", slice(None))):
         clip = Clip(name=name, indices=[], crop=(0, 0, 0, 0), flip=False)

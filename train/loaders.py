@@ -1,13 +1,15 @@
 """The one place where training opens the loader."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, cast
 
 import torch
 
 from tsn.pipeline.loading import decoders as decoding
-from tsn.pipeline.loading.graph import Decoder
-from tsn.pipeline.loading.loader import ClipLoader, cpu_share, sample_batches, train_clips
+from tsn.pipeline.loading.loader import ClipLoader, EvalLoader, sample_batches, train_clips
+from tsn.pipeline.loading.pixels import Decoder, Pixels, cpu_share
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule
 from tsn.train.ranks.group import Ranks
 from tsn.train.scores import clips_dtype, precision_of
@@ -17,8 +19,7 @@ from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.hdf5 import read_seal
 from tsn.tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
 from tsn.tsn_shared.shards import read_tables
-from tsn.tsn_shared.splits import KIND, Split, Subset
-from tsn.tsn_shared.views import VIEWS, View
+from tsn.tsn_shared.splits import KIND, Split
 
 
 def split_facts(split: Split) -> dict[str, Any]:
@@ -78,19 +79,22 @@ def open_train_loader(split: Split, settings: TrainSettings, ranks: Ranks, *, po
         split,
         settings.frames,
         settings,
+        train_pixels(settings, ranks),
         rank=ranks.rank,
         world_size=ranks.world_size,
         start=position,
-        device=ranks.device,
-        half=is_half(settings, ranks),
-        decoder=decoder_of(settings),
-        threads=settings.loader_threads,
     )
 
 
-def is_half(settings: TrainSettings, ranks: Ranks) -> bool:
-    """Return whether this rank trains on float16 clips."""
-    return clips_dtype(precision_of(settings, ranks.device), ranks.device) == torch.float16
+def train_pixels(settings: TrainSettings, ranks: Ranks) -> Pixels:
+    """Return how this rank's training makes its clips."""
+    return Pixels(
+        input_size=settings.input_size,
+        device=ranks.device,
+        half=clips_dtype(precision_of(settings, ranks.device), ranks.device) == torch.float16,
+        decoder=decoder_of(settings),
+        threads=settings.loader_threads or cpu_share(),
+    )
 
 
 def decoder_of(settings: TrainSettings) -> Decoder:
@@ -123,44 +127,14 @@ def choose_decoder(
 def _serving(split: Split, settings: TrainSettings, ranks: Ranks) -> Callable[[Decoder], float]:
     """Return what measures the clips a second that this rank's loader serves by a decoder, at most."""
     batches = sample_batches(split, settings.frames, settings, count=4)
-    return lambda decoder: decoding.serving_rate(
-        batches,
-        clips=settings.batch_size,
-        decoder=decoder,
-        input_size=settings.input_size,
-        device_id=ranks.device.index,
-        finish="dali",
-        half=is_half(settings, ranks),
-        threads=settings.loader_threads or cpu_share(),
-    )
+    pixels = train_pixels(settings, ranks)
+    return lambda decoder: decoding.serving_rate(batches, replace(pixels, decoder=decoder))
 
 
-def open_val_loader(
-    split: Split,
-    data: DataSettings,
-    ranks: Ranks,
-    *,
-    batch_size: int,
-    segments: int,
-    input_size: int,
-    subset: Subset = "test",
-    view: View = VIEWS["val"],
-) -> tuple[ClipLoader, int]:
-    """Open the endless stream of this rank over a subset's clips in order; also return how many batches make a pass.
+def open_val_loader(clips: FrameReader, ranks: Ranks, *, batch_size: int, input_size: int) -> EvalLoader:
+    """Open this rank's part of clips that are scored in order.
 
     The CPU decodes, whatever training does: a score does not depend on a card's rounding.
     """
-    schedule = EvalSchedule(
-        num_clips=len(split.subset(subset)), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size
-    )
-    loader = ClipLoader(
-        split=split,
-        subset=subset,
-        frames=data.frames,
-        schedule=schedule,
-        view=view,
-        segments=segments,
-        input_size=input_size,
-        device=ranks.device,
-    )
-    return loader, schedule.loads
+    schedule = EvalSchedule(num_clips=len(clips), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size)
+    return EvalLoader(clips, schedule, Pixels(input_size=input_size, device=ranks.device))

@@ -1,6 +1,6 @@
 """Scoring: logits of every clip exactly once on any number of ranks, and the figures that follow from them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from tsn.pipeline.loading.loader import Batch
+from tsn.pipeline.loading.loader import EvalPass
 from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.console import Progress
 from tsn.tsn_shared.errors import DataError
@@ -58,22 +58,19 @@ def autocast(precision: str, device: torch.device) -> AbstractContextManager[obj
 @torch.inference_mode()
 def score_clips(
     model: nn.Module,
-    batches: Iterator[Batch],
+    wanted: EvalPass,
     *,
-    loads: int,
-    clips: int,
     ranks: Ranks,
     precision: str,
     progress: Progress | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Run a pass of `loads` batches on each rank and return all clips' logits (N, C), float32, and labels (N,), int64.
+    """Run a pass over clips and return the logits (N, C), float32, and labels (N,), int64, of all of them.
 
     Both lie on the CPU in the order of the split; the padding is dropped.
     """
     model.eval()
     parts, plans = [], []
-    for _ in range(loads):
-        batch = next(batches)
+    for batch in wanted.batches:
         parts.append(consensus(model, batch.clips, precision=precision))
         columns = (batch.plan.rows, batch.plan.labels, batch.plan.valid)
         plans.append(torch.stack([torch.from_numpy(column).long() for column in columns], dim=1))
@@ -83,8 +80,8 @@ def score_clips(
     rows, labels, valid = ranks.gather(torch.cat(plans).to(ranks.device)).cpu().unbind(1)
     kept = valid.nonzero().flatten()
     kept = kept[rows[kept].argsort()]
-    if not torch.equal(rows[kept], torch.arange(clips)):
-        raise DataError(f"{len(kept)} of {clips} clips were scored: each must be scored once")
+    if not torch.equal(rows[kept], torch.arange(wanted.clips)):
+        raise DataError(f"{len(kept)} of {wanted.clips} clips were scored: each must be scored once")
     return logits[kept], labels[kept]
 
 

@@ -10,6 +10,7 @@ import torch
 from benchmarks.visit.plan import Visit
 from tsn.pipeline.loading.decoders import DECODERS
 from tsn.pipeline.loading.loader import ClipLoader, train_clips
+from tsn.pipeline.loading.pixels import Pixels
 from tsn.tsn_shared.settings import LoaderSettings
 from tsn.tsn_shared.splits import read_split
 
@@ -17,7 +18,7 @@ from tsn.tsn_shared.splits import read_split
 def decoders(visit: Visit) -> dict[str, dict[str, Any]]:
     """Return the ways to decode that this visit compares, by name, as options of the loader."""
     if visit.rehearse:
-        return {"CPU, DALI's finish": {"finish": "dali"}, "CPU, torch's finish": {"finish": "torch"}}
+        return {"CPU, DALI's finish": {"all_dali": True}, "CPU, torch's finish": {}}
     ways: dict[str, dict[str, Any]] = {name: {"decoder": name} for name in DECODERS}
     return ways | {"cpu, half": {"decoder": "cpu", "half": True}}
 
@@ -39,7 +40,8 @@ def open_loader(visit: Visit, *, device: torch.device | None = None, **options: 
     sizes = visit.sizes
     settings = LoaderSettings(batch_size=sizes.batch, num_segments=sizes.segments, input_size=sizes.input_size)
     split = read_split(visit.folder / "splits" / "splitepoch.h5")
-    return train_clips(split, visit.shards, settings, device=device or visit.device, **options)
+    pixels = Pixels(input_size=sizes.input_size, device=device or visit.device, **options)
+    return train_clips(split, visit.shards, settings, pixels)
 
 
 def one_batch(visit: Visit) -> None:

@@ -56,7 +56,7 @@ def agreement(visit: Visit) -> Iterator[Figure]:
     from tsn.tsn_shared.augment import STD
 
     scale = 255 * torch.tensor(STD).view(1, 1, 3, 1, 1)
-    with open_loader(visit, device=torch.device("cpu"), finish="dali") as loader:
+    with open_loader(visit, device=torch.device("cpu"), all_dali=True) as loader:
         clips = next(loader).clips.clone()
     for name, options in decoders(visit).items():
         with open_loader(visit, **options) as loader:

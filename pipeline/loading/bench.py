@@ -10,15 +10,15 @@ import numpy as np
 import torch
 
 from tsn.pipeline.loading.finish import CpuFinish
-from tsn.pipeline.loading.graph import Decoder, FrameBatch, build_graph
-from tsn.pipeline.loading.loader import cpu_share, frame_batch, torch_device, train_clips
-from tsn.pipeline.loading.reader import Encoded, FrameReader, read_ahead
+from tsn.pipeline.loading.graph import build_graph
+from tsn.pipeline.loading.loader import train_clips, train_source
+from tsn.pipeline.loading.pixels import Decoder, Pixels, cpu_share, torch_device
 from tsn.pipeline.loading.schedule import TrainSchedule, check_batch
+from tsn.pipeline.loading.source import FrameBatch, read_ahead
 from tsn.tsn_shared.console import table
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import BenchLoaderSettings
 from tsn.tsn_shared.splits import Split, open_split
-from tsn.tsn_shared.views import VIEWS
 
 ROUNDS = 4
 """Each part is measured so many times, in turns, and its median kept: a busy moment meets all of them."""
@@ -43,23 +43,26 @@ def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> dict[str, 
     """
     split = open_split(settings)
     check_batch(num_clips=len(split.train), clips_per_step=1, split=str(split.path))
-    place = torch_device(settings.device)
-    gpu = place.type == "cuda"
+    decoder, threads = cast("Decoder", settings.decoder), settings.loader_threads or cpu_share()
+    device = torch_device(settings.device)
+    pixels = Pixels(input_size=settings.input_size, device=device, decoder=decoder, threads=threads)
+    if decoder != "cpu" and pixels.device_id is None:
+        raise SettingsError(f"--decoder {decoder} needs a GPU: leave it out")
     with ExitStack() as stack:
-        parts = _parts(stack, split, settings, place)
+        parts = _parts(stack, split, settings, pixels)
         figures: dict[str, list[float]] = {name: [] for name in parts}
         for _ in range(ROUNDS):
             for name, step in parts.items():
-                figures[name].append(settings.batch_size * _rate(step, seconds / ROUNDS / len(parts), place))
+                figures[name].append(settings.batch_size * _rate(step, seconds / ROUNDS / len(parts), device))
     medians = {name: float(np.median(rates)) for name, rates in figures.items()}
     whole = medians.pop("whole")
-    needed = {name: rate for name, rate in medians.items() if gpu or name != "copy"}
+    needed = {name: rate for name, rate in medians.items() if device.type == "cuda" or name != "copy"}
     return {
         "clips_per_second": whole,
         "stages": medians,
         "short": min(needed, key=needed.__getitem__),
-        "device": place.type,
-        "threads": settings.loader_threads or cpu_share(),
+        "device": device.type,
+        "threads": threads,
         "batch_size": settings.batch_size,
         "num_segments": settings.segments,
         "input_size": settings.input_size,
@@ -79,50 +82,35 @@ def bench_text(result: dict[str, Any]) -> str:
 
 
 def _parts(
-    stack: ExitStack, split: Split, settings: BenchLoaderSettings, device: torch.device
+    stack: ExitStack, split: Split, settings: BenchLoaderSettings, pixels: Pixels
 ) -> dict[str, Callable[[], object]]:
     """Return what is measured, by name, each as a call that handles one batch."""
-    segments, size = settings.segments, settings.input_size
-    schedule = TrainSchedule(num_clips=len(split.train), batch_size=settings.batch_size, seed=settings.seed)
-    reader = FrameReader(split, "train", settings.frames)
-    encoded = read_ahead(reader, schedule, view=VIEWS["train"], segments=segments, seed=settings.seed)
+    clips, segments, device = settings.batch_size, settings.segments, pixels.device
+    schedule = TrainSchedule(num_clips=len(split.train), batch_size=clips, seed=settings.seed)
+    encoded = read_ahead(train_source(split, settings.frames, settings), schedule)
     stack.callback(encoded.close)
     kept = [next(encoded) for _ in range(KEPT)]
-    on_gpu, threads = device.type == "cuda", settings.loader_threads or cpu_share()
-    decoder = cast("Decoder", settings.decoder)
-    if decoder != "cpu" and not on_gpu:
-        raise SettingsError(f"--decoder {decoder} needs a GPU: leave it out")
-    whole = stack.enter_context(
-        train_clips(split, settings.frames, settings, device=device, decoder=decoder, threads=threads)
-    )
-    graph: dict[str, Any] = {
-        "frames": settings.batch_size * segments,
-        "crops": 1,
-        "input_size": size,
-        "device_id": device.index if on_gpu else None,
-        "decoder": decoder,
-        "threads": threads,
-    }
-    decode = build_graph(_again(kept), finish="torch", **graph)
+    whole = stack.enter_context(train_clips(split, settings.frames, settings, pixels))
     batch = next(whole).clips
     goal = torch.empty_like(batch, device=device)
-    host = batch.cpu().pin_memory() if on_gpu else batch
+    host = batch if pixels.device_id is None else batch.cpu().pin_memory()
+    graph: dict[str, Any] = {"frames": clips * segments, "crops": 1}
+    decode = build_graph(_again(kept), pixels, **graph, only_decode=True)
     parts: dict[str, Callable[[], object]] = {"read": lambda: next(encoded), "decode": decode.run}
-    if on_gpu:
-        parts["finish"] = build_graph(_again(kept), finish="dali", **graph).run
+    if not pixels.by_torch:
+        parts["finish"] = build_graph(_again(kept), pixels, **graph).run
     else:
-        finish = CpuFinish((settings.batch_size, segments, 1), input_size=size, exact=False, threads=threads)
+        finish = CpuFinish((clips, segments, 1), pixels, exact=False)
         stack.callback(finish.close)
-        (output,) = build_graph(_again(kept), finish="torch", **graph).run()  # its first batch is the first kept
+        (output,) = build_graph(_again(kept), pixels, **graph, only_decode=True).run()  # of the first kept
         pictures = [output.at(number).copy() for number in range(len(output))]
         parts["finish"] = lambda: finish.batch(pictures, kept[0].plan, cropped=True)
     return parts | {"copy": lambda: goal.copy_(host, non_blocking=True), "whole": lambda: next(whole)}
 
 
-def _again(kept: list[Encoded]) -> Callable[[], FrameBatch]:
+def _again(kept: list[FrameBatch]) -> Callable[[], FrameBatch]:
     """Return a source that serves these batches over and over."""
-    batches = cycle(kept)
-    return lambda: frame_batch(next(batches))
+    return cycle(kept).__next__
 
 
 def _rate(step: Callable[[], object], seconds: float, device: torch.device) -> float:

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import cycle
 
-from tsn.pipeline.loading.graph import Decoder, FrameBatch, build_graph
+from tsn.pipeline.loading.graph import build_graph
+from tsn.pipeline.loading.pixels import Decoder, Pixels
+from tsn.pipeline.loading.source import FrameBatch
 
 DECODERS: tuple[Decoder, ...] = ("cpu", "engine", "mixed")
 """In the order of what they take from training."""
@@ -35,12 +37,10 @@ def choose_decoder(serves: Callable[[Decoder], float], *, eats: float) -> tuple[
     return decoder, f"frames are decoded by {WORDS[decoder]} (clips/s served: {measured}; training takes {eats:,.0f})"
 
 
-def serving_rate(
-    batches: Sequence[FrameBatch], *, clips: int, rounds: int = 3, seconds: float = 0.1, **graph: object
-) -> float:
-    """Return the most batches of so many clips that a graph, built from the rest, makes a second, as clips a second."""
-    frames, crops = len(batches[0][0]), batches[0][1].shape[1]
-    run = build_graph(cycle(batches).__next__, frames=frames, crops=crops, **graph).run  # type: ignore[arg-type]
+def serving_rate(batches: Sequence[FrameBatch], pixels: Pixels, *, rounds: int = 3, seconds: float = 0.1) -> float:
+    """Return the most clips a second that a graph makes of batches, all of one size."""
+    clips, crops = batches[0].plan.flips.shape
+    run = build_graph(cycle(batches).__next__, pixels, frames=len(batches[0].jpegs), crops=crops).run
     for _ in range(4):
         run()
     best = 0.0

@@ -19,7 +19,8 @@ import numpy.typing as npt
 import torch
 from torch.nn.functional import interpolate
 
-from tsn.pipeline.loading.reader import ClipPlan
+from tsn.pipeline.loading.pixels import Pixels
+from tsn.pipeline.loading.source import ClipPlan
 from tsn.tsn_shared.augment import MEAN, STD
 
 KEPT = 4
@@ -32,12 +33,13 @@ Picture = npt.NDArray[np.uint8]
 
 
 class CpuFinish:
-    """Finishes batches of B clips, S segments and K crops in `threads` threads; each takes a clip at a time."""
+    """Finishes batches of B clips, S segments and K crops; each of its threads takes a clip at a time."""
 
-    def __init__(self, shape: tuple[int, int, int], *, input_size: int, exact: bool, threads: int) -> None:
-        self._size, self._exact, self._threads = input_size, exact, threads
+    def __init__(self, shape: tuple[int, int, int], pixels: Pixels, *, exact: bool) -> None:
+        input_size = pixels.input_size
+        self._size, self._exact, self._threads = input_size, exact, pixels.threads
         self._memory = Memory((*shape, input_size, input_size, 3))
-        self._pool = single_threads(threads)
+        self._pool = single_threads(pixels.threads)
         # one long row of pixels: torch's element-wise loops are fast over rows, slow over 3 channels
         std = torch.tensor(STD).repeat(input_size)
         self._scale = 1 / (255 * std)
@@ -50,19 +52,15 @@ class CpuFinish:
         windows = plan.crops.copy()
         if cropped:
             windows[..., :2] = 0
-
-        def finish(clip: int) -> None:
-            shown = pictures[clip * segments : (clip + 1) * segments]
-            for crop, (window, flip) in enumerate(zip(windows[clip].tolist(), plan.flips[clip].tolist(), strict=True)):
-                for start in range(0, segments, TOGETHER):
-                    part = slice(start, start + TOGETHER)
-                    self._write(shown[part], window, flip, out[clip, part, crop])
-
         left = iter(range(clips))  # shared by the threads: a task a thread costs less than a task a clip
 
         def work() -> None:
             for clip in left:
-                finish(clip)
+                shown = pictures[clip * segments : (clip + 1) * segments]
+                for crop, how in enumerate(zip(windows[clip].tolist(), plan.flips[clip].tolist(), strict=True)):
+                    for start in range(0, segments, TOGETHER):
+                        part = slice(start, start + TOGETHER)
+                        self._write(shown[part], *how, out[clip, part, crop])
 
         for task in [self._pool.submit(work) for _ in range(self._threads)]:
             task.result()

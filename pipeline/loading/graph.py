@@ -1,68 +1,70 @@
 """The DALI graph: one flat batch of F = B * S JPEG frames in, pixels out.
 
 On a GPU everything after the decoder runs there. On the CPU the same graph can run whole, or stop at the decoder and
-leave the rest to `pipeline.finish`, which is faster. With one crop a frame the CPU's decoder decodes only that region;
+leave the rest to `CpuFinish`, which is faster. With one crop a frame the CPU's decoder decodes only that region;
 otherwise the frame is decoded once and cropped.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from nvidia.dali import Pipeline, fn, types
 
+from tsn.pipeline.loading.pixels import Decoder, Pixels
+from tsn.pipeline.loading.source import FrameBatch
 from tsn.tsn_shared.augment import MEAN, STD
 
-Decoder = Literal["cpu", "engine", "mixed"]
-"""The CPU (libjpeg-turbo), the card's own JPEG engine, or nvJPEG's kernels; DALI's `mixed` is the latter two."""
-Finish = Literal["dali", "torch"]
-FrameBatch = tuple[list[npt.NDArray[np.uint8]], npt.NDArray[np.int32], npt.NDArray[np.int32]]
-"""What the source gives for F frames: JPEG data, crops (F, K, 4) as y, x, h, w, flips (F, K)."""
+INPUTS: dict[str, tuple[Any, int]] = {
+    "jpegs": (types.UINT8, 1),
+    "crops": (types.INT32, 2),
+    "flips": (types.INT32, 1),
+}
+"""What the graph takes of each frame of a `FrameBatch`: type and number of dimensions."""
 
 
 def build_graph(
-    source: Callable[[], FrameBatch],
-    *,
-    frames: int,
-    crops: int,
-    input_size: int,
-    device_id: int | None,
-    decoder: Decoder,
-    finish: Finish,
-    half: bool = False,
-    threads: int,
+    source: Callable[[], FrameBatch], pixels: Pixels, *, frames: int, crops: int, only_decode: bool = False
 ) -> Pipeline:
     """Build the pipeline over F = `frames` frames a run, of K = `crops` crops each.
 
-    With `finish="dali"` its output is (F, H, W, 3), or (F, K, H, W, 3) of several crops, normalised float32 (float16
-    with `half`), on the GPU `device_id` or, where that is None, on the CPU. With `finish="torch"` it is F pictures,
-    uint8 (h, w, 3): the crop of each frame where there is one, the whole frame where there are several.
+    Its output is (F, H, W, 3), or (F, K, H, W, 3) of several crops, normalised float32 (or float16), on the device.
+    If it is to `only_decode`, it is F pictures, uint8 (h, w, 3): the crop of each frame where there is one, the whole
+    frame where there are several.
     """
-    pipe = Pipeline(batch_size=frames, num_threads=threads, device_id=device_id, prefetch_queue_depth=2)
-    used = 3 if finish == "dali" else 2 if crops == 1 else 1
+    pipe = Pipeline(batch_size=frames, num_threads=pixels.threads, device_id=pixels.device_id, prefetch_queue_depth=2)
+    used = ["jpegs", "crops", "flips"] if not only_decode else ["jpegs", "crops"] if crops == 1 else ["jpegs"]
     with pipe:
-        jpeg, *rest = fn.external_source(
-            lambda: source()[:used],
-            num_outputs=used,
-            dtype=[types.UINT8, types.INT32, types.INT32][:used],
-            ndim=[1, 2, 1][:used],
+        outputs = fn.external_source(
+            lambda: _columns(source(), used),
+            num_outputs=len(used),
+            dtype=[INPUTS[name][0] for name in used],
+            ndim=[INPUTS[name][1] for name in used],
         )
-        pictures = _decoded(jpeg, rest[0][0] if crops == 1 else None, decoder)
-        if finish == "dali":
-            boxes, flips = rest
-            if device_id is not None:
-                pictures = pictures.gpu()
-            if crops == 1:
-                pictures = _finish(pictures, flips[0], input_size, half=half)
-            else:
-                parts = (_cropped(pictures, boxes[crop]) for crop in range(crops))
-                pictures = fn.stack(
-                    *(_finish(part, flips[crop], input_size, half=half) for crop, part in enumerate(parts))
-                )
+        inputs = dict(zip(used, outputs, strict=True))
+        pictures = _decoded(inputs["jpegs"], inputs["crops"][0] if crops == 1 else None, pixels.decoder)
+        if not only_decode:
+            pictures = _all_normalised(pictures, inputs, pixels, crops)
         pipe.set_outputs(pictures)
     pipe.build()
     return pipe
+
+
+def _columns(batch: FrameBatch, names: list[str]) -> list[Any]:
+    return [getattr(batch, name) for name in names]
+
+
+def _all_normalised(pictures: Any, inputs: dict[str, Any], pixels: Pixels, crops: int) -> Any:
+    """Normalise decoded pictures, which are the crop where there is one, with each of their crops."""
+    if pixels.device_id is not None:
+        pictures = pictures.gpu()
+    if crops == 1:
+        return _normalised(pictures, inputs["flips"][0], pixels)
+    return fn.stack(
+        *(
+            _normalised(_cropped(pictures, inputs["crops"][crop]), inputs["flips"][crop], pixels)
+            for crop in range(crops)
+        )
+    )
 
 
 def _decoded(jpeg: Any, box: Any, decoder: Decoder) -> Any:
@@ -88,13 +90,13 @@ def _cropped(pictures: Any, box: Any) -> Any:
     return fn.slice(pictures, box[0:2], box[2:4], axes=[0, 1])
 
 
-def _finish(picture: Any, flip: Any, input_size: int, *, half: bool) -> Any:
-    size = (float(input_size), float(input_size))
+def _normalised(picture: Any, flip: Any, pixels: Pixels) -> Any:
+    size = (float(pixels.input_size), float(pixels.input_size))
     resized = fn.resize(picture, size=size, interp_type=types.INTERP_LINEAR, antialias=False)
     return fn.crop_mirror_normalize(
         resized,
         mirror=flip,
-        dtype=types.FLOAT16 if half else types.FLOAT,
+        dtype=types.FLOAT16 if pixels.half else types.FLOAT,
         output_layout="HWC",
         mean=[255 * mean for mean in MEAN],
         std=[255 * std for std in STD],

@@ -1,27 +1,29 @@
 """The loader: the endless stream of a schedule's batches as torch tensors, decoded and augmented by DALI."""
 
-import os
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch.utils.dlpack import from_dlpack
 
 from tsn.pipeline.jpeg import decode_jpeg
 from tsn.pipeline.loading.finish import CpuFinish
-from tsn.pipeline.loading.graph import Decoder, Finish, FrameBatch, build_graph
+from tsn.pipeline.loading.graph import build_graph
 from tsn.pipeline.loading.handover import Handover
-from tsn.pipeline.loading.reader import Ahead, ClipPlan, Encoded, FrameReader, read_ahead
-from tsn.pipeline.loading.schedule import Schedule, TrainSchedule
-from tsn.tsn_shared import environment
-from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.pipeline.loading.pixels import Pixels
+from tsn.pipeline.loading.prefetch import Prefetcher
+from tsn.pipeline.loading.reader import FrameReader
+from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, TrainSchedule
+from tsn.pipeline.loading.source import ClipPlan, ClipSource, FrameBatch, read_ahead, read_batch
+from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import LoaderSettings
-from tsn.tsn_shared.splits import Split, Subset
-from tsn.tsn_shared.views import VIEWS, View
+from tsn.tsn_shared.splits import Split
+from tsn.tsn_shared.views import VIEWS
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -45,64 +47,35 @@ class Batch:
         return torch.from_numpy(self.plan.labels)
 
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class EvalPass:
+    """One pass over clips in order: `steps` batches on each rank, in which each of `clips` clips is served once.
+
+    The clips are those of all ranks together; what else a batch holds is padding, not `valid` by its plan.
+    """
+
+    batches: Iterator[Batch]
+    steps: int
+    clips: int
+
+
 class ClipLoader:
     """An iterator over a schedule's batches; it never ends. Use it as a context, or `close()` it."""
 
-    def __init__(
-        self,
-        *,
-        split: Split,
-        subset: Subset,
-        frames: Path,
-        schedule: Schedule,
-        view: View,
-        segments: int,
-        input_size: int,
-        seed: int = 0,
-        device: torch.device | None = None,
-        decoder: Decoder = "cpu",
-        finish: Finish | None = None,
-        half: bool = False,
-        threads: int | None = None,
-    ) -> None:
-        """Open the stream.
-
-        `device` is the CPU by default, `finish` what is fast there. On a GPU `decoder` may be one that decodes there,
-        and `half` gives float16 clips: half the memory, and autocast takes them as they are.
-        """
-        on_gpu = device is not None and device.type == "cuda"
-        threads = threads or cpu_share()
-        finish = finish or ("dali" if on_gpu else "torch")
-        if half and finish == "torch":
-            raise ValueError("half clips are what DALI finishes; torch's finish on the CPU gives float32")
-        self._crops = view.crops
-        self._shape = (schedule.batch_size, segments * self._crops, input_size, input_size, 3)
+    def __init__(self, source: ClipSource, schedule: Schedule, pixels: Pixels) -> None:
+        self._source, crops = source, source.view.crops
+        shape = (schedule.batch_size, source.segments, crops)
+        self._shape = (schedule.batch_size, source.segments * crops, pixels.input_size, pixels.input_size, 3)
+        self._cropped = crops == 1
         self._plans: deque[ClipPlan] = deque()
-        self.reader = FrameReader(split, subset, frames)
-        device_id = (device.index or 0) if device is not None and on_gpu else None
-        self._encoded = read_ahead(self.reader, schedule, view=view, segments=segments, seed=seed)
+        self._encoded = read_ahead(source, schedule)
         self._pipe = build_graph(
-            self._source,
-            frames=schedule.batch_size * segments,
-            crops=self._crops,
-            input_size=input_size,
-            device_id=device_id,
-            decoder=decoder,
-            finish=finish,
-            half=half,
-            threads=threads,
+            self._next_frames, pixels, frames=shape[0] * shape[1], crops=crops, only_decode=pixels.by_torch
         )
-        self._finish = None
-        if finish == "torch":
-            self._finish = CpuFinish(
-                (schedule.batch_size, segments, self._crops),
-                input_size=input_size,
-                exact=not view.drawn,
-                threads=threads,
-            )
+        self._cpu_finish = CpuFinish(shape, pixels, exact=not source.view.drawn) if pixels.by_torch else None
         # a thread of its own feeds and runs the graph: even on a GPU that costs the host some milliseconds a batch
-        self._batches = Ahead(self._run, depth=1, threads=1, name="tsn-batch")
-        self._handover = Handover() if on_gpu else None
+        self._batches = Prefetcher(self._run, depth=1, threads=1, name="tsn-batch")
+        self._handover = None if pixels.device_id is None else Handover()
 
     def __iter__(self) -> Self:
         return self
@@ -118,7 +91,7 @@ class ClipLoader:
 
     def close(self) -> None:
         """End the loader's threads and the pipeline."""
-        for part in (self._batches, self._handover, self._encoded, self._finish):
+        for part in (self._batches, self._handover, self._encoded, self._cpu_finish):
             if part is not None:
                 part.close()
         del self._pipe
@@ -131,10 +104,10 @@ class ClipLoader:
     ) -> None:
         self.close()
 
-    def _source(self) -> FrameBatch:
-        encoded = next(self._encoded)
-        self._plans.append(encoded.plan)
-        return frame_batch(encoded)
+    def _next_frames(self) -> FrameBatch:
+        frames = next(self._encoded)
+        self._plans.append(frames.plan)
+        return frames
 
     def _run(self, _: int) -> tuple[Any, ClipPlan]:
         """Return the next batch's frames, complete, and their plan: a tensor, or what DALI gave on its device."""
@@ -145,35 +118,52 @@ class ClipLoader:
                 self._name_undecodable(self._plans[0])
             raise
         plan = self._plans.popleft()
-        if self._finish is None:
+        if self._cpu_finish is None:
             return output, plan
         pictures = [output.at(number) for number in range(len(output))]
-        return self._finish.batch(pictures, plan, cropped=self._crops == 1), plan
+        return self._cpu_finish.batch(pictures, plan, cropped=self._cropped), plan
 
     def _name_undecodable(self, plan: ClipPlan) -> None:
         """Raise a DataError that names the first frame that is no picture; DALI's own words name none."""
-        for row, indices in zip(plan.rows.tolist(), plan.frame_indices.tolist(), strict=True):
-            for index in indices:
-                try:
-                    decode_jpeg(self.reader.jpeg(row, index))
-                except ValueError:
-                    raise DataError(
-                        f"{self.reader.place(row, index)}: a JPEG that cannot be decoded: "
-                        "delete this shard and run extract-frames again"
-                    ) from None
+        frames = [
+            (row, index)
+            for row, indices in zip(plan.rows.tolist(), plan.frame_indices.tolist(), strict=True)
+            for index in indices
+        ]
+        for (row, index), jpeg in zip(frames, self._source.read(plan), strict=True):
+            try:
+                decode_jpeg(jpeg)
+            except ValueError:
+                raise DataError(
+                    f"{self._source.place(row, index)}: a JPEG that cannot be decoded: "
+                    "delete this shard and run extract-frames again"
+                ) from None
+
+
+class EvalLoader(ClipLoader):
+    """A loader of clips in order, pass after pass; while one is scored, the next begins to be read."""
+
+    def __init__(self, source: ClipSource, schedule: EvalSchedule, pixels: Pixels) -> None:
+        super().__init__(source, schedule, pixels)
+        self._schedule = schedule
+
+    def one_pass(self) -> EvalPass:
+        """Return the next pass; all its batches must be taken before another is asked for."""
+        steps = self._schedule.steps
+        return EvalPass(batches=islice(self, steps), steps=steps, clips=self._schedule.num_clips)
 
 
 def train_clips(
     split: Split,
     frames: Path,
     settings: LoaderSettings,
+    pixels: Pixels,
     *,
     rank: int = 0,
     world_size: int = 1,
     start: int = 0,
-    **how: Any,
 ) -> ClipLoader:
-    """Open the endless training stream of a rank, `start` clips in, counted over all ranks; `how` is ClipLoader's."""
+    """Open the endless training stream of a rank, `start` clips in, counted over all ranks."""
     schedule = TrainSchedule(
         num_clips=len(split.train),
         batch_size=settings.batch_size,
@@ -182,41 +172,16 @@ def train_clips(
         world_size=world_size,
         start=start,
     )
-    return ClipLoader(
-        split=split,
-        subset="train",
-        frames=frames,
-        schedule=schedule,
-        view=VIEWS["train"],
-        segments=settings.segments,
-        input_size=settings.input_size,
-        seed=settings.seed,
-        **how,
-    )
+    return ClipLoader(train_source(split, frames, settings), schedule, pixels)
+
+
+def train_source(split: Split, frames: Path, settings: LoaderSettings) -> FrameReader:
+    """Return the clips that a training draws from."""
+    return FrameReader(split, "train", frames, view=VIEWS["train"], segments=settings.segments, seed=settings.seed)
 
 
 def sample_batches(split: Split, frames: Path, settings: LoaderSettings, *, count: int) -> list[FrameBatch]:
     """Return the first batches of a training as the graph takes them."""
     schedule = TrainSchedule(num_clips=len(split.train), batch_size=settings.batch_size, seed=settings.seed)
-    reader, how = FrameReader(split, "train", frames), {"segments": settings.segments, "seed": settings.seed}
-    return [frame_batch(reader.encoded(schedule.load(number), view=VIEWS["train"], **how)) for number in range(count)]
-
-
-def frame_batch(encoded: Encoded) -> FrameBatch:
-    """Return what the graph takes: a clip's crops and flips with each of its frames."""
-    plan, segments = encoded.plan, encoded.plan.frame_indices.shape[1]
-    crops = np.repeat(plan.crops, segments, axis=0).astype(np.int32)
-    return encoded.jpegs, crops, np.repeat(plan.flips, segments, axis=0).astype(np.int32)
-
-
-def cpu_share() -> int:
-    """Return how many threads a rank may use for decoding: the cores that it is allowed, shared among local ranks."""
-    cores = len(os.sched_getaffinity(0))
-    return max(1, cores // environment.local_world_size())
-
-
-def torch_device(name: str) -> torch.device:
-    """Return the device called cpu, gpu (the first), or auto: a GPU where there is one. SettingsError without any."""
-    if name == "gpu" and not torch.cuda.is_available():
-        raise SettingsError("--device gpu: 0 GPUs are visible; use --device cpu")
-    return torch.device("cuda", 0) if name != "cpu" and torch.cuda.is_available() else torch.device("cpu")
+    source = train_source(split, frames, settings)
+    return [read_batch(source, schedule, number) for number in range(count)]

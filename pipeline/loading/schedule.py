@@ -1,16 +1,14 @@
-"""Which clips a rank serves in its n-th load: pure functions of (seed, position, rank, world size).
+"""Which clips a rank serves in its n-th batch: pure functions of (seed, position, rank, world size).
 
 Training is one endless stream: epoch after epoch, each a permutation of all clips, cut into global batches that roll
-over from one epoch to the next. A place in the stream is one integer, the number of clips served before it, so
+over from one epoch to the next. A position in the stream is one integer, the number of clips served before it, so
 resuming, also with another world size, is that integer. Evaluation is endless as well: pass after pass over the clips
 in order, each padded to whole global batches; a mask tells the clips from the padding.
 """
 
-from collections.abc import Callable
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
-from threading import Lock, Thread
+from threading import Lock
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,8 +19,8 @@ from tsn.tsn_shared.errors import SettingsError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Load:
-    """What one rank serves at once: rows of the subset (B,), the epoch of each (B,), and which are no padding (B,)."""
+class GlobalBatchSlice:
+    """A rank's part of a global batch: rows of the subset (B,), the epoch of each (B,), which are no padding (B,)."""
 
     rows: Int64
     epochs: Int64
@@ -30,17 +28,17 @@ class Load:
 
 
 class Schedule(Protocol):
-    """A source of loads."""
+    """An order of clips, cut into global batches of which each rank serves a slice of `batch_size` clips."""
 
     batch_size: int
 
-    def load(self, number: int) -> Load:
-        """Return the load with this number, counted from where the schedule starts."""
+    def batch(self, number: int) -> GlobalBatchSlice:
+        """Return this rank's slice of a global batch, numbered from where the schedule starts."""
 
 
 @dataclass(kw_only=True)
 class TrainSchedule:
-    """The endless, shuffled stream; `start` clips of it, counted over all ranks, are passed over at no cost."""
+    """The endless, shuffled stream; `start` clips of it, counted over all ranks, are skipped at no cost."""
 
     num_clips: int
     batch_size: int
@@ -51,26 +49,26 @@ class TrainSchedule:
     _orders: dict[int, Future[Int64]] = field(default_factory=dict, repr=False)
     _lock: Any = field(default_factory=Lock, repr=False)
 
-    def load(self, number: int) -> Load:
+    def batch(self, number: int) -> GlobalBatchSlice:
         """Return clips [rank * B, (rank + 1) * B) of the global batch `number`."""
         first = self.start + (number * self.world_size + self.rank) * self.batch_size
-        places = np.arange(first, first + self.batch_size)
-        epochs = places // self.num_clips
-        rows = np.empty_like(places)
+        positions = np.arange(first, first + self.batch_size)
+        epochs = positions // self.num_clips
+        rows = np.empty_like(positions)
         for epoch in np.unique(epochs).tolist():
             here = epochs == epoch
-            rows[here] = self._order(epoch)[places[here] % self.num_clips]
-        return Load(rows=rows, epochs=epochs, valid=np.ones(self.batch_size, dtype=np.bool_))
+            rows[here] = self._order(epoch)[positions[here] % self.num_clips]
+        return GlobalBatchSlice(rows=rows, epochs=epochs, valid=np.ones(self.batch_size, dtype=np.bool_))
 
     def _order(self, epoch: int) -> Int64:
         """Return an epoch's order; the next one is begun, so that no epoch of millions of clips starts with a wait."""
         with self._lock:
             for wanted in (epoch, epoch + 1):
                 if wanted not in self._orders:
-                    self._orders[wanted] = _begun(
-                        partial(permutation, seed=self.seed, epoch=wanted, size=self.num_clips)
-                    )
-            # the epoch before stays: loads are prepared by several threads, a little out of order
+                    beside = ThreadPoolExecutor(1, thread_name_prefix="tsn-order")
+                    self._orders[wanted] = beside.submit(permutation, seed=self.seed, epoch=wanted, size=self.num_clips)
+                    beside.shutdown(wait=False)  # its thread ends with the order
+            # the epoch before stays: batches are prepared by several threads, a little out of order
             self._orders = {e: order for e, order in self._orders.items() if e >= epoch - 1}
             order = self._orders[epoch]
         return order.result()
@@ -80,7 +78,7 @@ class TrainSchedule:
 class EvalSchedule:
     """Every clip once a pass, in order; the last global batch is padded with the last clip, masked.
 
-    The first pass starts at global batch `first`.
+    The first pass starts at step `first`.
     """
 
     num_clips: int
@@ -90,16 +88,16 @@ class EvalSchedule:
     first: int = 0
 
     @property
-    def loads(self) -> int:
-        """Loads a pass: the same on every rank."""
+    def steps(self) -> int:
+        """Batches of a pass: as many on every rank."""
         return -(-self.num_clips // (self.batch_size * self.world_size))
 
-    def load(self, number: int) -> Load:
+    def batch(self, number: int) -> GlobalBatchSlice:
         """Return clips [rank * B, (rank + 1) * B) of the global batch `number` of its pass."""
-        first = ((self.first + number) % self.loads * self.world_size + self.rank) * self.batch_size
-        places = np.arange(first, first + self.batch_size)
-        rows = np.minimum(places, self.num_clips - 1)
-        return Load(rows=rows, epochs=np.zeros_like(rows), valid=places < self.num_clips)
+        first = ((self.first + number) % self.steps * self.world_size + self.rank) * self.batch_size
+        positions = np.arange(first, first + self.batch_size)
+        rows = np.minimum(positions, self.num_clips - 1)
+        return GlobalBatchSlice(rows=rows, epochs=np.zeros_like(rows), valid=positions < self.num_clips)
 
 
 def first_step(epoch: int, *, num_clips: int, clips_per_step: int) -> int:
@@ -120,17 +118,3 @@ def check_batch(*, num_clips: int, clips_per_step: int, split: str) -> None:
             f"a step of {clips_per_step} clips is more than the {num_clips} that {split} trains on: "
             "lower --batch-size (or --accumulate, or the number of ranks)"
         )
-
-
-def _begun(work: Callable[[], Int64]) -> Future[Int64]:
-    """Start the work in a thread that ends with it."""
-    future: Future[Int64] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:
-            future.set_exception(error)
-
-    Thread(target=run, name="tsn-order", daemon=True).start()
-    return future

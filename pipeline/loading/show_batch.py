@@ -9,7 +9,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 from tsn.pipeline.jpeg import decode_jpeg
-from tsn.pipeline.loading.loader import Batch, ClipLoader, torch_device
+from tsn.pipeline.loading.loader import Batch, ClipLoader
+from tsn.pipeline.loading.pixels import Pixels, torch_device
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.console import printable, say
@@ -45,21 +47,13 @@ def show_batch(settings: ShowBatchSettings) -> None:
     if rank >= world_size:
         raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
     way_out = "set another --out"
-    place = torch_device(settings.device)
+    pixels = Pixels(input_size=settings.input_size, device=torch_device(settings.device))
     split = open_split(settings)
     schedule = _schedule(split, subset, settings)
-    with ClipLoader(
-        split=split,
-        subset=subset,
-        frames=settings.frames,
-        schedule=schedule,
-        view=VIEWS["train" if subset == "train" else "val"],
-        segments=settings.segments,
-        input_size=settings.input_size,
-        seed=settings.seed,
-        device=place,
-    ) as stream:
-        batch = next(stream)
+    view = VIEWS["train" if subset == "train" else "val"]
+    reader = FrameReader(split, subset, settings.frames, view=view, segments=settings.segments, seed=settings.seed)
+    with ClipLoader(reader, schedule, pixels) as loader:
+        batch = next(loader)
         names = split.names(subset, batch.plan.rows)
         with alone(out, way_out), writing(out, way_out):
             if out.suffix == ".npz":
@@ -68,7 +62,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
                 when = f"epoch {settings.epoch}, " if subset == "train" else ""
                 where = f"{split.path.stem}, {subset}, {when}step {step}"
                 title = f"{where}, rank {rank} of {world_size}, seed {settings.seed}"
-                _write_picture(out, title, batch, names, stream, split.classes)
+                _write_picture(out, title, batch, names, reader)
     say(f"{int(batch.plan.valid.sum())} clips of {settings.segments} frames: {out}")
 
 
@@ -120,10 +114,8 @@ def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:
         )
 
 
-def _write_picture(
-    out: Path, title: str, batch: Batch, names: Sequence[str], stream: ClipLoader, classes: Sequence[str]
-) -> None:
-    plan = batch.plan
+def _write_picture(out: Path, title: str, batch: Batch, names: Sequence[str], reader: FrameReader) -> None:
+    plan, classes = batch.plan, reader.split.classes
     rows = []
     for place in np.flatnonzero(plan.valid).tolist():
         crop, flip = plan.crops[place, 0].tolist(), bool(plan.flips[place, 0])
@@ -132,8 +124,8 @@ def _write_picture(
         text = (
             f"{printable(classes[plan.labels[place]])}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
         )
-        indices, count = plan.frame_indices[place].tolist(), stream.reader.clips.frames[plan.rows[place]]
-        whole = Image.fromarray(decode_jpeg(stream.reader.jpeg(int(plan.rows[place]), indices[0])))
+        indices, count = plan.frame_indices[place].tolist(), reader.clips.frames[plan.rows[place]]
+        whole = Image.fromarray(decode_jpeg(reader.jpeg(int(plan.rows[place]), indices[0])))
         shown = _pictures(batch.clips[place])
         below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
         rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from tests.train.conftest import TEST, TRAIN
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.train.loaders import choose_decoder, open_train_loader, open_val_loader
 from tsn.train.ranks.group import Ranks
@@ -36,34 +37,31 @@ def test_the_clips_are_those_of_the_rank_not_of_the_local_rank(data: DataSetting
     )
     with open_train_loader(split, settings, second_machine(), position=12) as loader:
         batch = next(loader)
-    wanted = TrainSchedule(num_clips=TRAIN, batch_size=3, seed=5, rank=2, world_size=4, start=12).load(0)
+    wanted = TrainSchedule(num_clips=TRAIN, batch_size=3, seed=5, rank=2, world_size=4, start=12).batch(0)
     assert batch.plan.rows.tolist() == wanted.rows.tolist()
 
 
 @pytest.mark.parametrize(("view", "crops"), [("val", 1), ("3crop", 3), ("10crop", 10)])
 def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: str, crops: int) -> None:
-    split = open_split(data)
-    how: dict[str, Any] = {"batch_size": 1, "segments": 5, "input_size": 32, "view": VIEWS[view]}
-    loader, loads = open_val_loader(split, data, second_machine(), **how)
-    with loader:
-        batches = [next(loader) for _ in range(loads)]
-    assert loads == -(-TEST // 4)
-    assert [batch.clips.shape for batch in batches] == [(1, 5 * crops, 3, 32, 32)] * loads
+    reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS[view], segments=5)
+    with open_val_loader(reader, second_machine(), batch_size=1, input_size=32) as loader:
+        wanted = loader.one_pass()
+        batches = list(wanted.batches)
+    assert (wanted.steps, wanted.clips) == (-(-TEST // 4), TEST)
+    assert [batch.clips.shape for batch in batches] == [(1, 5 * crops, 3, 32, 32)] * wanted.steps
     assert [row for batch in batches for row in batch.plan.rows[batch.plan.valid].tolist()] == [2, 6]
 
 
 def test_validation_is_ahead_before_it_is_asked_for(data: DataSettings) -> None:
     """While an epoch is trained the next pass's first batches are read, decoded and finished."""
-    how: dict[str, Any] = {"batch_size": 3, "segments": 2, "input_size": 32}
-    loader, loads = open_val_loader(open_split(data), data, Ranks(device=torch.device("cpu")), **how)
-    with loader:
+    reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS["val"], segments=2)
+    with open_val_loader(reader, Ranks(device=torch.device("cpu")), batch_size=3, input_size=32) as loader:
         for _ in range(2):
             begun = time.monotonic()
             while not all(ahead.done() for stage in (loader._batches, loader._encoded) for ahead in stage._ahead):
                 assert time.monotonic() - begun < 60
                 time.sleep(0.01)
-            for _ in range(loads):
-                next(loader)
+            assert len(list(loader.one_pass().batches)) == -(-TEST // 3)
 
 
 def chosen(data: DataSettings, *, before: str, **settings: Any) -> tuple[str, str]:

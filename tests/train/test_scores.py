@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from tsn.pipeline.loading.loader import Batch
-from tsn.pipeline.loading.reader import ClipPlan
+from tsn.pipeline.loading.loader import Batch, EvalPass
+from tsn.pipeline.loading.source import ClipPlan
 from tsn.train.ranks.group import Ranks
 from tsn.train.scores import CHUNK, confusion, consensus, per_class, score_clips, scores_of
 from tsn.tsn_shared.errors import DataError
@@ -85,9 +85,7 @@ def scored(*batches: list[int], clips: int) -> tuple[Tensor, Tensor]:
 
     return score_clips(
         Spy(),
-        map(batch, batches),
-        loads=len(batches),
-        clips=clips,
+        EvalPass(batches=map(batch, batches), steps=len(batches), clips=clips),
         ranks=Ranks(device=torch.device("cpu")),
         precision="fp32",
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tsn.pipeline.loading.loader import cpu_share
+from tsn.pipeline.loading.pixels import cpu_share
 from tsn.tsn_shared.environment import Launched, adopt_slurm, first_host, launched
 from tsn.tsn_shared.errors import SettingsError
 

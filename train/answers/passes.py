@@ -1,5 +1,6 @@
 """A pass of a network over clips under one of them, on one device or many ranks."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 import tsn.train.loaders as data
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.train.answers.trained import Trained, check_split, load_trained, settings_for
 from tsn.train.fit.launch import count_gpus
 from tsn.train.network.memory import available, estimate_scoring, fitting
@@ -119,7 +121,8 @@ def _score_as_rank(
     settings = trained.settings
     split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
-    clips, frames = len(split.subset(wanted.subset)), wanted.segments * VIEWS[wanted.protocol].crops
+    view = VIEWS[wanted.protocol]
+    clips, frames = len(split.subset(wanted.subset)), wanted.segments * view.crops
     shapes = shapes_of(settings, len(trained.classes))
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
     a_load = settings.batch_size * settings.segments  # frames and crops at once: as many as in training
@@ -136,22 +139,15 @@ def _score_as_rank(
         free = available(ranks.device, processes=ranks.local_world_size)
         asked = max(1, min(a_load // frames, -(-clips // ranks.world_size)))  # what goes beyond the clips is padding
         most = ranks.agree(partial(fitting, needs, batch_size=asked, free=free, where=str(ranks.device)))
-        loader, loads = data.open_val_loader(
-            split,
-            wanted.data,
-            ranks,
-            batch_size=most,
-            segments=wanted.segments,
-            input_size=settings.input_size,
-            subset=wanted.subset,
-            view=VIEWS[wanted.protocol],
-        )
-        with loader, Progress("scoring", total=loads, unit="step", visible=ranks.is_first) as progress:
+        reader = FrameReader(split, wanted.subset, wanted.data.frames, view=view, segments=wanted.segments)
+        with ExitStack() as stack:
+            loader = data.open_val_loader(reader, ranks, batch_size=most, input_size=settings.input_size)
+            one_pass = stack.enter_context(loader).one_pass()
+            total, first = one_pass.steps, ranks.is_first
+            progress = stack.enter_context(Progress("scoring", total=total, unit="step", visible=first))
             values, labels = score_clips(
                 channels_last(network).to(ranks.device),
-                loader,
-                loads=loads,
-                clips=clips,
+                one_pass,
                 ranks=ranks,
                 precision=precision,
                 progress=progress,

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 import tsn.train.loaders as data
-from tsn.pipeline.loading.reader import FrameReader
+from tsn.pipeline.loading.reader import check_shards
 from tsn.pipeline.loading.schedule import check_batch
 from tsn.train.fit.checkpoint import LAST
 from tsn.train.fit.folder import FREE_ON_RESUME, read_config
@@ -67,7 +67,7 @@ def _start(settings: TrainSettings, resume: bool) -> None:
             clips_per_step=settings.batch_size * processes * settings.nnodes * settings.accumulate,
             split=str(split.path),
         )
-        FrameReader(split, "train", settings.frames)
+        check_shards(split, settings.frames)
         run_processes(
             run_started_rank,
             *(settings, resume, gpus > 0),

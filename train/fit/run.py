@@ -16,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 import tsn.train.loaders as data
-from tsn.pipeline.loading.loader import ClipLoader
+from tsn.pipeline.loading.loader import ClipLoader, EvalLoader
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import check_batch
 from tsn.train.answers.trained import metadata, row_of
 from tsn.train.fit import compilation
@@ -39,6 +40,7 @@ from tsn.tsn_shared.errors import DataError, SettingsError, StoppedError
 from tsn.tsn_shared.files import locked, replacing, writing
 from tsn.tsn_shared.settings import TrainSettings
 from tsn.tsn_shared.splits import open_split
+from tsn.tsn_shared.views import VIEWS
 
 WEIGHTS = "model.safetensors"
 
@@ -107,7 +109,7 @@ class Run:
             raise StoppedError(told) from None
         self._close()
 
-    def _train_epochs(self, stack: ExitStack, loader: ClipLoader, val_loader: ClipLoader | None, loads: int) -> None:
+    def _train_epochs(self, stack: ExitStack, loader: ClipLoader, val_loader: EvalLoader | None) -> None:
         writer = self._open_tensorboard(stack)
         saver = stack.enter_context(CheckpointWriter(self.folder.checkpoints))
         artist = stack.enter_context(Beside("tsn-curves"))
@@ -115,8 +117,7 @@ class Run:
         while not self.trainer.finished:
             row = self.trainer.train_epoch(loader, lambda: self._save(saver, best=False))
             if val_loader is not None:
-                scores = self.trainer.validate(val_loader, loads=loads, clips=len(self.split.test))
-                row |= self._figures(scores)
+                row |= self._figures(self.trainer.validate(val_loader.one_pass()))
             before = best_row(self.history)
             best = "val_top1" in row and (before is None or row["val_top1"] > before["val_top1"])
             self.history.append(row)
@@ -159,17 +160,19 @@ class Run:
                 f"{self.folder.path}: the ranks see different checkpoints: all must share the folder of --run"
             )
 
-    def _get_ready(self, stack: ExitStack) -> tuple[ClipLoader, ClipLoader | None, int]:
+    def _get_ready(self, stack: ExitStack) -> tuple[ClipLoader, EvalLoader | None]:
         """Open the loaders and compile the network: what reads and decodes goes on in threads while that is compiled.
 
         The data come first: a run whose data are not there never began. A decoder that is still to be chosen comes
         after compiling, since it depends on how fast the network is then.
         """
-        split, ranks = self.split, self.ranks
-        val_loader, loads = None, 0
+        split, ranks, settings = self.split, self.ranks, self.settings
+        val_loader = None
         if len(split.test):
-            sizes = {name: getattr(self.settings, name) for name in ("batch_size", "segments", "input_size")}
-            val_loader, loads = data.open_val_loader(split, self.settings, ranks, **sizes)
+            clips = FrameReader(split, "test", settings.frames, view=VIEWS["val"], segments=settings.segments)
+            val_loader = data.open_val_loader(
+                clips, ranks, batch_size=settings.batch_size, input_size=settings.input_size
+            )
             stack.enter_context(val_loader)
         if told := self.trainer.compile():
             self.folder.say(told)
@@ -181,7 +184,7 @@ class Run:
         self.settings = replace(self.settings, decoder=decoder)
         loader = data.open_train_loader(split, self.settings, ranks, position=self.trainer.position)
         stack.enter_context(loader)
-        return loader, val_loader, loads
+        return loader, val_loader
 
     def _open_tensorboard(self, stack: ExitStack) -> Any:
         if not self.ranks.is_first:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tsn.pipeline.loading.loader import Batch, ClipLoader
+from tsn.pipeline.loading.loader import Batch, ClipLoader, EvalPass
 from tsn.train.fit.compilation import FALLBACK, compiled, where_kernels_are_kept
 from tsn.train.fit.data_wait import DataWait
 from tsn.train.fit.folder import Row
@@ -141,13 +141,11 @@ class Trainer:
         waited = torch.tensor(self.tally.waited - waited_before, dtype=torch.float64, device=self.ranks.device)
         return self._row(epoch, self.ranks.max(waited).item(), self.tally.seconds - before)
 
-    def validate(self, loader: ClipLoader, *, loads: int, clips: int) -> Scores:
-        """Score every test clip once, with the first rank's buffers (batch normalisation's statistics) on all."""
+    def validate(self, wanted: EvalPass) -> Scores:
+        """Score every clip of a pass once, with the first rank's buffers (batch normalisation's statistics) on all."""
         for buffer in self.model.buffers():
             self.ranks.broadcast(buffer)
-        logits, labels = score_clips(
-            self._scored, loader, loads=loads, clips=clips, ranks=self.ranks, precision=self.precision
-        )
+        logits, labels = score_clips(self._scored, wanted, ranks=self.ranks, precision=self.precision)
         return scores_of(logits, labels)
 
     def read_sums(self) -> bool:

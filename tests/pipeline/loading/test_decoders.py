@@ -3,8 +3,8 @@
 import pytest
 
 from tsn.pipeline.loading.decoders import DECODERS, ROOM, choose_decoder, serving_rate
-from tsn.pipeline.loading.graph import Decoder
 from tsn.pipeline.loading.loader import sample_batches
+from tsn.pipeline.loading.pixels import Decoder, Pixels
 from tsn.tsn_shared.settings import DECODERS as OFFERED
 from tsn.tsn_shared.settings import DataSettings, LoaderSettings
 from tsn.tsn_shared.splits import open_split
@@ -43,11 +43,11 @@ def test_the_command_line_offers_them_all() -> None:
 
 
 def test_what_is_measured_are_clips_of_real_batches(clips: DataSettings) -> None:
-    settings = LoaderSettings(batch_size=6, input_size=32)
-    batches = sample_batches(open_split(clips), clips.frames, settings, count=2)
-    assert [len(jpegs) for jpegs, _, _ in batches] == [18, 18]
-    how = {"decoder": "cpu", "input_size": 32, "device_id": None, "finish": "dali", "threads": 1}
-    rate = serving_rate(batches, clips=6, rounds=1, seconds=0.05, **how)
-    again = serving_rate(batches, clips=60, rounds=1, seconds=0.05, **how)
-    assert rate > 0
-    assert again > 2 * rate  # the same batches, said to hold ten times the clips
+    """As many frames are three times as many clips where a clip has a third of them."""
+    rates, pixels = [], Pixels(input_size=32, threads=1)
+    for batch_size, segments in ((3, 3), (9, 1)):
+        settings = LoaderSettings(batch_size=batch_size, num_segments=segments)
+        batches = sample_batches(open_split(clips), clips.frames, settings, count=2)
+        assert [len(batch.jpegs) for batch in batches] == [9, 9]
+        rates.append(serving_rate(batches, pixels, rounds=1, seconds=0.05))
+    assert 0 < 1.5 * rates[0] < rates[1]

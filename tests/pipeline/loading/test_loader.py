@@ -12,8 +12,10 @@ import torch
 
 from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
-from tsn.pipeline.loading.loader import Batch, ClipLoader
-from tsn.pipeline.loading.schedule import EvalSchedule, Load, Schedule, TrainSchedule, first_step
+from tsn.pipeline.loading.loader import Batch, ClipLoader, EvalLoader
+from tsn.pipeline.loading.pixels import Pixels
+from tsn.pipeline.loading.reader import FrameReader
+from tsn.pipeline.loading.schedule import EvalSchedule, GlobalBatchSlice, Schedule, TrainSchedule, first_step
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.splits import Subset, read_split
@@ -28,12 +30,17 @@ def subset_of(view: str) -> Subset:
 
 @contextmanager
 def opened(data: DataSettings, schedule: Schedule, *, view: str = "train", **options: Any) -> Iterator[ClipLoader]:
-    chosen: dict[str, Any] = {"segments": 3, "input_size": 32, "seed": SEED, "threads": 2} | options
-    split = read_split(data.splits / "split1.h5")
-    subset = subset_of(view)
-    chosen |= {"split": split, "subset": subset, "frames": data.frames, "schedule": schedule, "view": VIEWS[view]}
-    with ClipLoader(**chosen) as loader:
+    pixels = Pixels(
+        **({"input_size": 32, "threads": 2} | {k: v for k, v in options.items() if k not in ("segments", "seed")})
+    )
+    reader = reader_of(data, view, segments=options.get("segments", 3), seed=options.get("seed", SEED))
+    with ClipLoader(reader, schedule, pixels) as loader:
         yield loader
+
+
+def reader_of(data: DataSettings, view: str, *, segments: int = 3, seed: int = SEED) -> FrameReader:
+    split = read_split(data.splits / "split1.h5")
+    return FrameReader(split, subset_of(view), data.frames, view=VIEWS[view], segments=segments, seed=seed)
 
 
 def schedule_of(data: DataSettings, view: str, batch_size: int, **options: Any) -> Schedule:
@@ -71,13 +78,13 @@ def check_against_reference(
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(
-    ("segments", "finish"), [(1, "torch"), (3, "torch"), (8, "torch"), (25, "torch"), (3, "dali"), (8, "dali")]
+    ("segments", "all_dali"), [(1, False), (3, False), (8, False), (25, False), (3, True), (8, True)]
 )
-def test_clips_are_those_of_the_reference(clips: DataSettings, view: str, segments: int, finish: str) -> None:
+def test_clips_are_those_of_the_reference(clips: DataSettings, view: str, segments: int, all_dali: bool) -> None:
     """Videos of 1, 2, 3, 28 and 1,775 frames are among them."""
     batch_size = 7 if segments * VIEWS[view].crops < 75 else 2
     schedule = schedule_of(clips, view, batch_size)
-    with opened(clips, schedule, view=view, segments=segments, input_size=224, finish=finish) as loader:
+    with opened(clips, schedule, view=view, segments=segments, input_size=224, all_dali=all_dali) as loader:
         batch = next(loader)
     assert batch.clips.shape == (batch_size, segments * VIEWS[view].crops, 3, 224, 224)
     assert batch.clips.dtype == torch.float32
@@ -127,10 +134,10 @@ def test_another_seed_gives_other_clips(clips: DataSettings) -> None:
     assert not same(stream(clips, seed=1), stream(clips))
 
 
-@pytest.mark.parametrize("finish", ["torch", "dali"])
-def test_a_batch_that_is_kept_never_changes(clips: DataSettings, finish: str) -> None:
+@pytest.mark.parametrize("all_dali", [False, True])
+def test_a_batch_that_is_kept_never_changes(clips: DataSettings, all_dali: bool) -> None:
     """Also where only a part of it is kept: memory is used again when nothing shows it any more."""
-    with opened(clips, schedule_of(clips, "train", 4), finish=finish) as loader:
+    with opened(clips, schedule_of(clips, "train", 4), all_dali=all_dali) as loader:
         kept = [next(loader).clips for _ in range(2)]
         part = next(loader).clips[1, 2]
         before = [tensor.clone() for tensor in (*kept, part)]
@@ -159,11 +166,11 @@ def test_the_caller_keeps_its_number_of_torch_threads(clips: DataSettings) -> No
 
 def test_validation_scores_every_clip_once_with_whatever_batch(clips: DataSettings) -> None:
     for batch_size in (1, 4, 9):
-        schedule = schedule_of(clips, "val", batch_size)
-        assert isinstance(schedule, EvalSchedule)
-        with opened(clips, schedule, view="val") as loader:
-            scored = [row for _ in range(schedule.loads) for row in rows_of(next(loader))]
-        assert scored == list(range(schedule.num_clips))
+        schedule = EvalSchedule(num_clips=len(TEST), batch_size=batch_size)
+        with EvalLoader(reader_of(clips, "val"), schedule, Pixels(input_size=32)) as loader:
+            for wanted in (loader.one_pass(), loader.one_pass()):
+                scored = [row for batch in wanted.batches for row in rows_of(batch)]
+                assert scored == list(range(wanted.clips)) == list(range(len(TEST)))
 
 
 def rows_of(batch: Batch) -> list[int]:
@@ -177,23 +184,23 @@ def test_the_next_epoch_is_read_before_the_last_one_is_served(clips: DataSetting
     asked: list[int] = []
 
     class Recording(TrainSchedule):
-        def load(self, number: int) -> Load:
+        def batch(self, number: int) -> GlobalBatchSlice:
             asked.append(number)
-            return super().load(number)
+            return super().batch(number)
 
     last = first_step(1, num_clips=len(TRAIN), clips_per_step=4) - 1
     recording = Recording(num_clips=len(TRAIN), batch_size=4, seed=SEED)
     validation = EvalSchedule(num_clips=len(TEST), batch_size=4)
     with opened(clips, recording) as loader, opened(clips, validation, view="val") as val_loader:
         for number in range(last + 1):
-            assert rows_of(next(loader)) == served.load(number).rows.tolist()
+            assert rows_of(next(loader)) == served.batch(number).rows.tolist()
         end = time.monotonic() + 30
         while max(asked) < last + 4:  # asked for by threads, a moment later at most
             assert time.monotonic() < end
             time.sleep(0.01)
-        for _ in range(validation.loads):
+        for _ in range(validation.steps):
             next(val_loader)
-        assert rows_of(next(loader)) == served.load(last + 1).rows.tolist()
+        assert rows_of(next(loader)) == served.batch(last + 1).rows.tolist()
 
 
 def test_clips_are_channels_last_without_a_copy(clips: DataSettings) -> None:

@@ -23,7 +23,9 @@ from PIL import Image
 from tests.helpers import frames_of, make_shard, make_shards
 from tests.pipeline.conftest import TEST, TRAIN
 from tsn.pipeline.loading.loader import ClipLoader
-from tsn.pipeline.loading.schedule import EvalSchedule, TrainSchedule
+from tsn.pipeline.loading.pixels import Pixels
+from tsn.pipeline.loading.reader import FrameReader
+from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, TrainSchedule
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.shards import Shard, find_shards
@@ -45,15 +47,14 @@ def copy(clips: DataSettings, tmp_path: Path) -> DataSettings:
 
 def opened(data: DataSettings) -> ClipLoader:
     """Open the test clips in order, two a batch."""
-    return ClipLoader(
-        split=read_split(data.splits / "split1.h5"),
-        subset="test",
-        frames=data.frames,
-        schedule=EvalSchedule(num_clips=len(TEST), batch_size=2),
-        view=VIEWS["val"],
-        segments=3,
-        input_size=32,
-    )
+    return loader_from(data.frames, "test", EvalSchedule(num_clips=len(TEST), batch_size=2), segments=3)
+
+
+def loader_from(folder: Path, subset: Subset, schedule: Schedule, *, segments: int = 1) -> ClipLoader:
+    """Open a folder of shards and their split 1."""
+    view = VIEWS["train" if subset == "train" else "val"]
+    reader = FrameReader(read_split(folder / "split1.h5"), subset, folder, view=view, segments=segments)
+    return ClipLoader(reader, schedule, Pixels(input_size=32))
 
 
 def flip_a_byte(data: DataSettings, *, video: int, frame: int) -> Path:
@@ -154,15 +155,7 @@ def loader_of(path: Path) -> ClipLoader:
         clips={"train": one, "test": one},
         names={"train": ("Class/v_01",), "test": ("Class/v_01",)},
     )
-    return ClipLoader(
-        split=read_split(folder / "split1.h5"),
-        subset="test",
-        frames=folder,
-        schedule=EvalSchedule(num_clips=1, batch_size=1),
-        view=VIEWS["val"],
-        segments=1,
-        input_size=32,
-    )
+    return loader_from(folder, "test", EvalSchedule(num_clips=1, batch_size=1))
 
 
 def test_a_frame_that_is_no_picture_is_named(tmp_path: Path) -> None:
@@ -252,9 +245,10 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (48, 64))
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.tsn_shared.splits import read_split
+from tsn.tsn_shared.views import VIEWS
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")
-readers = [FrameReader(split, subset, folder) for subset in ("train", "test")]
+readers = [FrameReader(split, subset, folder, view=VIEWS["val"], segments=1) for subset in ("train", "test")]
 for row in range(60):
     for reader in readers:
         reader.jpeg(row, 0)
@@ -309,16 +303,17 @@ STREAM = """
 import sys, time
 from pathlib import Path
 from tsn.pipeline.loading.loader import ClipLoader
+from tsn.pipeline.loading.pixels import Pixels
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
-from tsn.tsn_shared.shards import Shard
-from tsn.tsn_shared.splits import Clips, read_split, write_split
+from tsn.tsn_shared.splits import read_split
 from tsn.tsn_shared.views import VIEWS
 
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")
 schedule = TrainSchedule(num_clips=len(split.train), batch_size=4, seed=0)
-how = dict(subset="train", view=VIEWS["train"], segments=3, input_size=224)
-with ClipLoader(split=split, frames=folder, schedule=schedule, **how) as loader:
+reader = FrameReader(split, "train", folder, view=VIEWS["train"], segments=3)
+with ClipLoader(reader, schedule, Pixels(input_size=224)) as loader:
     for number in range(10**9):
         next(loader)
         if number == 3:
@@ -381,19 +376,11 @@ def test_a_schedule_that_fails_fails_the_loader(clips: DataSettings) -> None:
     """Whatever goes wrong in a thread is raised as it is."""
 
     class Broken(TrainSchedule):
-        def load(self, number: int) -> Any:
+        def batch(self, number: int) -> Any:
             if number == 5:
                 raise MemoryError("no room for the order")
-            return super().load(number)
+            return super().batch(number)
 
-    loader = ClipLoader(
-        split=read_split(clips.splits / "split1.h5"),
-        subset="train",
-        frames=clips.frames,
-        schedule=Broken(num_clips=len(TRAIN), batch_size=2, seed=0),
-        view=VIEWS["train"],
-        segments=1,
-        input_size=32,
-    )
+    loader = loader_from(clips.frames, "train", Broken(num_clips=len(TRAIN), batch_size=2, seed=0))
     with loader, pytest.raises(MemoryError, match="no room for the order"):
         take(loader)

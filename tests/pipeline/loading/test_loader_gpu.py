@@ -15,8 +15,8 @@ from tests.pipeline.loading.test_loader import (
     stream,
 )
 from tsn.pipeline.loading.decoders import DECODERS
-from tsn.pipeline.loading.graph import Decoder
 from tsn.pipeline.loading.handover import HELD
+from tsn.pipeline.loading.pixels import Decoder
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.views import VIEWS
 
@@ -30,7 +30,7 @@ SLEEP = 50_000_000
 @pytest.mark.parametrize("decoder", DECODERS)
 def test_clips_are_those_of_the_cpu(clips: DataSettings, view: str, decoder: Decoder) -> None:
     schedule = schedule_of(clips, view, 7)
-    with opened(clips, schedule, view=view, input_size=224, finish="dali") as loader:
+    with opened(clips, schedule, view=view, input_size=224, all_dali=True) as loader:
         on_cpu = pixels_of(next(loader).clips)
     with opened(clips, schedule, view=view, input_size=224, device=CUDA, decoder=decoder) as loader:
         batch = next(loader)

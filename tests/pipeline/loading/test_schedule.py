@@ -1,5 +1,7 @@
 """Which clips a rank serves: the same stream for any number of ranks, every clip once."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -17,11 +19,10 @@ def global_batch(clips: int, batch: int, world: int, step: int, *, start: int = 
     """Return (epoch, row) of the ranks' batches, one after the other."""
     pairs: list[tuple[int, int]] = []
     for rank in range(world):
-        load = TrainSchedule(num_clips=clips, batch_size=batch, seed=4, rank=rank, world_size=world, start=start).load(
-            step
-        )
-        assert load.valid.all()
-        pairs += zip(load.epochs.tolist(), load.rows.tolist(), strict=True)
+        how: dict[str, Any] = {"rank": rank, "world_size": world, "start": start}
+        served = TrainSchedule(num_clips=clips, batch_size=batch, seed=4, **how).batch(step)
+        assert served.valid.all()
+        pairs += zip(served.epochs.tolist(), served.rows.tolist(), strict=True)
     return pairs
 
 
@@ -70,10 +71,10 @@ def test_evaluation_scores_every_clip_once_on_any_number_of_ranks(clips: int, ba
         scored: list[int] = []
         for rank in range(world):
             schedule = EvalSchedule(num_clips=clips, batch_size=batch, rank=rank, world_size=world)
-            for step in range(schedule.loads):
-                load = schedule.load(number * schedule.loads + step)
-                assert len(load.rows) == batch  # as many steps of as many clips on every rank: no rank waits for ever
-                scored += load.rows[load.valid].tolist()
+            for step in range(schedule.steps):
+                part = schedule.batch(number * schedule.steps + step)
+                assert len(part.rows) == batch  # as many steps of as many clips on every rank: no rank waits for ever
+                scored += part.rows[part.valid].tolist()
         assert sorted(scored) == list(range(clips))
 
 
@@ -82,7 +83,7 @@ def test_evaluation_can_start_at_any_step_of_a_pass(clips: int, batch: int, worl
     plain = EvalSchedule(num_clips=clips, batch_size=batch, world_size=world)
     late = EvalSchedule(num_clips=clips, batch_size=batch, world_size=world, first=first)
     for number in range(3):
-        assert late.load(number).rows.tolist() == plain.load(first + number).rows.tolist()
+        assert late.batch(number).rows.tolist() == plain.batch(first + number).rows.tolist()
 
 
 @given(st.integers(0, 20), CLIPS, BATCH)
@@ -103,6 +104,6 @@ def test_more_clips_a_step_than_an_epoch_has_are_refused() -> None:
 def test_a_late_step_costs_no_more_than_the_first() -> None:
     """Only the orders of the epochs at hand are made."""
     schedule = TrainSchedule(num_clips=1000, batch_size=10, seed=0, start=10**12)
-    load = schedule.load(0)
-    assert load.epochs.tolist() == [10**9] * 10
-    assert len(np.unique(load.rows)) == 10
+    served = schedule.batch(0)
+    assert served.epochs.tolist() == [10**9] * 10
+    assert len(np.unique(served.rows)) == 10

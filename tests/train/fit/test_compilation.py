@@ -14,8 +14,8 @@ from torch import nn
 
 from tests.train.rank_steps import SIZE, network
 from tests.train.runs import ROOT, command, history
-from tsn.pipeline.loading.loader import Batch
-from tsn.pipeline.loading.reader import ClipPlan
+from tsn.pipeline.loading.loader import Batch, EvalPass
+from tsn.pipeline.loading.source import ClipPlan
 from tsn.train.fit.compilation import FALLBACK, compiled, is_compilers
 from tsn.train.fit.launch import train
 from tsn.train.fit.trainer import Trainer
@@ -57,7 +57,7 @@ def test_compiled_steps_and_scores_are_the_plain_ones() -> None:
         clips = torch.randn(9, 2, SIZE, SIZE, 3, generator=generator).permute(0, 1, 4, 2, 3)
         stretch = [batch_of(clips[start : start + 3], start) for start in range(0, 9, 3)]
         row = trainer.train_epoch(iter(stretch), lambda: None)  # type: ignore[arg-type]
-        scores = trainer.validate(iter(stretch), loads=3, clips=9)  # type: ignore[arg-type]
+        scores = trainer.validate(EvalPass(batches=iter(stretch), steps=3, clips=9))
         rows[fast] = row["train_loss"], scores.loss
     assert rows[True] == pytest.approx(rows[False], rel=1e-5)
 

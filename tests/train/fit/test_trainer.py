@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tsn.pipeline.loading.loader import Batch
-from tsn.pipeline.loading.reader import ClipPlan
+from tsn.pipeline.loading.source import ClipPlan
 from tsn.train.fit.trainer import Trainer
 from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.errors import StoppedError, TsnError
