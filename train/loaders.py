@@ -103,12 +103,12 @@ def decoder_of(settings: TrainSettings) -> Decoder:
 
 
 def choose_decoder(
-    split: Split, settings: TrainSettings, ranks: Ranks, *, before: str, eats: Callable[[], float]
+    split: Split, settings: TrainSettings, ranks: Ranks, *, before: str, pace: Callable[[], float]
 ) -> tuple[str, str]:
     """Return the decoder that this rank trains with, and what there is to say of it.
 
     The one that the settings state, on a GPU only; else the one that the run had `before`, if any; else what measuring
-    finds: `eats()` is the clips a second that training takes. SettingsError where there is no GPU for it.
+    finds: `pace()` is the clips a second that training takes. SettingsError where there is no GPU for it.
     """
     words = ""
     if ranks.device.type == "cpu":
@@ -118,7 +118,7 @@ def choose_decoder(
     elif settings.decoder != "auto":
         decoder = decoder_of(settings)
     else:
-        decoder, words = decoding.choose_decoder(_serving(split, settings, ranks), eats=eats())
+        decoder, words = decoding.choose_decoder(_serving(split, settings, ranks), pace=pace())
     if before not in ("auto", decoder):
         words = f"frames are decoded by {decoder}, before it was {before}: pixels differ by up to 5 of 255 from here on"
     return decoder, words

@@ -1,7 +1,7 @@
-"""Which JPEG decoder serves training on a GPU: the one that takes the least from it among those that keep ahead.
+"""Which JPEG decoder serves training on a GPU: of those that keep ahead of it, the one that costs it the least.
 
-The CPU's cores take nothing from training. The card's JPEG engine takes a little, since colours are converted on the
-multiprocessors; nvJPEG's kernels take the most: 1.5 ms of a step of 17.8 ms, measured on an H200.
+The CPU's cores cost the GPU nothing. The card's JPEG engine costs a little, since colours are converted on the
+multiprocessors; nvJPEG's kernels cost the most: 1.5 ms of a step of 17.8 ms, measured on an H200.
 """
 
 import time
@@ -13,28 +13,28 @@ from tsn.pipeline.loading.pixels import Decoder, Pixels
 from tsn.pipeline.loading.source import FrameBatch
 
 DECODERS: tuple[Decoder, ...] = ("cpu", "engine", "mixed")
-"""In the order of what they take from training."""
+"""In the order of what they cost training."""
 
 WORDS: dict[Decoder, str] = {"cpu": "the CPU", "engine": "the card's JPEG engine", "mixed": "nvJPEG on the GPU"}
 
-ROOM = 1.5
-"""How many times faster than training a decoder must be: the cores have other work as well, and validation comes."""
+HEADROOM = 1.5
+"""How many times as fast as training a decoder must be: the cores have other work as well, and validation comes."""
 
 
-def choose_decoder(serves: Callable[[Decoder], float], *, eats: float) -> tuple[Decoder, str]:
+def choose_decoder(serves: Callable[[Decoder], float], *, pace: float) -> tuple[Decoder, str]:
     """Return the first decoder that keeps ahead of training, else the fastest, and the reason in words.
 
-    `serves(decoder)` measures the clips a second that a decoder serves, `eats` is what training takes of them.
+    `serves(decoder)` measures the clips a second that a decoder serves, `pace` is how many training takes.
     """
     rates: dict[Decoder, float] = {}
     for decoder in DECODERS:
         rates[decoder] = serves(decoder)
-        if rates[decoder] >= ROOM * eats:
+        if rates[decoder] >= HEADROOM * pace:
             break
     else:
         decoder = max(rates, key=rates.__getitem__)
     measured = ", ".join(f"{name} {rate:,.0f}" for name, rate in rates.items())
-    return decoder, f"frames are decoded by {WORDS[decoder]} (clips/s served: {measured}; training takes {eats:,.0f})"
+    return decoder, f"frames are decoded by {WORDS[decoder]} (clips/s served: {measured}; training takes {pace:,.0f})"
 
 
 def serving_rate(batches: Sequence[FrameBatch], pixels: Pixels, *, rounds: int = 3, seconds: float = 0.1) -> float:

@@ -26,7 +26,7 @@ from tsn.tsn_shared.augment import MEAN, STD
 KEPT = 4
 """Batches whose memory is kept for use again: one is in use, one is ready, one is being made, one is to spare."""
 
-TOGETHER = 4
+FRAMES_AT_ONCE = 4
 """Frames of a clip that go through torch at once: enough to make calls rare, few enough to stay in the cache."""
 
 Picture = npt.NDArray[np.uint8]
@@ -58,8 +58,8 @@ class CpuFinish:
             for clip in left:
                 shown = pictures[clip * segments : (clip + 1) * segments]
                 for crop, how in enumerate(zip(windows[clip].tolist(), plan.flips[clip].tolist(), strict=True)):
-                    for start in range(0, segments, TOGETHER):
-                        part = slice(start, start + TOGETHER)
+                    for start in range(0, segments, FRAMES_AT_ONCE):
+                        part = slice(start, start + FRAMES_AT_ONCE)
                         self._write(shown[part], *how, out[clip, part, crop])
 
         for task in [self._pool.submit(work) for _ in range(self._threads)]:

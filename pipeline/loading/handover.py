@@ -29,19 +29,19 @@ class Handover:
         copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
         copied.record(torch.cuda.current_stream(whole.device))
         self._held.append((whole, copied))
-        while len(self._held) > HELD or (self._held and self._over()):
-            self._let_go()
+        while len(self._held) > HELD or (self._held and self._is_copied()):
+            self._release()
         return copy
 
     def close(self) -> None:
         """Wait until all copies are over."""
         while self._held:
-            self._let_go()
+            self._release()
 
-    def _over(self) -> bool:
+    def _is_copied(self) -> bool:
         return bool(self._held[0][1].query())  # type: ignore[no-untyped-call]
 
-    def _let_go(self) -> None:
+    def _release(self) -> None:
         _, copied = self._held[0]
         copied.synchronize()
         self._held.popleft()

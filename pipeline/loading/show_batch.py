@@ -117,16 +117,16 @@ def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:
 def _write_picture(out: Path, title: str, batch: Batch, names: Sequence[str], reader: FrameReader) -> None:
     plan, classes = batch.plan, reader.split.classes
     rows = []
-    for place in np.flatnonzero(plan.valid).tolist():
-        crop, flip = plan.crops[place, 0].tolist(), bool(plan.flips[place, 0])
+    for clip in np.flatnonzero(plan.valid).tolist():
+        crop, flip = plan.crops[clip, 0].tolist(), bool(plan.flips[clip, 0])
         y, x, h, w = crop
-        video = printable(names[place].rpartition("/")[2])
+        video = printable(names[clip].rpartition("/")[2])
         text = (
-            f"{printable(classes[plan.labels[place]])}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
+            f"{printable(classes[plan.labels[clip]])}   {video}   {w}x{h} at x {x}, y {y}{', flipped' if flip else ''}"
         )
-        indices, count = plan.frame_indices[place].tolist(), reader.clips.frames[plan.rows[place]]
-        whole = Image.fromarray(decode_jpeg(reader.jpeg(int(plan.rows[place]), indices[0])))
-        shown = _pictures(batch.clips[place])
+        indices, count = plan.frame_indices[clip].tolist(), reader.clips.frames[plan.rows[clip]]
+        whole = Image.fromarray(decode_jpeg(reader.jpeg(int(plan.rows[clip]), indices[0])))
+        shown = _pictures(batch.clips[clip])
         below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
         rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))
     width = max(row.width for row in rows) + 2 * GAP
@@ -173,8 +173,8 @@ def _pictures(clip: torch.Tensor) -> list[Image.Image]:
     return [frame.resize((frame.width * zoom, frame.height * zoom), Image.Resampling.NEAREST) for frame in frames]
 
 
-def _write(picture: Image.Image, place: tuple[int, int], text: str) -> None:
-    ImageDraw.Draw(picture).text(place, text, fill="black", font=_font())
+def _write(picture: Image.Image, corner: tuple[int, int], text: str) -> None:
+    ImageDraw.Draw(picture).text(corner, text, fill="black", font=_font())
 
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:

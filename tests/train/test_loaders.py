@@ -65,12 +65,12 @@ def test_validation_is_ahead_before_it_is_asked_for(data: DataSettings) -> None:
 
 
 def chosen(data: DataSettings, *, before: str, **settings: Any) -> tuple[str, str]:
-    def eats() -> float:
+    def pace() -> float:
         raise AssertionError("the CPU decodes, whatever it takes")
 
     asked = TrainSettings(frames=data.frames, splits=data.splits, input_size=32, **settings)
     cpu = Ranks(device=torch.device("cpu"))
-    return choose_decoder(open_split(data), asked, cpu, before=before, eats=eats)
+    return choose_decoder(open_split(data), asked, cpu, before=before, pace=pace)
 
 
 def test_without_a_gpu_the_cpu_decodes_and_another_decoder_is_refused(data: DataSettings) -> None:

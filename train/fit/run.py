@@ -177,7 +177,7 @@ class Run:
         if told := self.trainer.compile():
             self.folder.say(told)
         decoder, told = ranks.agree(
-            lambda: data.choose_decoder(split, self.settings, ranks, before=self.before, eats=self.trainer.pace)
+            lambda: data.choose_decoder(split, self.settings, ranks, before=self.before, pace=self.trainer.pace)
         )
         if told:
             self.folder.say(told)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tsn.pipeline.loading.decoders import DECODERS, ROOM, choose_decoder, serving_rate
+from tsn.pipeline.loading.decoders import DECODERS, HEADROOM, choose_decoder, serving_rate
 from tsn.pipeline.loading.loader import sample_batches
 from tsn.pipeline.loading.pixels import Decoder, Pixels
 from tsn.tsn_shared.settings import DECODERS as OFFERED
@@ -30,8 +30,8 @@ def test_the_first_that_keeps_ahead_in_the_order_of_what_they_take(
         asked.append(decoder)
         return rates[DECODERS.index(decoder)]
 
-    decoder, words = choose_decoder(serves, eats=1433)
-    assert pytest.approx(2149.5) == ROOM * 1433
+    decoder, words = choose_decoder(serves, pace=1433)
+    assert pytest.approx(2149.5) == HEADROOM * 1433
     assert decoder == chosen
     assert asked == list(DECODERS[:measured])  # no more than the choice needs
     assert f"{chosen} {rates[DECODERS.index(decoder)]:,}" in words
