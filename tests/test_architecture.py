@@ -47,6 +47,31 @@ def test_imports_between_rooms_go_one_way(path: Path) -> None:
     assert wrong == []
 
 
+FLOORS = ("network", "ranks", "", "fit", "answers")
+"""Of train, from the ground up; "" are the modules that lie in it beside its folders."""
+
+UPWARDS = {
+    *("tsn.train.fit.folder.Row", "tsn.train.fit.folder.best_row"),  # by pictures
+    *("tsn.train.answers.trained.metadata", "tsn.train.answers.trained.row_of"),  # by fit
+}
+"""What is still imported from a floor above."""
+
+
+def floor_of(name: str) -> int:
+    """Return the floor of a module of train, given by its dotted name."""
+    folder = name.split(".")[2]
+    return FLOORS.index(folder if folder in FLOORS else "")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "train").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_within_train_go_one_way(path: Path) -> None:
+    own = ".".join(("tsn", *path.relative_to(ROOT).with_suffix("").parts))
+    upwards = [
+        name for name in imports(parsed(path)) if name.startswith("tsn.train.") and floor_of(name) > floor_of(own)
+    ]
+    assert set(upwards) <= UPWARDS
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_are_absolute(path: Path) -> None:
     assert [node.lineno for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom) and node.level] == []

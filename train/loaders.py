@@ -11,8 +11,8 @@ from tsn.pipeline.loading.loader import ClipLoader, EvalLoader, sample_batches, 
 from tsn.pipeline.loading.pixels import Decoder, Pixels, cpu_share
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule
+from tsn.train.ranks.devices import clips_dtype, precision_of
 from tsn.train.ranks.group import Ranks
-from tsn.train.scores import clips_dtype, precision_of
 from tsn.train.versions import versions
 from tsn.tsn_shared.draws import permutation
 from tsn.tsn_shared.errors import SettingsError

@@ -1,7 +1,6 @@
 """Scoring: logits of every clip exactly once on any number of ranks, and the figures that follow from them."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 
 import torch
@@ -9,10 +8,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from tsn.pipeline.loading.loader import EvalPass
+from tsn.train.ranks.devices import autocast
 from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.console import Progress
 from tsn.tsn_shared.errors import DataError
-from tsn.tsn_shared.settings import TrainSettings
 
 TOP = 5
 
@@ -33,26 +32,6 @@ class Scores:
     def plain(self) -> dict[str, float]:
         """Return the figures by name."""
         return asdict(self)
-
-
-def precision_of(settings: TrainSettings, device: torch.device) -> str:
-    """Return the precision that the settings ask for: where they do not say, bf16 on a GPU and fp32 on the CPU."""
-    return settings.precision or ("bf16" if device.type == "cuda" else "fp32")
-
-
-def clips_dtype(precision: str, device: torch.device) -> torch.dtype:
-    """Return the type of the clips that training takes at this precision: what autocast on a GPU makes of them anyway.
-
-    float16 takes half the memory; on the CPU the loader makes float32.
-    """
-    return torch.float16 if device.type == "cuda" and precision != "fp32" else torch.float32
-
-
-def autocast(precision: str, device: torch.device) -> AbstractContextManager[object]:
-    """Return the context in which a network runs at this precision (fp32, bf16 or fp16)."""
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, dtype=torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
 @torch.inference_mode()

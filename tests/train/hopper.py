@@ -183,7 +183,8 @@ def head(compiled: Callable[[Any], Any]) -> Tensor:
 
 def network(compiled: Callable[[Any], Any]) -> Tensor:
     """Take the default step: VGG16 at 224 pixels, in bf16 and channels last."""
-    from tsn.train.network.model import build_model, channels_last
+    from tsn.train.network.model import build_model
+    from tsn.train.ranks.devices import channels_last
 
     model = channels_last(build_model("vgg16", num_classes=101, dropout=0.9))
     frames = torch.randn(6, 3, 224, 224).to(memory_format=torch.channels_last)

@@ -13,8 +13,8 @@ import torch
 
 from tsn.train.answers.passes import Scored, pass_over, score
 from tsn.train.answers.trained import learned_from, load_trained
-from tsn.train.fit.launch import count_gpus
 from tsn.train.pictures import draw_confusion, draw_per_class
+from tsn.train.ranks.devices import count_gpus
 from tsn.train.scores import TOP, confusion, per_class, scores_of
 from tsn.tsn_shared.console import json_text, say, table
 from tsn.tsn_shared.errors import SettingsError

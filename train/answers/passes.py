@@ -13,12 +13,12 @@ from torch import Tensor
 import tsn.train.loaders as data
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.train.answers.trained import Trained, check_split, load_trained, settings_for
-from tsn.train.fit.launch import count_gpus
 from tsn.train.network.memory import available, estimate_scoring, fitting
-from tsn.train.network.model import channels_last, shapes_of, without_last_layer
+from tsn.train.network.model import shapes_of, without_last_layer
+from tsn.train.ranks.devices import channels_last, count_gpus, precision_of
 from tsn.train.ranks.group import joined
 from tsn.train.ranks.processes import run_processes
-from tsn.train.scores import CHUNK, precision_of, score_clips
+from tsn.train.scores import CHUNK, score_clips
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.console import Progress, counted, printable
 from tsn.tsn_shared.errors import DataError, SettingsError

@@ -12,12 +12,11 @@ from torch.nn.functional import cross_entropy
 import tsn.train.loaders as data
 from tsn.pipeline.loading.loader import ClipLoader
 from tsn.train.fit.compilation import FALLBACK
-from tsn.train.fit.launch import count_gpus
 from tsn.train.fit.recipe import build_optimizer
 from tsn.train.fit.trainer import Trainer
-from tsn.train.network.model import build_model, channels_last
+from tsn.train.network.model import build_model
+from tsn.train.ranks.devices import autocast, channels_last, count_gpus, precision_of
 from tsn.train.ranks.group import Ranks, joined
-from tsn.train.scores import autocast, precision_of
 from tsn.tsn_shared.console import say
 from tsn.tsn_shared.settings import TrainSettings
 from tsn.tsn_shared.splits import open_split

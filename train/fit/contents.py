@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tsn.train.fit.folder import FREE_ON_RESUME, ROW, Row, check_history
+from tsn.train.network.archive import holds_numbers
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.fields import from_plain
@@ -170,15 +171,6 @@ def _check_tensor(found: Any, own: Tensor, where: str) -> None:
         raise WrongValueError(f"{where} does not hold a number at each of its places")
     if not holds_numbers(found):
         raise WrongValueError(f"{where} holds what are no finite numbers")
-
-
-def holds_numbers(tensor: Tensor) -> bool:
-    """Whether a tensor lies in main memory, and holds real and finite numbers."""
-    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_complex():
-        return False
-    if not tensor.is_floating_point() or not tensor.numel():
-        return True
-    return all(bool(end.isfinite()) for end in tensor.detach().float().aminmax())
 
 
 def _is_dense(tensor: Tensor) -> bool:

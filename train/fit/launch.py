@@ -6,15 +6,14 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-import torch
-
 import tsn.train.loaders as data
 from tsn.pipeline.loading.reader import check_shards
 from tsn.pipeline.loading.schedule import check_batch
 from tsn.train.fit.checkpoint import LAST
 from tsn.train.fit.folder import FREE_ON_RESUME, read_config
 from tsn.train.fit.run import run_rank
-from tsn.train.ranks.group import joined, on_one_gpu
+from tsn.train.ranks.devices import count_gpus
+from tsn.train.ranks.group import joined
 from tsn.train.ranks.processes import run_processes
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.console import printable, say
@@ -76,23 +75,6 @@ def _start(settings: TrainSettings, resume: bool) -> None:
             rdzv_endpoint=settings.rdzv_endpoint,
             max_restarts=settings.max_restarts,
         )
-
-
-def count_gpus(asked: str) -> int:
-    """Return how many GPUs to use, 0 for the CPU."""
-    visible = torch.cuda.device_count()
-    if asked == "auto":
-        if visible == 0:
-            say("0 GPUs are visible: using the CPU")
-        return visible
-    if not asked.isdecimal():
-        raise SettingsError(f"--gpus {asked}: it takes a number of GPUs, or auto")
-    if int(asked) > visible and not (visible and on_one_gpu()):
-        raise SettingsError(
-            f"--gpus {asked}: {visible} GPUs are visible to torch: use --gpus {visible}"
-            f"{' (the CPU)' if visible == 0 else ''}, or look at nvidia-smi and CUDA_VISIBLE_DEVICES"
-        )
-    return int(asked)
 
 
 def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSettings, bool]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tsn.train.scores import autocast, clip_losses, clips_dtype, consensus
+from tsn.train.ranks.devices import autocast, clips_dtype
+from tsn.train.scores import clip_losses, consensus
 from tsn.tsn_shared.settings import TrainSettings
 
 PACE_PASSES = 5

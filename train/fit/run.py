@@ -27,14 +27,15 @@ from tsn.train.fit.checkpoint_writer import CheckpointWriter
 from tsn.train.fit.contents import Facts, facts_of, training_of, weights_of
 from tsn.train.fit.folder import Row, RunFolder, best_row, read_history
 from tsn.train.fit.reporters import epoch_line, verdict, write_scalars
-from tsn.train.fit.trainer import Trainer, compiles
+from tsn.train.fit.trainer import Trainer
 from tsn.train.network.memory import GIB, available, check_memory, estimate, peak
-from tsn.train.network.model import TSN, build_model, channels_last, count_parameters, shapes_of
+from tsn.train.network.model import TSN, build_model, count_parameters, shapes_of
 from tsn.train.network.weights import fill, read_weights
 from tsn.train.pictures import draw_curves
+from tsn.train.ranks.devices import channels_last, compiles, precision_of
 from tsn.train.ranks.group import Ranks
 from tsn.train.ranks.stop import StopRequest, stop_requests
-from tsn.train.scores import Scores, precision_of
+from tsn.train.scores import Scores
 from tsn.tsn_shared.console import counted
 from tsn.tsn_shared.errors import DataError, SettingsError, StoppedError
 from tsn.tsn_shared.files import locked, replacing, writing

@@ -20,9 +20,10 @@ from tsn.train.fit.folder import Row
 from tsn.train.fit.recipe import base_lr, build_optimizer, learning_rate
 from tsn.train.fit.rehearsal import Rehearsal
 from tsn.train.network.dropout import key_dropout
+from tsn.train.ranks.devices import autocast, compiles
 from tsn.train.ranks.group import Ranks
 from tsn.train.ranks.stop import StopRequest
-from tsn.train.scores import Scores, autocast, clip_losses, score_clips, scores_of
+from tsn.train.scores import Scores, clip_losses, score_clips, scores_of
 from tsn.tsn_shared.console import Progress
 from tsn.tsn_shared.errors import NotFiniteError, StoppedError
 from tsn.tsn_shared.settings import TrainSettings
@@ -279,8 +280,3 @@ class Trainer:
         return DistributedDataParallel(
             self.model, device_ids=[device.index] if device.type == "cuda" else None, gradient_as_bucket_view=True
         )
-
-
-def compiles(settings: TrainSettings, device: torch.device) -> bool:
-    """Return whether the network goes through torch.compile: on a GPU, unless the settings say otherwise."""
-    return device.type == "cuda" if settings.compile is None else settings.compile

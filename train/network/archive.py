@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import torch
+from torch import Tensor
 
 from tsn.tsn_shared.errors import DataError, brief
 from tsn.tsn_shared.files import open_regular
@@ -41,6 +42,15 @@ def read_pt(path: Path, what: str = "a checkpoint", *, whole: bool = False) -> A
     except Exception as error:  # of a hostile file torch and pickle raise anything
         reason = getattr(error, "strerror", None) or brief(error)
         raise DataError(f"{path} cannot be read as {what}: {reason}") from None
+
+
+def holds_numbers(tensor: Tensor) -> bool:
+    """Whether a tensor lies in main memory, and holds real and finite numbers."""
+    if tensor.layout != torch.strided or tensor.device.type != "cpu" or tensor.is_complex():
+        return False
+    if not tensor.is_floating_point() or not tensor.numel():
+        return True
+    return all(bool(end.isfinite()) for end in tensor.detach().float().aminmax())
 
 
 def _check_archive(file: BinaryIO, *, whole: bool) -> None:

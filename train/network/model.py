@@ -78,9 +78,3 @@ def _last_layer(features: int, num_classes: int) -> nn.Linear:
     nn.init.normal_(layer.weight, 0.0, LAST_LAYER_STD)
     nn.init.zeros_(layer.bias)
     return layer
-
-
-def channels_last(model: nn.Module) -> nn.Module:
-    """Lay the convolutions' weights out as the loader lays out its clips."""
-    moved: nn.Module = model.to(memory_format=torch.channels_last)
-    return moved

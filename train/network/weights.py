@@ -9,8 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from tsn.train.fit.contents import holds_numbers
-from tsn.train.network.archive import read_pt
+from tsn.train.network.archive import holds_numbers, read_pt
 from tsn.train.network.model import IMAGENET, LAST_LAYERS, TSN
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
 

@@ -26,8 +26,9 @@ from tsn.train.fit.folder import read_config, read_history
 from tsn.train.fit.launch import place_run
 from tsn.train.fit.trainer import Trainer
 from tsn.train.network.archive import read_pt
-from tsn.train.network.model import TSN, build_model, channels_last
+from tsn.train.network.model import TSN, build_model
 from tsn.train.network.weights import load_weights
+from tsn.train.ranks.devices import channels_last
 from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn.tsn_shared.settings import TrainSettings

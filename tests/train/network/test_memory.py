@@ -14,7 +14,8 @@ CPU = torch.device("cpu")
 STEPS = """
 import sys, torch
 from tsn.train.network.memory import estimate, peak
-from tsn.train.network.model import build_model, channels_last
+from tsn.train.network.model import build_model
+from tsn.train.ranks.devices import channels_last
 name, batch, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 model = channels_last(build_model(name, num_classes=101, dropout=0.5)).train()
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
-from tsn.train.network.model import build_model, channels_last, count_parameters
+from tsn.train.network.model import build_model, count_parameters
 from tsn.tsn_shared.settings import MODELS
 
 
@@ -40,13 +40,3 @@ def test_last_layer_is_drawn_as_in_the_paper(name: str) -> None:
     assert layers[-1].out_features == 101
     assert layers[-1].weight.std().item() == pytest.approx(0.001, rel=0.05)
     assert layers[-1].bias.abs().max().item() == 0
-
-
-def test_channels_last_changes_the_layout_and_not_the_answer() -> None:
-    torch.manual_seed(0)
-    model = build_model("resnet18", num_classes=3, dropout=0).eval()
-    clips = torch.randn(1, 2, 3, 32, 32)
-    before = model(clips)
-    after = channels_last(model)(clips.contiguous())
-    assert torch.allclose(before, after, atol=1e-5)
-    assert next(model.parameters()).is_contiguous(memory_format=torch.channels_last)

@@ -1,59 +1,72 @@
-"""What must hold wherever a network is trained; on the CPU, where quicker tests say the same, as a rehearsal."""
-
-import json
-from pathlib import Path
-from typing import Any
+"""What the settings mean on a device, on machines with and without GPUs."""
 
 import pytest
-from click.testing import CliRunner
+import torch
+from torch import nn
 
-from tsn.cli import tsn
+from tsn.train.ranks.devices import autocast, channels_last, clips_dtype, compiles, count_gpus, precision_of
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import TrainSettings
 
-DEVICES = [
-    pytest.param("0", id="cpu", marks=pytest.mark.slow),
-    pytest.param("1", id="gpu", marks=pytest.mark.needs_cuda),
-]
-
-
-def call(command: str, *words: object, **options: object) -> str:
-    """Run a command of tsn in this process and return its standard output."""
-    flags = [word for name, value in options.items() for word in (f"--{name.replace('_', '-')}", str(value))]
-    done = CliRunner().invoke(tsn, [command, *map(str, words), *flags], catch_exceptions=False)
-    assert done.exit_code == 0
-    return done.stdout
+CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
 
-def rows_of(run: object) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (Path(str(run)) / "metrics.jsonl").read_text().splitlines()]
+@pytest.mark.parametrize(("asked", "visible", "count"), [("auto", 0, 0), ("auto", 8, 8), ("0", 8, 0), ("2", 8, 2)])
+def test_gpus_are_those_asked_for_or_all(monkeypatch: pytest.MonkeyPatch, asked: str, visible: int, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: visible)
+    assert count_gpus(asked) == count
 
 
-@pytest.mark.parametrize("gpus", DEVICES)
-def test_evaluation_gives_the_figures_of_the_best_epoch(small: dict[str, object], gpus: str) -> None:
-    call("train", "--no-compile", **small | {"gpus": gpus})
-    best = max(rows_of(small["run"]), key=lambda row: float(row["val_top1"]))
-    scores = json.loads(call("evaluate", small["run"], "--json", gpus=gpus))
-    assert scores["top1"] == best["val_top1"]
-    assert scores["loss"] == pytest.approx(best["val_loss"], rel=1e-5)
+@pytest.mark.parametrize(
+    ("asked", "words"), [("3", "2 GPUs are visible to torch: use --gpus 2"), ("some", "it takes a number of GPUs")]
+)
+def test_gpus_that_are_not_there_are_refused(monkeypatch: pytest.MonkeyPatch, asked: str, words: str) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(SettingsError, match=words):
+        count_gpus(asked)
 
 
-@pytest.mark.parametrize("gpus", DEVICES)
-def test_losses_in_bf16_follow_those_in_fp32(small: dict[str, object], tmp_path: Path, gpus: str) -> None:
-    losses = {}
-    for precision in ("fp32", "bf16"):
-        options = {"gpus": gpus, "precision": precision, "run": tmp_path / precision, "lr": 0.002}
-        call("train", "--no-compile", **small | options)
-        losses[precision] = [row["train_loss"] for row in rows_of(tmp_path / precision)]
-    assert losses["bf16"] == pytest.approx(losses["fp32"], rel=0.05)
+def test_tests_may_put_several_ranks_on_one_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    monkeypatch.setenv("TSN_TEST_ONE_GPU", "1")
+    assert count_gpus("2") == 2
 
 
-@pytest.mark.parametrize("gpus", DEVICES)
-def test_a_resumed_run_goes_on_where_it_stopped(small: dict[str, object], tmp_path: Path, gpus: str) -> None:
-    """On the CPU to the bit, which other tests hold; on a GPU as near as its kernels repeat themselves."""
-    options = small | {"gpus": gpus, "precision": "fp32", "lr": 0.002}
-    call("train", "--no-compile", **options)
-    part = tmp_path / "part"
-    call("train", "--no-compile", **options | {"run": part, "num_epochs": 1})
-    call("train", "--no-compile", resume=part, gpus=gpus, num_epochs=2)
-    whole, resumed = rows_of(small["run"]), rows_of(part)
-    assert [row["step"] for row in resumed] == [row["step"] for row in whole]
-    assert [row["train_loss"] for row in resumed] == pytest.approx([row["train_loss"] for row in whole], rel=0.02)
+def test_a_gpu_takes_bf16_and_compiles_unless_told_otherwise() -> None:
+    plain, stated = TrainSettings(), TrainSettings(precision="fp16", compile=False)
+    assert [precision_of(plain, device) for device in (CPU, GPU)] == ["fp32", "bf16"]
+    assert [compiles(plain, device) for device in (CPU, GPU)] == [False, True]
+    assert (precision_of(stated, GPU), compiles(stated, GPU)) == ("fp16", False)
+    assert compiles(TrainSettings(compile=True), CPU)
+
+
+@pytest.mark.parametrize(
+    ("precision", "on_cpu", "on_gpu"),
+    [
+        ("fp32", torch.float32, torch.float32),
+        ("bf16", torch.float32, torch.float16),
+        ("fp16", torch.float32, torch.float16),
+    ],
+)
+def test_clips_take_half_the_memory_where_a_gpu_halves_them_anyway(
+    precision: str, on_cpu: torch.dtype, on_gpu: torch.dtype
+) -> None:
+    assert (clips_dtype(precision, CPU), clips_dtype(precision, GPU)) == (on_cpu, on_gpu)
+
+
+@pytest.mark.parametrize(
+    ("precision", "dtype"), [("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16)]
+)
+def test_a_network_runs_at_its_precision(precision: str, dtype: torch.dtype) -> None:
+    with autocast(precision, CPU):
+        assert nn.Linear(3, 2)(torch.randn(1, 3)).dtype == dtype
+
+
+def test_channels_last_changes_the_layout_and_not_the_answer() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 2, 3)).eval()
+    frames = torch.randn(2, 3, 16, 16)
+    before = model(frames)
+    after = channels_last(model)(frames)
+    assert torch.allclose(before, after, atol=1e-5)
+    assert next(model.parameters()).is_contiguous(memory_format=torch.channels_last)
