@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tsn.train.network.archive import holds_numbers, read_pt
-from tsn.train.network.model import IMAGENET, LAST_LAYERS, TSN
+from tsn.train.network.backbones import BACKBONES
+from tsn.train.network.model import TSN
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
 
 
@@ -40,7 +41,7 @@ def fill(model: TSN, name: str, state: dict[str, Tensor], weights: str) -> str:
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
-    entry = IMAGENET[name]()
+    entry = BACKBONES[name].imagenet()
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     try:
         with redirect_stdout(sys.stderr):
@@ -76,7 +77,7 @@ def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
 
     It is left out where it is absent or of another number of classes, and where nothing else differs.
     """
-    own, last = model.backbone.state_dict(), LAST_LAYERS[name] + "."
+    own, last = model.backbone.state_dict(), BACKBONES[name].last_layer + "."
     if f"{last}1.weight" in own and f"{last}weight" in state:  # torchvision's, without the dropout before it
         state = {key.replace(last, f"{last}1.") if key.startswith(last) else key: v for key, v in state.items()}
     fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}

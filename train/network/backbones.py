@@ -1,0 +1,70 @@
+"""The backbones: a row each says how torchvision's network becomes one. A new one is a row here and a name in MODELS.
+
+The command line offers `tsn.tsn_shared.settings.MODELS` without loading torch; a test holds the names here to be those.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+from torchvision import models
+from torchvision.models import WeightsEnum
+
+LAST_LAYER_STD = 0.001
+"""Of the new last layer's weights, as in TSN (Wang et al., ECCV 2016) and GluonCV."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backbone:
+    """How a network is built for `num_classes` and a `dropout`, where its ends are, and its ImageNet weights.
+
+    `first_layer` is the convolution that reads the pixels. `last_layer` is where torchvision's own lies: weights made
+    for other classes leave it out.
+    """
+
+    build: Callable[[int, float], nn.Module]
+    first_layer: str
+    last_layer: str
+    imagenet: Callable[[], WeightsEnum]
+
+
+def _vgg(name: str) -> Backbone:
+    """Return a VGG: dropout after fc6 and fc7, as torchvision has it."""
+
+    def build(num_classes: int, dropout: float) -> Any:
+        network = getattr(models, name)(weights=None, dropout=dropout)
+        network.classifier[-1] = _last_layer(network.classifier[-1].in_features, num_classes)
+        return network
+
+    return Backbone(build=build, first_layer="features.0", last_layer="classifier.6", imagenet=partial(_imagenet, name))
+
+
+def _resnet(name: str) -> Backbone:
+    """Return a ResNet, with one dropout before its last layer."""
+
+    def build(num_classes: int, dropout: float) -> Any:
+        network = getattr(models, name)(weights=None)
+        network.fc = nn.Sequential(nn.Dropout(dropout), _last_layer(network.fc.in_features, num_classes))
+        return network
+
+    return Backbone(build=build, first_layer="conv1", last_layer="fc", imagenet=partial(_imagenet, name))
+
+
+def _imagenet(name: str) -> WeightsEnum:
+    """Return torchvision's first ImageNet weights: those of the published recipes."""
+    return models.get_model_weights(name)["IMAGENET1K_V1"]
+
+
+def _last_layer(features: int, num_classes: int) -> nn.Linear:
+    layer = nn.Linear(features, num_classes)
+    nn.init.normal_(layer.weight, 0.0, LAST_LAYER_STD)
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+BACKBONES: dict[str, Backbone] = {
+    **{name: _vgg(name) for name in ("vgg16", "vgg16_bn")},
+    **{name: _resnet(name) for name in ("resnet18", "resnet50")},
+}
