@@ -16,7 +16,8 @@ from tsn.tsn_shared.errors import DataError
 TOP = 5
 
 CHUNK = {"cpu": 25, "cuda": 250}
-"""Frames that go through the network at once in evaluation: VGG16 at 224 pixels takes 26 MB a frame in fp32."""
+"""Frames that go through the network at once in evaluation, where a clip has no more: VGG16 at 224 pixels takes 26 MB a
+frame in fp32."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,8 @@ def score_clips(
     model.eval()
     parts, plans = [], []
     for batch in wanted.batches:
-        parts.append(consensus(model, batch.clips, precision=precision))
+        segments = batch.plan.frame_indices.shape[1]
+        parts.append(clip_scores(model, batch.clips, segments=segments, precision=precision))
         columns = (batch.plan.rows, batch.plan.labels, batch.plan.valid)
         plans.append(torch.stack([torch.from_numpy(column).long() for column in columns], dim=1))
         if progress is not None:
@@ -64,16 +66,26 @@ def score_clips(
     return logits[kept], labels[kept]
 
 
-def consensus(model: nn.Module, clips: Tensor, *, precision: str) -> Tensor:
-    """Return the mean of the frames' logits, (B, C) float32, of clips (B, F, 3, H, W): F segments, or segments x crops.
+def clip_scores(network: nn.Module, clips: Tensor, *, segments: int, precision: str) -> Tensor:
+    """Return the scores (B, C), float32, of clips (B, S * K, 3, H, W), crop k of frame s at s * K + k.
 
-    The frames go through the network a few at a time, so the memory it takes does not grow with F.
+    Each crop is a clip of its own: the network sees its S frames together, and a clip's scores are the mean over its
+    crops. A few clips go through the network at a time, so the memory that it takes does not grow with B or K.
     """
-    chunk = CHUNK[clips.device.type]
+    crops, at_once = clips.shape[1] // segments, clips_at_once(segments, clips.device)
+    apart = clips.view(len(clips), segments, crops, *clips.shape[2:]).transpose(1, 2)  # (B, K, S, 3, H, W)
     with autocast(precision, clips.device):
-        frames = clips.flatten(0, 1).unsqueeze(1)  # a frame as a clip of one segment: its consensus is its own logits
-        logits = torch.cat([model(part).float() for part in torch.split(frames, chunk)])
-    return logits.view(*clips.shape[:2], -1).mean(dim=1)
+        scores = [
+            network(part).float()
+            for few in torch.split(apart, max(1, at_once // crops))
+            for part in torch.split(few.flatten(0, 1), at_once)
+        ]
+    return torch.cat(scores).view(len(clips), crops, -1).mean(dim=1)
+
+
+def clips_at_once(segments: int, device: torch.device) -> int:
+    """Return how many clips of so many segments go through the network at once: one at least, which is never cut."""
+    return max(1, CHUNK[device.type] // segments)
 
 
 def clip_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tsn.pipeline.loading.loader import Batch, EvalPass
 from tsn.pipeline.loading.source import ClipPlan
 from tsn.train.ranks.group import Ranks
-from tsn.train.scores import CHUNK, confusion, consensus, per_class, score_clips, scores_of
+from tsn.train.scores import CHUNK, clip_scores, confusion, per_class, score_clips, scores_of
 from tsn.tsn_shared.errors import DataError
 
 CLASSES = tuple(f"c{number}" for number in range(7))
@@ -45,26 +45,39 @@ def test_figures_are_those_of_a_plain_loop(clips: int, seed: int) -> None:
 
 
 class Spy(nn.Module):
-    """Sums each frame into two logits, and notes how many frames came at once."""
+    """Sums each frame into two logits, and notes how many clips of how many frames came at once."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.seen: list[int] = []
+        self.seen: list[tuple[int, int]] = []
 
     def forward(self, clips: Tensor) -> Tensor:
-        self.seen.append(clips.shape[0] * clips.shape[1])
+        self.seen.append((clips.shape[0], clips.shape[1]))
         sums = clips.sum(dim=(2, 3, 4))
         return torch.stack([sums, -sums], dim=2).mean(dim=1)
 
 
-@pytest.mark.parametrize("frames", [1, 3, 25, 26, 250])
-def test_the_network_never_sees_more_frames_at_once_than_a_chunk(frames: int) -> None:
-    clips, spy = torch.randn(2, frames, 3, 4, 4), Spy()
-    found = consensus(spy, clips, precision="fp32")
+@pytest.mark.parametrize(("segments", "crops"), [(1, 1), (3, 1), (4, 1), (25, 1), (26, 1), (3, 3), (2, 10), (25, 10)])
+def test_the_network_sees_whole_clips_and_no_more_of_them_than_fit_a_chunk(segments: int, crops: int) -> None:
+    clips, spy = torch.randn(4, segments * crops, 3, 4, 4), Spy()
+    found = clip_scores(spy, clips, segments=segments, precision="fp32")
     whole = clips.sum(dim=(2, 3, 4)).mean(dim=1)
     assert torch.allclose(found, torch.stack([whole, -whole], dim=1), atol=1e-4)
-    assert max(spy.seen) <= CHUNK["cpu"]
-    assert sum(spy.seen) == 2 * frames
+    assert {shape[1] for shape in spy.seen} == {segments}
+    assert sum(shape[0] for shape in spy.seen) == 4 * crops
+    assert max(shape[0] for shape in spy.seen) <= max(1, CHUNK["cpu"] // segments)
+
+
+def test_each_crop_of_a_clip_goes_through_the_network_by_itself() -> None:
+    """The highest frame of each crop counts, and the mean of these: crop k of frame s is at s * K + k."""
+    values = torch.tensor([[1.0, 50.0], [3.0, 20.0], [2.0, 10.0]])  # three frames of two crops
+    clips = values.flatten()[None, :, None, None, None].expand(1, 6, 3, 2, 2)
+
+    class Highest(nn.Module):
+        def forward(self, clips: Tensor) -> Tensor:
+            return clips[..., 0, 0, 0].amax(dim=1, keepdim=True)
+
+    assert clip_scores(Highest(), clips, segments=3, precision="fp32").tolist() == [[(3 + 50) / 2]]
 
 
 def scored(*batches: list[int], clips: int) -> tuple[Tensor, Tensor]:

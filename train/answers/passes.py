@@ -18,7 +18,7 @@ from tsn.train.network.model import shapes_of, without_last_layer
 from tsn.train.ranks.devices import channels_last, count_gpus, precision_of
 from tsn.train.ranks.group import joined
 from tsn.train.ranks.processes import run_processes
-from tsn.train.scores import CHUNK, score_clips
+from tsn.train.scores import clips_at_once, score_clips
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.console import Progress, counted, printable
 from tsn.tsn_shared.errors import DataError, SettingsError
@@ -122,7 +122,7 @@ def _score_as_rank(
     split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
     view = VIEWS[wanted.protocol]
-    clips, frames = len(split.subset(wanted.subset)), wanted.segments * view.crops
+    clips, crops = len(split.subset(wanted.subset)), view.crops
     shapes = shapes_of(settings, len(trained.classes))
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
     a_load = settings.batch_size * settings.segments  # frames and crops at once: as many as in training
@@ -130,14 +130,17 @@ def _score_as_rank(
         precision = precision_of(settings, ranks.device)
         needs = estimate_scoring(
             shapes,
-            frames=frames,
-            chunk=CHUNK[ranks.device.type],
+            segments=wanted.segments,
+            crops=crops,
+            at_once=clips_at_once(wanted.segments, ranks.device),
             input_size=settings.input_size,
             half=precision != "fp32",
             answers=clips * len(trained.classes),
         )
         free = available(ranks.device, processes=ranks.local_world_size)
-        asked = max(1, min(a_load // frames, -(-clips // ranks.world_size)))  # what goes beyond the clips is padding
+        asked = max(
+            1, min(a_load // (wanted.segments * crops), -(-clips // ranks.world_size))
+        )  # what goes beyond the clips is padding
         most = ranks.agree(partial(fitting, needs, batch_size=asked, free=free, where=str(ranks.device)))
         reader = FrameReader(split, wanted.subset, wanted.data.frames, view=view, segments=wanted.segments)
         with ExitStack() as stack:

@@ -71,7 +71,7 @@ def predict(
 def _check_fit(model: Trained, segments: int, device: torch.device) -> None:
     size = model.settings.input_size
     shapes = shapes_of(model.settings, len(model.classes))
-    needs = estimate_scoring(shapes, frames=segments, chunk=segments, input_size=size, half=False)
+    needs = estimate_scoring(shapes, segments=segments, crops=1, at_once=1, input_size=size, half=False)
     fitting(needs, batch_size=1, free=available(device, processes=1), where=str(device))
 
 

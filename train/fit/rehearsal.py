@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from tsn.train.ranks.devices import autocast, clips_dtype
-from tsn.train.scores import clip_losses, consensus
+from tsn.train.scores import clip_losses, clip_scores
 from tsn.tsn_shared.settings import TrainSettings
 
 PACE_PASSES = 5
@@ -35,7 +35,7 @@ class Rehearsal:
             self._pass(trained.train(), clips)
             clips = clips.float()
             with torch.inference_mode():
-                consensus(scored.eval(), clips, precision=self.precision)
+                clip_scores(scored.eval(), clips, segments=self.settings.segments, precision=self.precision)
 
     def pace(self, network: nn.Module) -> float:
         """Return the clips a second that passes of this rank take at most: forward and backward on ready clips."""

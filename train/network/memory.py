@@ -55,9 +55,9 @@ def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, sa
 
 
 def estimate_scoring(
-    model: nn.Module, *, frames: int, chunk: int, input_size: int, half: bool, answers: float = 0.0
+    model: nn.Module, *, segments: int, crops: int, at_once: int, input_size: int, half: bool, answers: float = 0.0
 ) -> Estimate:
-    """Estimate what scoring takes, of clips of so many `frames` that go through the network a `chunk` at a time.
+    """Estimate what scoring takes, where each crop goes through the network as a clip of its own, `at_once` of them.
 
     The largest output of a layer is there twice at once: what is read and what is written. `answers` are the numbers
     that the pass gathers.
@@ -71,12 +71,14 @@ def estimate_scoring(
 
     for module in shapes.modules():
         module.register_forward_hook(note)
-    frame = torch.empty(1, 1, 3, input_size, input_size, device="meta")
+    crop = torch.empty(1, segments, 3, input_size, input_size, device="meta")
     with torch.no_grad():
-        _pass(shapes, frame)
-    passing = 2 * max([*outputs, frame.numel()]) * (2 if half else 4)
-    served = 4 * frames * frame.numel() * frame.element_size()  # the loader holds a few batches
-    fixed = weights * (1.5 if half else 1) + chunk * passing + 8 * answers + WORKSPACE
+        _pass(shapes, crop)
+    passing = 2 * max([*outputs, crop.numel()]) * (2 if half else 4)
+    pixels = crop.numel() * crop.element_size()
+    served = 4 * crops * pixels  # the loader holds a few batches
+    apart = max(at_once, crops) * pixels if crops > 1 else 0  # a clip's crops, each in one piece
+    fixed = weights * (1.5 if half else 1) + at_once * passing + apart + 8 * answers + WORKSPACE
     return Estimate(fixed=fixed, clip=float(served))
 
 

@@ -1,4 +1,4 @@
-"""The Temporal Segment Network: a backbone run on each segment's frame, and the mean of their logits."""
+"""The Temporal Segment Network: a backbone run on each segment's frame, and the consensus of their scores."""
 
 from torch import Tensor, device, nn
 
@@ -8,17 +8,29 @@ from tsn.tsn_shared.settings import TrainSettings
 
 
 class TSN(nn.Module):
-    """Maps clips (B, S, 3, H, W) to logits (B, C): the segments' logits, averaged (segmental consensus)."""
+    """Maps clips (B, S, 3, H, W) to logits (B, C): the consensus of the scores of their segments' frames.
+
+    Training, validation, evaluation, prediction and export all ask it so, each clip whole. Another network overrides
+    `frame_scores`, where it looks across the frames of a clip, or `consensus`, and all of them follow.
+    """
 
     def __init__(self, backbone: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
 
-    def forward(self, clips: Tensor) -> Tensor:
-        """Return the consensus of the segments' logits, (B, C)."""
+    def frame_scores(self, clips: Tensor) -> Tensor:
+        """Return the logits (B, S, C) of each frame of whole clips (B, S, 3, H, W)."""
         batch, segments = clips.shape[:2]
-        logits: Tensor = self.backbone(clips.flatten(0, 1))
-        return logits.view(batch, segments, -1).mean(dim=1)
+        scores: Tensor = self.backbone(clips.flatten(0, 1))
+        return scores.view(batch, segments, -1)
+
+    def consensus(self, scores: Tensor) -> Tensor:
+        """Return the mean (B, C), float32, of the frames' scores (B, S, C): segmental consensus (ECCV 2016, 3.1)."""
+        return scores.float().mean(dim=1)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        """Return the consensus of the frames' scores, (B, C)."""
+        return self.consensus(self.frame_scores(clips))
 
 
 def build_model(name: str, *, num_classes: int, dropout: float) -> TSN:

@@ -1,74 +1,31 @@
 """Evaluation: the same logits as an independent reference, every clip once, and what is printed and written."""
 
 import csv
-import io
 import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
-from PIL import Image
 
+from tests.train.answers.reference import clips_of, network_of, reference
 from tests.train.runs import evaluated
 from tsn.cli import tsn
 from tsn.train.answers import passes as scoring
 from tsn.train.answers.evaluate import evaluate_runs, fuse, headline
 from tsn.train.fit.checkpoint import load_checkpoint
-from tsn.train.network.model import TSN, build_model
 from tsn.train.ranks.processes import run_processes
 from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn.tsn_shared.settings import DataSettings, SplitScoreSettings
-from tsn.tsn_shared.shards import Shard
 from tsn.tsn_shared.splits import read_split, write_split
 
-MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 CPU: dict[str, Any] = {"gpus": "0"}
 OF_CLIPS = 7
 Make = Callable[..., Path]
-
-
-def crops_of(frame: np.ndarray[Any, Any], protocol: str) -> list[np.ndarray[Any, Any]]:
-    """Cut a frame as the field does: val and 10crop at 0.875 of the shorter side, 3crop at all of it."""
-    height, width = frame.shape[:2]
-    edge = min(height, width) if protocol == "3crop" else int(min(height, width) * 0.875)
-    if protocol == "3crop":
-        places = [(0, 0), (0, (width - edge) // 2), (0, width - edge)]
-    elif protocol == "10crop":
-        low, right = height - edge, width - edge
-        places = [(low // 2, right // 2), (0, 0), (0, right), (low, 0), (low, right)]
-    else:
-        places = [(round((height - edge) / 2), round((width - edge) / 2))]
-    crops = [frame[y : y + edge, x : x + edge] for y, x in places]
-    return crops + ([crop[:, ::-1] for crop in crops] if protocol == "10crop" else [])
-
-
-def reference(run: Path, data: DataSettings, protocol: str, segments: int, size: int = 32) -> np.ndarray[Any, Any]:
-    """Compute the logits of split 1's test clips with Pillow, OpenCV and a plain network, crop by crop."""
-    state = load_checkpoint(run / "checkpoints" / "best.pt")
-    network: TSN = build_model("resnet18", num_classes=4, dropout=0.0)
-    network.load_state_dict(state["model"])
-    network.eval()
-    split = read_split(data.splits / "split1.h5")
-    shard = Shard(data.frames / split.shard_names[0])
-    logits = []
-    for video, frames in zip(split.test.video.tolist(), split.test.frames.tolist(), strict=True):
-        tick, seen = frames / segments, []
-        for segment in range(segments):
-            short = protocol == "val" and frames <= segments
-            number = 0 if short else int(tick / 2 + tick * segment)
-            jpeg = shard.read(int(shard.tables.first_frame[video]) + number)
-            for crop in crops_of(np.asarray(Image.open(io.BytesIO(jpeg.tobytes())).convert("RGB")), protocol):
-                small = np.rint(cv2.resize(crop.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR))
-                seen.append(((small / 255 - MEAN) / STD).transpose(2, 0, 1))
-        with torch.inference_mode():
-            logits.append(network.backbone(torch.from_numpy(np.array(seen, dtype=np.float32))).numpy().mean(axis=0))
-    return np.array(logits)
 
 
 @pytest.mark.parametrize(("protocol", "segments"), [("val", 3), ("val", 5), ("3crop", 5), ("10crop", 4)])
@@ -76,7 +33,7 @@ def test_logits_are_those_of_an_independent_reference(
     trained_run: Path, data: DataSettings, protocol: str, segments: int
 ) -> None:
     found = evaluated(trained_run, protocol=protocol, num_segments=segments, **CPU)
-    wanted = reference(trained_run, data, protocol, segments)
+    wanted = reference(network_of(trained_run), clips_of(data, protocol, segments))
     assert found.scored.values.shape == (OF_CLIPS, 4)
     assert np.abs(found.scored.values.numpy() - wanted).max() < 1e-4
     assert np.ptp(wanted) > 0.1

@@ -12,7 +12,6 @@ from tests.train.runs import evaluated
 from tsn.cli import tsn
 from tsn.train.answers.features import KIND
 from tsn.train.answers.trained import load_trained
-from tsn.train.network.model import build_model, without_last_layer
 from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.splits import read_split
@@ -41,19 +40,6 @@ def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
         with torch.inference_mode():
             logits = layer(torch.from_numpy(features)).numpy()
         assert np.abs(logits - evaluated(trained_run, gpus="0").scored.values.numpy()).max() < 1e-4
-
-
-def test_of_vgg_they_are_fc7_after_its_relu() -> None:
-    torch.manual_seed(0)
-    model = build_model("vgg16", num_classes=3, dropout=0.5).eval()
-    clip = torch.randn(1, 1, 3, 32, 32)
-    with torch.inference_mode():
-        logits = model(clip)
-        last = model.backbone.get_submodule("classifier.6")
-        found = without_last_layer(model, "vgg16")(clip)
-        assert found.shape == (1, 4096)
-        assert float(found.min()) == 0.0
-        assert torch.allclose(last(found), logits, atol=1e-6)
 
 
 def test_the_example_of_the_documentation_runs(

@@ -64,7 +64,7 @@ def test_compiled_steps_and_scores_are_the_plain_ones() -> None:
 
 def batch_of(clips: torch.Tensor, first: int) -> Batch:
     rows = np.arange(first, first + len(clips))
-    nothing = np.zeros((len(clips), 1))
+    nothing = np.zeros((len(clips), clips.shape[1]))
     valid = np.ones(len(clips), dtype=np.bool_)
     plan = ClipPlan(
         rows=rows, labels=rows % 4, valid=valid, frame_indices=nothing.astype(np.int64), crops=nothing.astype(np.int64),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tsn.train.network.memory import GIB, Estimate, available, check_memory, estimate, peak
+from tsn.train.network.memory import GIB, Estimate, available, check_memory, estimate, estimate_scoring, fitting, peak
 from tsn.train.network.model import build_model
 from tsn.tsn_shared.errors import SettingsError
 
@@ -52,6 +52,32 @@ def test_a_clip_costs_by_its_pixels_and_half_precision_halves_it() -> None:
     assert half.fixed > large.fixed
     saving = estimate(model, segments=3, input_size=64, half=False, saves=True)
     assert saving.fixed - large.fixed == pytest.approx(2 * 4 * sum(p.numel() for p in model.parameters()))
+
+
+def test_scoring_costs_by_what_the_network_sees_at_once_and_what_the_loader_holds() -> None:
+    model = build_model("resnet18", num_classes=4, dropout=0)
+
+    def needs(segments: int, crops: int, at_once: int) -> Estimate:
+        return estimate_scoring(
+            model, segments=segments, crops=crops, at_once=at_once, input_size=64, half=False, answers=0
+        )
+
+    one, longer, more, cropped = needs(5, 1, 1), needs(10, 1, 1), needs(5, 1, 2), needs(5, 10, 1)
+    frames = 5 * 3 * 64 * 64 * 4  # bytes of a clip's frames
+    assert longer.clip == 2 * one.clip
+    assert longer.fixed - one.fixed == more.fixed - one.fixed >= 2 * frames  # of a network that looks at each alone
+    assert cropped.clip == 10 * one.clip
+    assert cropped.fixed - one.fixed == 10 * frames
+
+
+def test_as_many_clips_are_scored_at_once_as_fit() -> None:
+    needs = Estimate(fixed=1 * GIB, clip=0.5 * GIB)
+    assert fitting(needs, batch_size=4, free=8 * GIB, where="cpu") == 4
+    assert fitting(needs, batch_size=25, free=8 * GIB, where="cpu") == 7  # half of what would fit
+    with pytest.raises(
+        SettingsError, match=r"to score a clip needs about 1\.5 GiB a process, 1\.2 GiB are free on cpu"
+    ):
+        fitting(needs, batch_size=1, free=1.2 * GIB, where="cpu")
 
 
 def test_a_batch_that_cannot_fit_is_refused_with_one_that_can() -> None:

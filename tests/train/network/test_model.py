@@ -5,7 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tsn.train.network.backbones import BACKBONES
-from tsn.train.network.model import build_model, count_parameters, without_last_layer
+from tsn.train.network.model import TSN, build_model, count_parameters, without_last_layer
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import MODELS
 
@@ -25,6 +25,13 @@ def test_consensus_is_the_mean_of_the_segments_logits() -> None:
     clips = torch.randn(2, 3, 3, 32, 32)
     alone = torch.stack([model(clips[:, segment : segment + 1]) for segment in range(3)])
     assert torch.allclose(model(clips), alone.mean(dim=0), atol=1e-6)
+
+
+def test_the_consensus_is_in_fp32_whatever_the_scores_are_in() -> None:
+    scores = torch.randn(4, 25, 7).bfloat16()
+    found = TSN(torch.nn.Identity()).consensus(scores)
+    assert found.dtype == torch.float32
+    assert torch.allclose(found, scores.double().mean(dim=1).float(), atol=1e-6)
 
 
 @pytest.mark.parametrize(("name", "features"), [("vgg16", 4096), ("resnet18", 512)])
