@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 import tsn.train.loaders as data_of
 from tests.train.answers.reference import clips_of, frames_of, network_of, reference
 from tests.train.runs import evaluated
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.train import scores
 from tsn.train.answers.export import export
 from tsn.train.answers.features import write_features
@@ -24,9 +25,9 @@ from tsn.train.network.model import without_last_layer
 from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.settings import DataSettings, SplitScoreSettings, TrainSettings
 from tsn.tsn_shared.splits import open_split
+from tsn.tsn_shared.views import VIEWS
 
 CPU = Ranks(device=torch.device("cpu"))
-OF_CLIPS = 7
 
 
 class Highest(model.TSN):
@@ -76,9 +77,9 @@ def test_evaluation_asks_the_network_for_each_crop_whole(
 def test_validation_does(trained_run: Path, data: DataSettings, settings: TrainSettings) -> None:
     trainer = Trainer(model=network_of(trained_run), settings=settings, ranks=CPU, num_clips=12, precision="fp32")
     split = open_split(settings)
-    loader, loads = data_of.open_val_loader(split, settings, CPU, batch_size=5, segments=3, input_size=32)
-    with loader:
-        found = trainer.validate(loader, loads=loads, clips=OF_CLIPS)
+    reader = FrameReader(split, "test", settings.frames, view=VIEWS["val"], segments=3)
+    with data_of.open_val_loader(reader, CPU, batch_size=5, input_size=32) as loader:
+        found = trainer.validate(loader.one_pass())
     wanted = torch.from_numpy(reference(network_of(trained_run), clips_of(data, "val", 3)))
     labels = torch.from_numpy(split.test.label.astype(np.int64))
     assert found.loss == pytest.approx(float(cross_entropy(wanted, labels)), rel=1e-5)
