@@ -22,7 +22,8 @@ if TYPE_CHECKING:
         SplitsSettings,
         TrainSettings,
     )
-    from tsn.tsn_shared.shards import Shard, find_shards
+    from tsn.tsn_shared.shard_file import Shard
+    from tsn.tsn_shared.shards import find_shards
     from tsn.tsn_shared.splits import Split, open_split
 else:  # hidden from type checkers, which would take every misspelling for a name that loads on first use
     __getattr__, __dir__ = on_first_use(
@@ -36,7 +37,8 @@ else:  # hidden from type checkers, which would take every misspelling for a nam
                 *("DataSettings", "ExtractSettings", "LoaderSettings", "ScoreSettings"),
                 *("SplitScoreSettings", "SplitsSettings", "TrainSettings"),
             ],
-            "tsn.tsn_shared.shards": ["Shard", "find_shards"],
+            "tsn.tsn_shared.shard_file": ["Shard"],
+            "tsn.tsn_shared.shards": ["find_shards"],
             "tsn.tsn_shared.splits": ["Split", "open_split"],
         },
     )

@@ -39,7 +39,8 @@ from tsn.pipeline.extract.run import extract_frames
 from tsn.pipeline.extract.videos import find_videos
 from tsn.pipeline.extract.workers import decoder_threads
 from tsn.tsn_shared.settings import ExtractSettings
-from tsn.tsn_shared.shards import Shard, find_shards, read_tables
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import find_shards, read_tables
 
 JOBS = 2
 WIDTH, HEIGHT = 340, 256

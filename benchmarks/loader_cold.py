@@ -16,7 +16,8 @@ import click
 import numpy as np
 
 from benchmarks.common import interleaved, machine, table, write_result
-from tsn.tsn_shared.shards import Shard, find_shards
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import find_shards
 
 FRAMES, BATCHES = 75, 20
 """Frames a batch, and batches a turn."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tsn.pipeline.info import Folder, look
-from tsn.tsn_shared import hdf5, shards, splits
+from tsn.tsn_shared import hdf5, shard_file, shards, splits
 from tsn.tsn_shared.console import Progress, counted, say
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.files import open_regular
@@ -96,7 +96,7 @@ def _look_at_frames(path: Path, start: int, tables: ShardTables) -> tuple[list[i
 
     The payload begins at byte `start` of the file.
     """
-    offset, pictures, frame = tables.offset, shards.Pictures(tables), 0
+    offset, pictures, frame = tables.offset, shard_file.Pictures(tables), 0
     damaged, odd = list[int](), list[int]()
     buffer = memoryview(bytearray(max(BLOCK, int(np.diff(offset).max(initial=0)))))
     with open_regular(path) as raw:

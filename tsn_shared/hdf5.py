@@ -185,6 +185,11 @@ def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int
     return data
 
 
+def offset_of(file: h5py.File, name: str) -> int:
+    """Return where a column's bytes begin in its file; 0 where it has no rows."""
+    return int(plain_dataset(file, name, file[name].dtype).id.get_offset() or 0)
+
+
 def _refuse_odd(data: Any, wanted: np.dtype[Any], where: str) -> None:
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise DataError(f"{where} is not a plain data set of this file: refused")

@@ -10,15 +10,11 @@
     /failure/name, /failure/reason bytes (U)   the videos of this shard's slice that gave no frames
     attributes          format, version, settings (JSON), fingerprint, complete
 
-Readers take the tables once and read JPEG bytes past HDF5, at the offset of /jpeg in the file.
+Here are the tables, written and checked; `shard_file` reads frames past HDF5, where the tables say that they lie.
 """
 
 import hashlib
 import json
-import os
-import weakref
-import zlib
-from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,7 +27,6 @@ import numpy.typing as npt
 from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.errors import DataError
-from tsn.tsn_shared.jpeg_header import read_header
 from tsn.tsn_shared.settings import MAX_EDGE
 
 KIND = hdf5.Kind(name="tsn-frames", version=1, payload="jpeg")
@@ -42,9 +37,6 @@ MOST_HEADER, MOST_A_PIXEL = 16 << 20, 6
 
 SLOWEST, FASTEST = 1e-10, 1e10
 """Frames a second, beyond what any container can state."""
-
-MOST_KNOWN, LONGEST_KNOWN = 64, 4096
-"""Headers of JPEGs that are remembered, one a size, and their bytes."""
 
 AGAIN = "delete this shard and run extract-frames again"
 
@@ -106,75 +98,7 @@ def write_shard(path: Path, tables: ShardTables, jpeg: Iterable[bytes]) -> None:
 def read_tables(path: Path) -> ShardTables:
     """Read and check a shard's tables; DataError says what is wrong with them."""
     with hdf5.opened(path, KIND) as file:
-        return _tables(file)
-
-
-class Shard:
-    """An open shard: its tables, and its JPEG bytes by plain reads, free of HDF5 and its lock.
-
-    Reads and no memory map: where the file was cut off or its disk fails, a read is an error that can be told, a map
-    ends the process.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        with hdf5.opened(path, KIND) as file:
-            self.tables = _tables(file)
-        seal = hdf5.read_seal(path, KIND)
-        self.sha256 = seal.sha256
-        self._start = seal.payload[0]
-        self._pictures = Pictures(self.tables)
-        self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        weakref.finalize(self, os.close, self._file)
-        os.posix_fadvise(self._file, 0, 0, os.POSIX_FADV_RANDOM)  # no read-around: frames are drawn at random
-
-    def will_need(self, frames: Iterable[int]) -> None:
-        """Tell the kernel to start reading these frames, given by their number in the shard."""
-        for frame in frames:
-            start, stop = self._span(frame)
-            os.posix_fadvise(self._file, start, stop - start, os.POSIX_FADV_WILLNEED)
-
-    def read(self, frame: int) -> npt.NDArray[np.uint8]:
-        """Return the JPEG of a frame, given by its number in the shard; its CRC32 and its size are checked."""
-        start, stop = self._span(frame)
-        try:
-            jpeg = os.pread(self._file, stop - start, start)
-        except OSError as error:
-            raise DataError(f"{damage(self.path, self.tables, frame, frame)} ({error.strerror})") from None
-        if zlib.crc32(jpeg) != self.tables.crc32[frame]:
-            raise DataError(damage(self.path, self.tables, frame, frame))
-        if not self._pictures.fits(frame, jpeg):
-            raise DataError(unlike(self.path, self.tables, frame, frame))
-        return np.frombuffer(jpeg, dtype=np.uint8)
-
-    def _span(self, frame: int) -> tuple[int, int]:
-        offset = self.tables.offset
-        return self._start + int(offset[frame]), self._start + int(offset[frame + 1])
-
-
-class Pictures:
-    """Whether frames are what the tables say: JPEGs of their video's size, the only thing that is given to a decoder.
-
-    Frames of one encoder begin alike, so nearly all are known by the first bytes of the one before.
-    """
-
-    def __init__(self, tables: ShardTables) -> None:
-        self._first = tables.first_frame.tolist()  # of lists, which cost the loader a tenth of what arrays do
-        self._sizes = list(zip(tables.width.tolist(), tables.height.tolist(), strict=True))
-        self._known: dict[tuple[int, int], bytes] = {}
-
-    def fits(self, frame: int, jpeg: bytes) -> bool:
-        """Return whether this JPEG has the size of the video that a frame of the shard belongs to."""
-        size = self._sizes[bisect_right(self._first, frame) - 1]
-        known = self._known.get(size)
-        if known is not None and jpeg.startswith(known):
-            return True
-        header = read_header(jpeg)
-        if header is None or (header.width, header.height) != size:
-            return False
-        if header.bytes <= LONGEST_KNOWN and (size in self._known or len(self._known) < MOST_KNOWN):
-            self._known[size] = jpeg[: header.bytes]
-        return True
+        return tables_of(file)
 
 
 def damage(path: Path, tables: ShardTables, first: int, last: int) -> str:
@@ -216,7 +140,8 @@ def _columns(tables: ShardTables) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _tables(file: h5py.File) -> ShardTables:
+def tables_of(file: h5py.File) -> ShardTables:
+    """Read and check the tables of an open shard."""
     payload = len(hdf5.plain_dataset(file, "jpeg", np.uint8))
     frames = len(hdf5.plain_dataset(file, "frame/crc32", np.uint32))
     videos = len(hdf5.plain_dataset(file, "video/name", "S"))

@@ -16,7 +16,8 @@ from tsn.pipeline.extract.originals import Original, look_at, read_originals, wr
 from tsn.pipeline.extract.video import Decoded, decode_videos
 from tsn.pipeline.extract.videos import Source
 from tsn.tsn_shared.files import TEMPORARY
-from tsn.tsn_shared.shards import Shard, ShardTables, write_shard
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import ShardTables, write_shard
 
 MOST_IN_GROUP = 16
 """Videos that one ffmpeg decodes, at most: its start then costs a video little."""

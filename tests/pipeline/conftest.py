@@ -7,7 +7,8 @@ import pytest
 
 from tests.helpers import tables_of
 from tsn.tsn_shared.settings import DataSettings
-from tsn.tsn_shared.shards import Shard, shard_name, write_shard
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import shard_name, write_shard
 from tsn.tsn_shared.splits import Clips, Subset, write_split
 
 HEIGHT, WIDTH = 256, 340

@@ -14,7 +14,8 @@ from tests.train.runs import STARTED
 from tsn.train.fit.checkpoint import load_checkpoint, save_checkpoint
 from tsn.train.fit.launch import train
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
-from tsn.tsn_shared.shards import Shard, ShardTables, write_shard
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import ShardTables, write_shard
 from tsn.tsn_shared.splits import Clips, write_split
 
 COLOURS = ((200, 40, 40), (40, 200, 40), (40, 40, 200), (180, 180, 40))

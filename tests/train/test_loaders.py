@@ -18,7 +18,7 @@ from tsn.train.loaders import choose_decoder, open_train_loader, open_val_loader
 from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
-from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import open_split
 from tsn.tsn_shared.views import VIEWS
 

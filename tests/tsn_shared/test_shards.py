@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from tests.helpers import frames_of, jpeg_header, make_shard, seal_by_hand, tables_of
 from tsn.tsn_shared import hdf5, shards
 from tsn.tsn_shared.errors import DataError
-from tsn.tsn_shared.shards import Shard, ShardTables, find_shards, fingerprint, read_tables, write_shard
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import ShardTables, find_shards, fingerprint, read_tables, write_shard
 
 HEADER = jpeg_header()
 VIDEOS = {

@@ -26,7 +26,7 @@ from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn.tsn_shared.files import writing
 from tsn.tsn_shared.sampling import val_indices
 from tsn.tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
-from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Clips, split_name, write_split
 
 SPLIT = "videos"

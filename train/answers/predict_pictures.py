@@ -12,7 +12,7 @@ from tsn.train.pictures import draw_answer
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, locked, open_regular, writing
-from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Clips
 from tsn.tsn_shared.views import VIEWS
 

@@ -22,7 +22,8 @@ from tsn.pipeline.verify import verify
 from tsn.tsn_shared.errors import PartialError, SettingsError, TsnError
 from tsn.tsn_shared.files import LOCK, sha256
 from tsn.tsn_shared.settings import ExtractSettings
-from tsn.tsn_shared.shards import Shard, find_shards, read_tables
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import find_shards, read_tables
 
 ROOT = Path(__file__).parents[3]
 EACH = 4

@@ -28,7 +28,8 @@ from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, TrainSchedule
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import DataSettings
-from tsn.tsn_shared.shards import Shard, find_shards
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import find_shards
 from tsn.tsn_shared.splits import SUBSETS, Clips, Subset, read_split, write_split
 from tsn.tsn_shared.views import VIEWS
 
@@ -135,7 +136,7 @@ def test_a_shard_that_goes_while_it_is_read_is_an_error_and_no_crash(
         if harm is taken_away:
             take(loader)  # an open file stays readable
         else:
-            assert "frames-00002.h5: damaged data in video" in str(first_error(loader))
+            assert "frames-00002.h5 became shorter while it was read" in str(first_error(loader))
 
 
 def loader_of(path: Path) -> ClipLoader:

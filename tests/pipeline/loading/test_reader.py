@@ -8,7 +8,7 @@ from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, TrainSchedule
 from tsn.pipeline.loading.source import ClipSource
 from tsn.tsn_shared.settings import DataSettings
-from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Subset, open_split
 from tsn.tsn_shared.views import VIEWS
 

@@ -12,7 +12,8 @@ from tsn.pipeline.splits.lists import group_of
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn.tsn_shared.hdf5 import read_seal
 from tsn.tsn_shared.settings import SplitsSettings
-from tsn.tsn_shared.shards import KIND, Shard
+from tsn.tsn_shared.shard_file import Shard
+from tsn.tsn_shared.shards import KIND
 from tsn.tsn_shared.splits import SUBSETS, read_split
 
 CLASSES = ("Archery", "HandstandPushups", "Surfing", "YoYo")

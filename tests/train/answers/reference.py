@@ -13,7 +13,7 @@ from torch import Tensor
 from tsn.train.fit.checkpoint import load_checkpoint
 from tsn.train.network.model import TSN, build_model
 from tsn.tsn_shared.settings import DataSettings
-from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import read_split
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])

@@ -21,7 +21,7 @@ from tsn.train.fit.checkpoint import save_checkpoint
 from tsn.train.network.model import build_model
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn.tsn_shared.settings import ScoreSettings, TrainSettings
-from tsn.tsn_shared.shards import Shard
+from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import open_split
 
 CPU: dict[str, Any] = {"gpus": "0"}
