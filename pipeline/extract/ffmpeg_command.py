@@ -14,7 +14,7 @@ SCALER = "bilinear"
 
 CONTAINERS = (
     "avi,mov,matroska,mpeg,mpegts,mpegvideo,flv,asf,ogg,mxf,nut,ivf,gif,rm,wtv,swf,apng,"
-    "h264,hevc,vvc,m4v,mjpeg,jpeg_pipe,dv,obu,av1"
+    "h264,hevc,vvc,m4v,mjpeg,jpeg_pipe,png_pipe,dv,obu,av1"
 )
 """Formats that ffmpeg may open, whatever a file is called: a playlist named x.avi would open other files.
 

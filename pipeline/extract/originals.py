@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tsn.pipeline.extract.ffmpeg_run import VideoError, VideoStoppedError, never, open_video
+from tsn.pipeline.extract.frame_folders import list_pictures
 from tsn.pipeline.extract.videos import Source
 from tsn.tsn_shared.files import read_bounded, write_text
 
@@ -26,7 +27,10 @@ _BLOCK = 1 << 20
 
 @dataclass(frozen=True, kw_only=True)
 class Original:
-    """A video's file: bytes, time of its last change in nanoseconds, SHA-256 of its content."""
+    """A video's file: bytes, time of its last change in nanoseconds, SHA-256 of its content.
+
+    Of a folder of frames, all its pictures together, and their names in the SHA-256.
+    """
 
     size: int
     mtime_ns: int
@@ -39,18 +43,38 @@ def originals_path(shard: Path) -> Path:
 
 
 def look_at(video: Path, stop: Callable[[], bool] = never) -> Original | None:
-    """Return what a file is now; None where it cannot be read. VideoStoppedError when `stop()` says so."""
+    """Return what a video is now; None where it cannot be read. VideoStoppedError when `stop()` says so."""
     digest = hashlib.sha256()
     try:
-        with open_video(video) as descriptor:
-            status = os.fstat(descriptor)
-            while block := os.read(descriptor, _BLOCK):
-                digest.update(block)
-                if stop():
-                    raise VideoStoppedError
+        size, mtime_ns = _size_and_time(video)
+        for file in _files(video):
+            if file != video:
+                digest.update(os.fsencode(file.name) + b"\0")
+            _take_in(file, digest, stop)
     except (OSError, VideoError):
         return None
-    return Original(size=status.st_size, mtime_ns=status.st_mtime_ns, sha256=digest.hexdigest())
+    return Original(size=size, mtime_ns=mtime_ns, sha256=digest.hexdigest())
+
+
+def _files(video: Path) -> list[Path]:
+    """Return the file of a video, or the pictures of a folder that is one."""
+    return [video / name for name in list_pictures(video).names] if video.is_dir() else [video]
+
+
+def _size_and_time(video: Path) -> tuple[int, int]:
+    """Return the bytes of a video's files and the time of their last change; a folder's own shows that one is new."""
+    files = _files(video)
+    status = [file.stat() for file in files]
+    times = [each.st_mtime_ns for each in status] + ([video.stat().st_mtime_ns] if files != [video] else [])
+    return sum(each.st_size for each in status), max(times)
+
+
+def _take_in(file: Path, digest: "hashlib._Hash", stop: Callable[[], bool]) -> None:
+    with open_video(file) as descriptor:
+        while block := os.read(descriptor, _BLOCK):
+            digest.update(block)
+            if stop():
+                raise VideoStoppedError
 
 
 def write_originals(shard: Path, originals: Mapping[str, Original]) -> None:
@@ -86,13 +110,15 @@ def replaced_videos(shard: Path, videos: Sequence[Source]) -> list[str]:
     replaced, moved = [], dict[str, Original]()
     for video in videos:
         was = originals.get(video.name)
+        if was is None:
+            continue
         try:
-            status = video.path.stat()
-        except OSError:
+            size, mtime_ns = _size_and_time(video.path)
+        except (OSError, VideoError):
             continue
-        if was is None or (was.size, was.mtime_ns) == (status.st_size, status.st_mtime_ns):
+        if (was.size, was.mtime_ns) == (size, mtime_ns):
             continue
-        now = look_at(video.path) if was.size == status.st_size else None
+        now = look_at(video.path) if was.size == size else None
         if now is None or now.sha256 != was.sha256:
             replaced.append(video.name)
         else:

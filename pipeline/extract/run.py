@@ -18,7 +18,7 @@ from tsn.pipeline.extract.ffmpeg_command import FrameSettings
 from tsn.pipeline.extract.originals import SUFFIX, originals_path, replaced_videos
 from tsn.pipeline.extract.shard import ShardJob
 from tsn.pipeline.extract.video import made_with
-from tsn.pipeline.extract.videos import Source, VideoListing, find_videos
+from tsn.pipeline.extract.videos import Source, VideoListing, find_videos, passed_over
 from tsn.pipeline.extract.workers import Workers, local_workers
 from tsn.tsn_shared.console import Progress, counted, say, some
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
@@ -142,9 +142,12 @@ def _named(setting: str) -> str:
 
 
 def _announce(found: VideoListing, jobs: list[ShardJob], missing: list[ShardJob], settings: ExtractSettings) -> None:
+    if found.frame_folders:
+        say(f"{counted(found.frame_folders, 'folder')} of numbered pictures: each is a video whose frames are there")
     if found.passed_over:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in sorted(found.passed_over.items())[:5])
-        say(f"passed over: {sum(found.passed_over.values())} files that are not named like videos ({kinds})")
+        say(f"passed over: {passed_over(found.passed_over)}")
+    if found.archive is not None:
+        say(f"{found.archive} is an archive: unpack it first where its videos are wanted")
     if found.unread:
         say(found.unread)
     if not missing:

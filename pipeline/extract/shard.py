@@ -1,5 +1,6 @@
 """One slice of the video list to one shard: a pure function of the slice and the settings, wherever it runs."""
 
+import stat
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ import numpy as np
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings
 from tsn.pipeline.extract.ffmpeg_run import VideoError, never
 from tsn.pipeline.extract.originals import Original, look_at, read_originals, write_originals
+from tsn.pipeline.extract.picture_frames import decode_pictures
 from tsn.pipeline.extract.video import Decoded, decode_videos
 from tsn.pipeline.extract.videos import Source
 from tsn.tsn_shared.files import TEMPORARY
@@ -134,7 +136,7 @@ def extract_videos(
     """Decode videos into a file that lies in `folder` without a name; what a shard keeps is copied from it."""
     out = _frame_file(folder)
     read = [video for video in videos if kept is None or video.name not in kept.tables.names]
-    decode = partial(decode_videos, settings=frames, out=out, stop=stop)
+    decode = partial(_decode, settings=frames, out=out, stop=stop)
     results: Sequence[Decoded | str] | None = None
     try:
         originals = {video.name: original for video in read if (original := look_at(video.path, stop)) is not None}
@@ -148,6 +150,13 @@ def extract_videos(
         raise
     named = tuple(zip((video.name for video in videos), results, strict=True))
     return ExtractedVideos(videos=named, originals=originals, jpegs=out)
+
+
+def _decode(paths: Sequence[Path], settings: FrameSettings, out: BinaryIO, stop: Callable[[], bool]) -> list[Decoded]:
+    """Append the frames of videos, or of a folder of frames, to a file; VideoError where it fails."""
+    if len(paths) == 1 and paths[0].is_dir():
+        return [decode_pictures(paths[0], settings, out, stop=stop)]
+    return decode_videos(paths, settings, out, stop=stop)
 
 
 def _together(videos: Sequence[Source], decode: Decode, out: BinaryIO) -> list[Decoded] | None:
@@ -174,11 +183,12 @@ def _alone(video: Source, decode: Decode, out: BinaryIO, kept: Shard | None) -> 
 
 
 def _file_size(path: Path) -> int:
-    """Return a file's size, more than any group takes where it should be alone in one."""
+    """Return a file's size, as much as a group takes where it should be alone in one."""
     try:
-        return path.stat().st_size
+        status = path.stat()
     except OSError:
         return MOST_GROUP_BYTES
+    return MOST_GROUP_BYTES if stat.S_ISDIR(status.st_mode) else status.st_size
 
 
 def _frame_file(folder: Path) -> BinaryIO:

@@ -88,7 +88,7 @@ def decode_videos(
     alone.
     """
     limits = limits or Limits()
-    frames = _Frames(out, settings.quality)
+    frames = FrameWriter(out, settings.quality)
     with ExitStack() as stack:
         videos = [stack.enter_context(open_video(path)) for path in paths]
         declared = [_declared_length(video) for video in videos]
@@ -106,14 +106,7 @@ def decode_videos(
         raise VideoError(_NOT_WHOLE)
     starts = [0, *accumulate(counts)]
     return [
-        Decoded(
-            sizes=frames.sizes[start : start + count],
-            crc32=frames.crc32[start : start + count],
-            width=frames.width,
-            height=frames.height,
-            fps=marked.fps,
-            note=_verdict(count, run, length, marked),
-        )
+        frames.decoded(slice(start, start + count), fps=marked.fps, note=_verdict(count, run, length, marked))
         for start, count, marked, length in zip(starts, counts, told, declared, strict=False)
     ]
 
@@ -125,8 +118,8 @@ def _declared_length(video: int) -> DeclaredLength:
         raise VideoError(f"it cannot be read: {error.strerror}") from None
 
 
-class _Frames:
-    """What became of a run's frames: written to `out` as JPEGs, of which size and CRC32 are kept."""
+class FrameWriter:
+    """What became of frames: written to `out` as JPEGs, of which size and CRC32 are kept."""
 
     def __init__(self, out: BinaryIO, quality: int) -> None:
         self.sizes, self.crc32 = list[int](), list[int]()
@@ -140,16 +133,34 @@ class _Frames:
                 self.height, self.width = planes[0].shape
                 if max(self.height, self.width) > MAX_EDGE:
                     raise VideoError(f"its frames are {self.width}x{self.height}, too large: extract it with a --size")
-                jpeg = encode_jpeg(planes, self._quality)
-                self._out.write(jpeg)
-                self.sizes.append(len(jpeg))
-                self.crc32.append(zlib.crc32(jpeg))
+                self._write(encode_jpeg(planes, self._quality))
         except ValueError as error:
             return str(error)
         return ""
 
+    def write(self, jpeg: bytes, size: tuple[int, int]) -> None:
+        """Write a frame that is a JPEG already, of this width and height."""
+        self.width, self.height = size
+        self._write(jpeg)
 
-def _lost(frames: _Frames, told: Sequence[Marks]) -> str:
+    def decoded(self, frames: slice = slice(None), *, fps: float, note: str) -> Decoded:
+        """Return some of the frames as a video."""
+        return Decoded(
+            sizes=self.sizes[frames],
+            crc32=self.crc32[frames],
+            width=self.width,
+            height=self.height,
+            fps=fps,
+            note=note,
+        )
+
+    def _write(self, jpeg: bytes) -> None:
+        self._out.write(jpeg)
+        self.sizes.append(len(jpeg))
+        self.crc32.append(zlib.crc32(jpeg))
+
+
+def _lost(frames: FrameWriter, told: Sequence[Marks]) -> str:
     """Say what is wrong where not every frame that was decoded arrived, '' where all did."""
     decoded = sum(video.frames for video in told)
     arrived = len(frames.sizes)

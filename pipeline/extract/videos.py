@@ -2,19 +2,28 @@
 
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from tsn.pipeline.extract.frame_folders import is_numbered_picture
 from tsn.tsn_shared.console import counted
 from tsn.tsn_shared.errors import DataError
 
-SUFFIXES = (".avi", ".mp4", ".m4v", ".mkv", ".mov", ".webm", ".mpg", ".mpeg")
+SUFFIXES = (
+    ".avi", ".divx", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".flv", ".f4v", ".wmv", ".asf",
+    ".mpg", ".mpeg", ".mpe", ".m1v", ".m2v", ".vob", ".ts", ".mts", ".m2ts", ".ogv", ".ogm", ".gif", ".mxf", ".nut",
+    ".ivf", ".rm", ".rmvb", ".wtv", ".swf", ".dv", ".h264", ".264", ".h265", ".265", ".hevc", ".mjpeg", ".mjpg",
+)  # fmt: skip
 """Endings, in any case, that make a file a video."""
+
+_ARCHIVES = (".rar", ".zip", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst")
+_SHOWN = 6
+"""Endings of files that are passed over that are named."""
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class Source:
-    """A video to extract: its name in shards and splits (`Class/v_Class_g01_c01`), and its file."""
+    """A video to extract: its name in shards and splits (`Class/v_Class_g01_c01`), and its file or folder of frames."""
 
     name: str
     path: Path
@@ -24,11 +33,14 @@ class Source:
 class VideoListing:
     """The videos of a folder, sorted by name; how many other files were passed over, by their ending.
 
+    `frame_folders` of the videos are folders of frames. `archive` is one of the archives among what was passed over.
     `unreadable` are the folders and links below it that cannot be looked into, each with the reason.
     """
 
     videos: tuple[Source, ...]
     passed_over: dict[str, int]
+    frame_folders: int = 0
+    archive: Path | None = None
     unreadable: tuple[tuple[Path, str], ...] = ()
 
     @property
@@ -45,63 +57,117 @@ class VideoListing:
 def find_videos(folder: Path) -> VideoListing:
     """Find the videos below a folder, links to folders followed; files and folders named `.x` are passed over.
 
-    Whatever is named like a video is one, be it a folder or a dangling link: extraction gives its verdict. A folder or
-    a link that cannot be looked into stops nothing. DataError when the folder itself cannot be read or holds no video.
+    Whatever is named like a video is one, be it a folder or a dangling link: extraction gives its verdict. A folder of
+    numbered pictures is one as well, where no file in it is named like a video; the folder itself only where there is
+    no other in it. A folder or a link that cannot be looked into stops nothing. DataError when the folder itself cannot
+    be read or holds no video.
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a name is too long
+        if folder.name.lower().endswith(_ARCHIVES):
+            raise DataError(f"{folder} is an archive: unpack it first, and name the folder")
         raise DataError(f"{folder} is no folder of videos: unpack UCF101 there, or name another folder")
-    paths, others = [], Counter[str]()
-    files, unreadable = _walk(folder)
-    for path in files:
-        if path.suffix.lower() in SUFFIXES:
-            paths.append(path)
-        else:
-            others[path.suffix or path.name] += 1
-    if not paths and unreadable:
-        raise DataError(f"{unreadable[0][0]} cannot be read: {unreadable[0][1]}, and {folder} holds no other video")
-    if not paths:
-        raise DataError(f"{folder} holds no video ({', '.join(SUFFIXES)}): unpack UCF101 there, or name another folder")
-    return VideoListing(videos=name_videos(folder, paths), passed_over=dict(others), unreadable=tuple(unreadable))
+    found = _Walk(folder=folder)
+    found.walk()
+    if not (found.videos or found.frame_folders):
+        raise DataError(_nothing(folder, found))
+    return VideoListing(
+        videos=name_videos(folder, found.videos, found.frame_folders),
+        passed_over=dict(found.others.most_common()),
+        frame_folders=len(found.frame_folders),
+        archive=found.archive,
+        unreadable=tuple(found.unreadable),
+    )
 
 
-def name_videos(folder: Path, paths: list[Path]) -> tuple[Source, ...]:
-    """Name videos by their path below the folder without its ending, which stays where two would have one name."""
-    relative = {path: path.relative_to(folder).as_posix() for path in paths}
-    stems = {path: text[: len(text) - len(path.suffix)] for path, text in relative.items()}
-    count = Counter(stems.values())
-    names = {path: stem if count[stem] == 1 else relative[path] for path, stem in stems.items()}
-    return tuple(sorted(Source(name=name, path=path) for path, name in names.items()))
+def _nothing(folder: Path, found: "_Walk") -> str:
+    """Say that a folder holds no video, and what it holds."""
+    if found.unreadable:
+        first, reason = found.unreadable[0]
+        return f"{first} cannot be read: {reason}, and {folder} holds no other video"
+    holds = f"{folder} holds no video (.avi, .mp4, .mkv, ...) and no folder of numbered pictures"
+    if found.archive:
+        return f"{holds}, but {found.archive} is an archive: unpack it first"
+    others = f", but {passed_over(found.others)}" if found.others else ""
+    return f"{holds}{others}: unpack UCF101 there, or name another folder"
 
 
-def _walk(folder: Path) -> tuple[list[Path], list[tuple[Path, str]]]:
-    """Return all files below a folder, and what cannot be looked into with the reason.
+def passed_over(others: Counter[str] | dict[str, int]) -> str:
+    """Count files by their ending, in words; the most frequent endings are named."""
+    kinds = Counter(others).most_common()
+    words = [f"{count:,} {kind}" for kind, count in kinds[:_SHOWN]]
+    if len(kinds) > _SHOWN:
+        words.append(counted(len(kinds) - _SHOWN, "more ending"))
+    return f"{counted(sum(others.values()), 'other file')} ({', '.join(words)})"
 
-    A folder that is reached twice through links is walked once.
+
+def name_videos(folder: Path, files: list[Path], frame_folders: list[Path]) -> tuple[Source, ...]:
+    """Name videos by their path below the folder, files without their endings.
+
+    An ending stays where two would have one name. The folder itself, where it is a video, is named as it is.
     """
-    files, unreadable = list[Path](), list[tuple[Path, str]]()
-    seen, ahead = set[tuple[int, int]](), [folder]
-    while ahead:
-        here = ahead.pop()
-        try:
-            status = here.stat()
-            with os.scandir(here) as found:
-                entries = sorted(found, key=lambda entry: entry.name)
-        except OSError as error:
-            unreadable.append((here, error.strerror or ""))
-            continue
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        for entry in entries:
-            path = Path(entry.path)
-            if entry.name.startswith("."):
+    named: list[tuple[str, str, Path]] = []
+    for path in files:
+        text = path.relative_to(folder).as_posix()
+        named.append((text[: len(text) - len(path.suffix)], text, path))
+    for path in frame_folders:
+        text = path.relative_to(folder).as_posix() if path != folder else folder.resolve().name
+        named.append((text, text, path))
+    count = Counter(stem for stem, _, _ in named)
+    return tuple(sorted(Source(name=stem if count[stem] == 1 else text, path=path) for stem, text, path in named))
+
+
+@dataclass(kw_only=True)
+class _Walk:
+    """What lies below a folder; a folder that is reached twice through links is walked once."""
+
+    folder: Path
+    videos: list[Path] = field(default_factory=list)
+    frame_folders: list[Path] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    archive: Path | None = None
+    unreadable: list[tuple[Path, str]] = field(default_factory=list)
+
+    def walk(self) -> None:
+        """Look at all files below the folder, in the order of their names in each."""
+        seen, ahead = set[tuple[int, int]](), [self.folder]
+        while ahead:
+            here = ahead.pop()
+            try:
+                status = here.stat()
+                with os.scandir(here) as found:
+                    entries = sorted(found, key=lambda entry: entry.name)
+            except OSError as error:
+                self.unreadable.append((here, error.strerror or ""))
                 continue
+            if (status.st_dev, status.st_ino) not in seen:
+                seen.add((status.st_dev, status.st_ino))
+                ahead += self._look(here, [entry for entry in entries if not entry.name.startswith(".")])
+
+    def _look(self, here: Path, entries: list["os.DirEntry[str]"]) -> list[Path]:
+        """Take in what one folder holds, and return the folders in it."""
+        folders, pictures, before = list[Path](), list[str](), len(self.videos)
+        for entry in entries:
+            ending = os.path.splitext(entry.name)[1]  # noqa: PTH122 - a Path for each of a million frames costs more
             # a folder that is named like a video is taken for one, so that its verdict is seen
-            if path.suffix.lower() in SUFFIXES:
-                files.append(path)
+            if ending.lower() in SUFFIXES:
+                self.videos.append(here / entry.name)
                 continue
             try:
-                (ahead if entry.is_dir() else files).append(path)
+                if entry.is_dir():
+                    folders.append(here / entry.name)
+                elif is_numbered_picture(entry.name):
+                    pictures.append(ending)
+                else:
+                    self._pass_over(here, entry.name, ending)
             except OSError as error:  # a link that leads round, or to a name that is too long
-                unreadable.append((path, error.strerror or ""))
-    return files, unreadable
+                self.unreadable.append((here / entry.name, error.strerror or ""))
+        if pictures and len(self.videos) == before and not (folders and here == self.folder):
+            self.frame_folders.append(here)
+        else:
+            self.others.update(pictures)
+        return folders
+
+    def _pass_over(self, here: Path, name: str, ending: str) -> None:
+        self.others[ending or name] += 1
+        if self.archive is None and ending.lower() in _ARCHIVES:
+            self.archive = here / name

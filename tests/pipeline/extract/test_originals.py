@@ -61,3 +61,27 @@ def test_only_other_content_is_a_replacement(video: Source, tmp_path: Path) -> N
     assert replaced_videos(shard, [video]) == [video.name]
     video.path.unlink()
     assert replaced_videos(shard, [video]) == []  # it cannot be said
+
+
+def test_a_folder_of_frames_is_its_pictures_together(tmp_path: Path) -> None:
+    folder, shard = tmp_path / "v", tmp_path / "frames-00000.h5"
+    folder.mkdir()
+    for number in (1, 2, 3):
+        (folder / f"{number}.jpg").write_bytes(b"picture %d" % number)
+    video = Source(name="v", path=folder)
+    then = look_at(folder)
+    assert then is not None
+    assert then.size == 27
+    write_originals(shard, {"v": then})
+    assert replaced_videos(shard, [video]) == []
+    (folder / "Thumbs.db").touch()  # the folder is another, its pictures are not
+    os.utime(folder / "2.jpg", ns=(5, 5))
+    assert replaced_videos(shard, [video]) == []
+    (folder / "2.jpg").write_bytes(b"Picture 2")
+    assert replaced_videos(shard, [video]) == ["v"]
+    (folder / "2.jpg").write_bytes(b"picture 2")
+    assert replaced_videos(shard, [video]) == []
+    (folder / "3.jpg").rename(folder / "4.jpg")
+    assert replaced_videos(shard, [video]) == ["v"]
+    (folder / "4.jpg").unlink()
+    assert replaced_videos(shard, [video]) == ["v"]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.pipeline.extract.media import ffmpeg
 from tsn.pipeline.extract import originals
 from tsn.pipeline.extract.originals import originals_path
 from tsn.pipeline.extract.run import FAILURES, extract_frames
@@ -394,3 +395,54 @@ def test_a_folder_that_cannot_be_written_is_one_line(videos: Path, tmp_path: Pat
     (tmp_path / "file").touch()
     with pytest.raises(TsnError, match=r"file/frames cannot be written: Not a directory"):
         extract_frames(videos, settings(tmp_path / "file" / "frames"))
+
+
+@pytest.fixture(scope="module")
+def frame_folders(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first six videos as folders of frames: some as large as shards have them, some as large as they were."""
+    folder = tmp_path_factory.mktemp("frame_folders")
+    for number, video in enumerate(sorted(videos.rglob("*.avi"))[:6]):
+        here = folder / video.relative_to(videos).with_suffix("")
+        here.mkdir(parents=True)
+        size = ["-s", "340x256"] if number % 2 else []
+        kind = "png" if number == 2 else "jpg"
+        ffmpeg("-i", str(video), *size, "-q:v", "2", str(here / f"img_%05d.{kind}"))
+    return folder
+
+
+def test_folders_of_frames_become_the_same_shards_however_they_are_made(
+    frame_folders: Path, videos: Path, quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for out, jobs in (("one", 1), ("three", 3)):
+        extract_frames(frame_folders, settings(tmp_path / out, jobs=jobs))
+    assert digests(tmp_path / "one") == digests(tmp_path / "three")
+    verify([tmp_path / "one"])
+    tables, same = read_tables(find_shards(tmp_path / "one")[0]), read_tables(find_shards(quiet)[0])
+    assert tables.names == same.names  # what was a video has the same name as a folder of its frames
+    assert tables.first_frame.tolist() == same.first_frame.tolist()
+    assert "6 folders of numbered pictures: each is a video whose frames are there" in capsys.readouterr().err
+    shard = Shard(find_shards(tmp_path / "one")[0])
+    kept = frame_folders / tables.names[1]
+    for number, path in enumerate(sorted(kept.iterdir()), start=int(tables.first_frame[1])):
+        assert bytes(shard.read(number).data) == path.read_bytes()
+
+
+def test_a_frame_that_is_damaged_is_named_and_tried_again_and_one_that_changed_is_noticed(
+    frame_folders: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied, out = tmp_path / "copied", tmp_path / "frames"
+    shutil.copytree(frame_folders, copied)
+    whole = tmp_path / "whole"
+    extract_frames(copied, settings(whole))
+    picture = sorted(copied.rglob("img_00003.jpg"))[0]
+    content = picture.read_bytes()
+    picture.write_bytes(content[:500])
+    with pytest.raises(PartialError, match="1 of 6 videos failed"):
+        extract_frames(copied, settings(out))
+    assert f"{picture.parent}: img_00003.jpg" in capsys.readouterr().err
+    picture.write_bytes(content)
+    extract_frames(copied, settings(out, retry_failed=True))
+    assert digests(out) == digests(whole)
+    picture.write_bytes((picture.parent / "img_00001.jpg").read_bytes())
+    with pytest.raises(SettingsError, match="1 video replaced since"):
+        extract_frames(copied, settings(out))

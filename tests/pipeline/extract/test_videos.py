@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tsn.pipeline.extract.videos import find_videos
+from tsn.pipeline.extract.videos import find_videos, passed_over
 from tsn.tsn_shared.errors import DataError
 
 
@@ -52,7 +52,7 @@ def test_any_name_is_kept_as_it_is(tmp_path: Path, name: bytes) -> None:
 
 def test_a_folder_without_videos_and_one_that_is_not_there_are_told(tmp_path: Path) -> None:
     make(tmp_path, "a.txt")
-    with pytest.raises(DataError, match="holds no video"):
+    with pytest.raises(DataError, match=r"holds no video .* but 1 other file \(1 \.txt\): unpack UCF101 there"):
         find_videos(tmp_path)
     with pytest.raises(DataError, match="is no folder of videos"):
         find_videos(tmp_path / "nowhere")
@@ -98,3 +98,43 @@ def test_only_what_cannot_be_looked_into_is_no_video(tmp_path: Path) -> None:
     (tmp_path / "loop").symlink_to("loop")
     with pytest.raises(DataError, match=r"loop cannot be read: Too many levels .* holds no other video"):
         find_videos(tmp_path)
+
+
+def test_endings_of_cameras_discs_and_the_web_make_videos(tmp_path: Path) -> None:
+    make(tmp_path, *(f"A/x{ending}" for ending in (".ts", ".MTS", ".m2ts", ".wmv", ".flv", ".3gp", ".gif", ".ogv")))
+    assert len(names(tmp_path)) == 8
+
+
+def test_a_folder_of_numbered_pictures_is_a_video_named_by_its_folder(tmp_path: Path) -> None:
+    make(tmp_path, "A/v1.5/img_00001.jpg", "A/v1.5/img_00002.jpg", "A/v2/000001.png", "A/x.avi", "A/x/1.jpg")
+    found = find_videos(tmp_path)
+    assert [video.name for video in found.videos] == ["A/v1.5", "A/v2", "A/x", "A/x.avi"]
+    assert (found.frame_folders, found.passed_over) == (3, {})
+    assert found.videos[0].path == tmp_path / "A/v1.5"
+
+
+def test_pictures_beside_videos_or_beside_folders_of_videos_are_passed_over(tmp_path: Path) -> None:
+    make(tmp_path, "A/x.avi", "A/x_1.jpg", "A/x_2.jpg", "sample1.jpg", "B/cover.png", "B/y.avi")
+    found = find_videos(tmp_path)
+    assert [video.name for video in found.videos] == ["A/x", "B/y"]
+    assert found.passed_over == {".jpg": 3, ".png": 1}
+
+
+def test_a_folder_that_is_itself_a_video_keeps_its_name(tmp_path: Path) -> None:
+    make(tmp_path, "v_7/1.jpg", "v_7/2.jpg")
+    assert names(tmp_path / "v_7") == ["v_7"]
+
+
+def test_archives_are_to_be_unpacked_first(tmp_path: Path) -> None:
+    make(tmp_path, "UCF101.rar", "empty/a.tar.gz", "both/x.avi", "both/more.ZIP")
+    with pytest.raises(DataError, match=r"UCF101\.rar is an archive: unpack it first, and name the folder"):
+        find_videos(tmp_path / "UCF101.rar")
+    with pytest.raises(DataError, match=r"a\.tar\.gz is an archive: unpack it first"):
+        find_videos(tmp_path / "empty")
+    assert find_videos(tmp_path / "both").archive == tmp_path / "both/more.ZIP"
+
+
+def test_what_is_passed_over_is_counted_by_ending_the_most_frequent_first() -> None:
+    others = {".txt": 3, ".srt": 1000} | {f".{number}": 1 for number in range(6)}
+    assert passed_over(others) == "1,009 other files (1,000 .srt, 3 .txt, 1 .0, 1 .1, 1 .2, 1 .3, 2 more endings)"
+    assert passed_over({"README": 1}) == "1 other file (1 README)"
