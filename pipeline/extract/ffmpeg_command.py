@@ -44,15 +44,16 @@ class FrameSettings:
     quality: int
 
 
-def frames_command(videos: Sequence[int], marks: int, settings: FrameSettings) -> list[str]:
+def frames_command(videos: Sequence[int], marks: int, settings: FrameSettings, *, rotated: bool = True) -> list[str]:
     """Return the command that writes the frames of videos, one video after the other, to its standard output.
 
     Videos are open files, given by their descriptors, which ffmpeg reads from their present position: it sees no name,
     and may open nothing else. Every decoded picture becomes a frame once, and a mark in the open file `marks`, as
     `read_marks` understands it. Several videos need a size that they share. Standard error gets errors, a line each.
+    Unless `rotated`, what a video says of its orientation is not applied.
     """
     # YUV4MPEG2 states the frames' size; flush_packets=0 writes fewer, larger pieces
-    return _command(videos, marks, settings, format="yuv4mpegpipe", flush_packets=0)
+    return _command(videos, marks, settings, rotated=rotated, format="yuv4mpegpipe", flush_packets=0)
 
 
 def stage_command(videos: Sequence[int], marks: int, settings: FrameSettings | None) -> list[str]:
@@ -60,15 +61,18 @@ def stage_command(videos: Sequence[int], marks: int, settings: FrameSettings | N
     return _command(videos, marks, settings, format="null")
 
 
-def _command(videos: Sequence[int], marks: int, settings: FrameSettings | None, **to: Any) -> list[str]:
+def _command(
+    videos: Sequence[int], marks: int, settings: FrameSettings | None, *, rotated: bool = True, **to: Any
+) -> list[str]:
     numbers = {_stand_in(number): str(video) for number, video in enumerate(videos)}
-    return [numbers.get(word, word).replace(_MARKS, str(marks)) for word in _words(len(videos), settings, **to)]
+    words = _words(len(videos), settings, rotated=rotated, **to)
+    return [numbers.get(word, word).replace(_MARKS, str(marks)) for word in words]
 
 
 @cache
-def _words(videos: int, settings: FrameSettings | None, **to: Any) -> tuple[str, ...]:
+def _words(videos: int, settings: FrameSettings | None, *, rotated: bool, **to: Any) -> tuple[str, ...]:
     """Return a command with stand-ins for the descriptors."""
-    streams = [_marked(_source(number), number, settings) for number in range(videos)]
+    streams = [_marked(_source(number, rotated=rotated), number, settings) for number in range(videos)]
     # of sizes that differ only what goes nowhere may be joined
     joined = streams[0] if videos == 1 else ffmpeg.concat(*streams, unsafe=int(settings is None))
     output = joined.output("pipe:1", fps_mode="passthrough", **to).global_args(*_LOGGED, *_GATHER)
@@ -79,11 +83,11 @@ def _stand_in(number: int) -> str:
     return f"VIDEO{number}"
 
 
-def _source(number: int) -> Any:
+def _source(number: int, *, rotated: bool) -> Any:
     """Return ffmpeg's view of a video: its first video stream that is no cover picture."""
-    return ffmpeg.input("fd:", fd=_stand_in(number), protocol_whitelist="fd", format_whitelist=CONTAINERS, threads=1)[
-        "V:0"
-    ]
+    turning = {} if rotated else {"noautorotate": None}  # without a value
+    how = {"protocol_whitelist": "fd", "format_whitelist": CONTAINERS, "threads": 1, **turning}
+    return ffmpeg.input("fd:", fd=_stand_in(number), **how)["V:0"]
 
 
 def _marked(stream: Any, number: int, settings: FrameSettings | None) -> Any:

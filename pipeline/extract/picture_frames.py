@@ -147,7 +147,7 @@ def _run(
         with os.fdopen(os.dup(stream), "wb") as file:
             file.writelines(picture.data for picture in pictures)
         os.lseek(stream, 0, os.SEEK_SET)
-        command = frames_command([stream], marks, settings)
+        command = frames_command([stream], marks, settings, rotated=False)  # it would turn those that follow, too
         with running(command, (stream, marks), limits) as process:
             output = Output(process, stop, limits)
             broken = writer.take(output)

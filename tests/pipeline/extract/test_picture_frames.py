@@ -108,6 +108,18 @@ def test_a_jpeg_for_printers_becomes_a_frame_that_loaders_take(tmp_path: Path) -
     assert luma(frame).shape == (48, 64)
 
 
+@pytest.mark.parametrize("size", [(64, 48), (320, 240)])
+def test_the_orientation_that_a_camera_wrote_is_not_applied(tmp_path: Path, size: tuple[int, int]) -> None:
+    (tmp_path / "v").mkdir()
+    for number, orientation in ((1, 6), (2, 1), (3, 3)):
+        picture = Image.linear_gradient("L").resize(size)
+        exif = picture.getexif()
+        exif[0x0112] = orientation
+        picture.save(tmp_path / f"v/{number}.jpg", exif=exif)
+    brightness = [luma(frame).mean(axis=1) for frame in decode(tmp_path / "v")[1]]
+    assert all(np.all(np.diff(rows) > 0) for rows in brightness)  # from above to below
+
+
 def test_missing_numbers_are_noted(tmp_path: Path) -> None:
     paths = draw(tmp_path / "v", "img_%05d.jpg", "64x48")
     paths[2].unlink()
