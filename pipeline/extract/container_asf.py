@@ -49,12 +49,14 @@ def read_asf(file: FileBytes) -> DeclaredLength:
     stated = not header.live and length > _DATA_HEADER
     end = at + length if stated else None
     last = min(file.size, at + length) if stated else file.size
-    frames, read, at = 0, 0, at + _DATA_HEADER
-    while at + header.packet <= last and read + frames < MOST_PARTS:
+    frames, read, parts, at = 0, 0, 0, at + _DATA_HEADER
+    while at + header.packet <= last:
         counted = _pictures(file.read(at, header.packet), header.video)
         if counted is None:
             break
-        frames, read, at = frames + counted, read + 1, at + header.packet
+        frames, parts, read, at = frames + counted[0], parts + counted[1] + 1, read + 1, at + header.packet
+        if parts > MOST_PARTS:
+            return DeclaredLength(size=file.size)
     else:
         whole = at == end if stated else at == file.size or file.read(at, 16) == _INDEX
         return DeclaredLength(
@@ -77,8 +79,8 @@ def _learn(header: _Header, kind: bytes, data: bytes) -> None:
         header.video = int.from_bytes(data[48:50], "little") & 0x7F
 
 
-def _pictures(packet: bytes, video: int) -> int | None:
-    """Return how many pictures of the video begin in a packet; None where it is none."""
+def _pictures(packet: bytes, video: int) -> tuple[int, int] | None:
+    """Return how many pictures of the video begin in a packet, and its payloads; None where it is none."""
     at = 1 + (packet[0] & 0x0F) if packet[0] & 0x80 else 0  # past the correction of errors
     try:
         flags, widths = packet[at], packet[at + 1]
@@ -105,7 +107,7 @@ def _pictures(packet: bytes, video: int) -> int | None:
             at += size
     except IndexError:
         return None
-    return pictures if widths and at <= len(packet) else None
+    return (pictures, count + pictures) if widths and at <= len(packet) else None
 
 
 def _numbers(data: bytes, at: int, widths: list[int]) -> list[int]:

@@ -83,3 +83,11 @@ def test_a_length_of_packets_that_nobody_writes_declares_nothing(tmp_path: Path,
     data[at : at + 4] = struct.pack("<I", length)
     found = declared_by(bytes(data), tmp_path / "x.wmv")
     assert (found.frames, found.end) == (None, None)
+
+
+def test_packets_of_endless_payloads_are_not_walked_to_their_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MOST_PARTS", 50)
+    found = declared_by(asf(*[several(*[payload(1, 0, b"")] * 9)] * 9), tmp_path / "x.wmv")
+    assert (found.frames, found.end) == (None, None)
