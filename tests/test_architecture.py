@@ -50,12 +50,6 @@ def test_imports_between_rooms_go_one_way(path: Path) -> None:
 FLOORS = ("network", "ranks", "", "fit", "answers")
 """Of train, from the ground up; "" are the modules that lie in it beside its folders."""
 
-UPWARDS = {
-    *("tsn.train.fit.folder.Row", "tsn.train.fit.folder.best_row"),  # by pictures
-    *("tsn.train.answers.trained.metadata", "tsn.train.answers.trained.row_of"),  # by fit
-}
-"""What is still imported from a floor above."""
-
 
 def floor_of(name: str) -> int:
     """Return the floor of a module of train, given by its dotted name."""
@@ -72,7 +66,7 @@ def test_imports_within_train_go_one_way(path: Path) -> None:
     upwards = [
         name for name in imports(parsed(path)) if name.startswith("tsn.train.") and floor_of(name) > floor_of(own)
     ]
-    assert set(upwards) <= UPWARDS
+    assert upwards == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))

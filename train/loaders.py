@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 
@@ -13,60 +13,9 @@ from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule
 from tsn.train.ranks.devices import clips_dtype, precision_of
 from tsn.train.ranks.group import Ranks
-from tsn.train.versions import versions
-from tsn.tsn_shared.draws import permutation
 from tsn.tsn_shared.errors import SettingsError
-from tsn.tsn_shared.hdf5 import read_seal
-from tsn.tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
-from tsn.tsn_shared.shards import read_tables
-from tsn.tsn_shared.splits import KIND, Split
-
-
-def split_facts(split: Split) -> dict[str, Any]:
-    """Return what tells a split from another: where it is, its sealed SHA-256, and how many clips it has."""
-    facts = {"path": str(split.path), "sha256": read_seal(split.path, KIND).sha256}
-    return facts | {"train": len(split.train), "test": len(split.test)}
-
-
-def check_classes(split: Split, settings: TrainSettings) -> tuple[str, ...]:
-    """Return the names of the network's classes: the split's, with numbers for classes beyond them."""
-    asked = settings.num_classes
-    if len(split.classes) > MOST_CLASSES:
-        raise SettingsError(f"{split.path} has {len(split.classes)} classes: {MOST_CLASSES} are the most")
-    if asked is None or asked == len(split.classes):
-        return split.classes
-    if asked < len(split.classes):
-        raise SettingsError(f"--num-classes {asked}: {split.path} has {len(split.classes)} classes")
-    return (*split.classes, *(f"class{number}" for number in range(len(split.classes), asked)))
-
-
-def config(settings: TrainSettings, split: Split, classes: tuple[str, ...]) -> dict[str, Any]:
-    """Return what config.json holds."""
-    return {
-        "settings": settings.plain(),
-        "split": split_facts(split),
-        "classes": list(classes),
-        "versions": versions(),
-    }
-
-
-def clip_names(split: Split, seed: int, places: list[int]) -> list[str]:
-    """Return the names of the clips at these places of the training stream."""
-    size = len(split.train)
-    rows = [permutation(seed=seed, epoch=place // size, size=size)[place % size] for place in places]
-    return [split.names("train", slice(row, row + 1))[0] for row in rows]
-
-
-def frames_facts(split: Split, data: DataSettings) -> dict[str, Any]:
-    """Return how a split's frames were made: `size`, WIDTHxHEIGHT of all or native, and their `quality` if known."""
-    size, quality = "native", None
-    if split.shard_names and (data.frames / split.shard_names[0]).exists():  # its absence is the loader's to refuse
-        tables = read_tables(data.frames / split.shard_names[0])
-        quality = tables.settings.get("quality")
-        sizes = set(zip(tables.width.tolist(), tables.height.tolist(), strict=True))
-        if tables.settings.get("size") != "native" and len(sizes) == 1:
-            size = "{}x{}".format(*sizes.pop())
-    return {"size": size, "quality": quality}
+from tsn.tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.splits import Split
 
 
 def open_train_loader(split: Split, settings: TrainSettings, ranks: Ranks, *, position: int) -> ClipLoader:

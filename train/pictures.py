@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
-from tsn.train.fit.folder import Row, best_row
+from tsn.train.history import Row, best_row
 from tsn.train.scores import ClassScore
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.files import replacing
@@ -143,7 +143,7 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
         for number, (name, history) in enumerate(histories.items()):
             colour = f"C{number % 10}"
             for column, style in ((f"train_{key}", "--"), (f"val_{key}", "-")) if key != "lr" else (("lr", "-"),):
-                points = [(row["epoch"], factor * row[column]) for row in history if column in row]
+                points = _points(history, column, factor)
                 if points:
                     marker = "o" if len(points) < 12 else None
                     text = _drawn(name) if style == "-" else "_"
@@ -151,17 +151,16 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
                     how: dict[str, Any] = {"color": colour, "label": text, "marker": marker, "markersize": 4}
                     axes.plot(*zip(*points, strict=True), style, **how, markerfacecolor=face)
         axes.set_title(label, loc="left", fontsize=10)
-        _count_epochs(axes, max(history[-1]["epoch"] for history in histories.values()))
+        _count_epochs(axes, max(history[-1].epoch for history in histories.values()))
         axes.grid(alpha=0.3)
-    rows = [row for history in histories.values() for row in history]
-    _cut_spikes(panels[0], [row[name] for row in rows for name in ("train_loss", "val_loss") if name in row])
+    _cut_spikes(panels[0], [row for history in histories.values() for row in history])
     figure.suptitle("solid, full: validation; dashed, hollow: training", fontsize=9)
     lines, names = panels[2].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
     _save(figure, out)
 
 
-def draw_curves(history: list[Row], out: Path, title: str) -> None:
+def draw_curves(history: Sequence[Row], out: Path, title: str) -> None:
     """Draw loss, top-1 and learning rate over epochs into a PNG."""
     figure = _figure(12, 4)
     figure.suptitle(_drawn(title), fontsize=11)
@@ -169,25 +168,25 @@ def draw_curves(history: list[Row], out: Path, title: str) -> None:
     _draw_panel(loss, history, "loss (nats)", {"train_loss": "train", "val_loss": "validation"})
     _draw_panel(top1, history, "top-1 (%)", {"train_top1": "train", "val_top1": "validation"}, factor=100)
     _draw_panel(lr, history, "learning rate", {"lr": ""})
-    _cut_spikes(loss, [row[name] for row in history for name in ("train_loss", "val_loss") if name in row])
+    _cut_spikes(loss, history)
     top1.set_ylim(bottom=0)
-    if row := best_row(history):
-        _mark_best(top1, row)
-    if 1 < len({row["lr"] for row in history}) <= STAIRS:
+    if best := best_row(history):
+        _mark_best(top1, best.epoch, best.val_top1 or 0.0)
+    if 1 < len({row.lr for row in history}) <= STAIRS:
         lr.set_yscale("log")
     else:
         lr.set_ylim(bottom=0)
     _save(figure, out)
 
 
-def _draw_panel(axes: Any, history: list[Row], title: str, lines: dict[str, str], factor: float = 1) -> None:
+def _draw_panel(axes: Any, history: Sequence[Row], title: str, lines: dict[str, str], factor: float = 1) -> None:
     for (name, label), colour in zip(lines.items(), ("#7a8794", "#c2410c"), strict=False):
-        points = [(row["epoch"], row[name] * factor) for row in history if name in row]
+        points = _points(history, name, factor)
         if points:
             marker = "o" if len(points) < 12 else None
             axes.plot(*zip(*points, strict=True), label=label, color=colour, linewidth=1.8, marker=marker, markersize=4)
     axes.set_title(title, loc="left", fontsize=10)
-    _count_epochs(axes, history[-1]["epoch"])
+    _count_epochs(axes, history[-1].epoch)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
     if len(lines) > 1:
@@ -204,8 +203,15 @@ def _count_epochs(axes: Any, last: float) -> None:
     axes.margins(y=0.1)
 
 
-def _cut_spikes(axes: Any, losses: list[float]) -> None:
+def _points(history: Sequence[Row], column: str, factor: float) -> list[tuple[float, float]]:
+    """Return the points of a column's curve over epochs: none where it has no figure."""
+    rows = [row.plain() for row in history]
+    return [(row["epoch"], factor * row[column]) for row in rows if column in row]
+
+
+def _cut_spikes(axes: Any, history: Sequence[Row]) -> None:
     """Keep a few wild losses (untrained batch statistics give them) from flattening all the others, and say so."""
+    losses = [loss for row in history for loss in (row.train_loss, row.val_loss) if loss is not None]
     most, usual = max(losses), 3 * median(losses)
     axes.set_ylim(bottom=0)
     if most > usual > 0:
@@ -213,10 +219,9 @@ def _cut_spikes(axes: Any, losses: list[float]) -> None:
         axes.text(0.02, 0.02, f"cut off: up to {most:,.3g}", transform=axes.transAxes, fontsize=8, color="#7a8794")
 
 
-def _mark_best(axes: Any, best: Row) -> None:
-    place = (best["epoch"], best["val_top1"] * 100)
-    axes.plot(*place, marker="o", color="#c2410c")
-    words = f"best {best['val_top1']:.2%} in epoch {best['epoch']}"
+def _mark_best(axes: Any, epoch: int, top1: float) -> None:
+    axes.plot(epoch, top1 * 100, marker="o", color="#c2410c")
+    words = f"best {top1:.2%} in epoch {epoch}"
     axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize=9, color="#c2410c")
 
 

@@ -14,7 +14,8 @@ import torch
 
 from tsn.train.fit import checkpoint
 from tsn.train.fit.checkpoint import load_newest, mend, save_checkpoint
-from tsn.train.fit.folder import Row, RunFolder, best_row
+from tsn.train.fit.folder import RunFolder
+from tsn.train.history import Row, best_row, rows_of
 from tsn.tsn_shared.files import TEMPORARY
 
 OPERATIONS = {
@@ -25,23 +26,30 @@ SCORES = (0.2, 0.6, 0.4)
 
 
 def rows(count: int) -> list[Row]:
-    return [{"epoch": epoch, "val_top1": SCORES[epoch]} for epoch in range(count)]
+    speed = {"clips_per_second": 1.0, "data_wait_share": 0.0, "seconds": 1.0}
+    trained = {"lr": 0.1, "train_loss": 1.0, "train_top1": 0.5, "val_loss": 1.0, "val_top5": 1.0} | speed
+    return [Row(epoch=epoch, step=2 * epoch, val_top1=SCORES[epoch], **trained) for epoch in range(count)]
 
 
 def states() -> list[dict[str, Any]]:
     """Return what a run saves: at the end of every epoch, and in the midst of the second."""
     return [
         {"model": torch.full((50,), float(step)), "step": step, "tally": {"clips": (step + 1) % 2}}
-        | {"history": rows((step + 1) // 2)}
+        | {"history": [row.plain() for row in rows((step + 1) // 2)]}
         for step in (1, 2, 3, 5)
     ]
 
 
 def save(folder: Path, state: dict[str, Any]) -> None:
     """Save as a run does."""
-    history, at_end = state["history"], not state["tally"]["clips"]
-    save_checkpoint(folder / "checkpoints", state, best=at_end and best_row(history) is history[-1])
-    RunFolder(folder, writes=True).write_history(history)
+    save_checkpoint(folder / "checkpoints", state, best=is_best(state))
+    RunFolder(folder, writes=True).write_history(rows_of(state["history"], ""))
+
+
+def is_best(state: dict[str, Any]) -> bool:
+    """Whether a state is that of the end of the best epoch so far."""
+    history = rows_of(state["history"], "")
+    return not state["tally"]["clips"] and best_row(history) is history[-1]
 
 
 def killed_at(number: int, folder: Path, state: dict[str, Any]) -> bool:
@@ -68,8 +76,8 @@ def resume(folder: Path) -> None:
     """Go on to the end as a run does."""
     found = load_newest(folder / "checkpoints", lambda warning: None)
     if found is not None:
-        RunFolder(folder, writes=True).write_history(found[1]["history"])
-        mend(folder / "checkpoints", *found)
+        RunFolder(folder, writes=True).write_history(rows_of(found[1]["history"], ""))
+        mend(folder / "checkpoints", found[0], is_best=is_best(found[1]))
     for state in states():
         if found is None or state["step"] > found[1]["step"]:
             save(folder, state)

@@ -33,6 +33,7 @@ def network(*, norm: bool = False) -> TSN:
 def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> None:
     """Take the job's steps as one rank; the first writes the losses and the state."""
     import tsn.train.loaders as data
+    from tsn.train.fit.contents import Tally, TrainingState
     from tsn.train.fit.trainer import Trainer
     from tsn.train.ranks.group import joined
     from tsn.tsn_shared.settings import TrainSettings
@@ -50,17 +51,18 @@ def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> No
         if job.get("paced"):  # as where a decoder is to be chosen: the first rank alone measures
             ranks.agree(trainer.pace)
         if job.get("continue"):
-            trainer.load_state(torch.load(folder / "state.pt", weights_only=True))
+            saved = torch.load(folder / "state.pt", weights_only=True)
+            trainer.load_state(TrainingState(**saved | {"tally": Tally(**saved["tally"])}))
         losses = []
         with data.open_train_loader(split, settings, ranks, position=trainer.position) as loader:
             before = trainer.tally.loss
             for _ in range(job["steps"]):
-                trainer._take_step(loader)
+                trainer.take_step(loader)
                 trainer.read_sums()
                 losses.append((trainer.tally.loss - before) / 2**24 / trainer.clips_per_step)
                 before = trainer.tally.loss
         if rank == 0:
-            torch.save(trainer.state(), folder / "state.pt")
+            torch.save(trainer.state().plain(), folder / "state.pt")
             (folder / "losses.json").write_text(json.dumps(losses))
 
 

@@ -94,7 +94,7 @@ def test_training_does(trained_run: Path, settings: TrainSettings) -> None:
     trainer = Trainer(model=network_of(trained_run), settings=settings, ranks=CPU, num_clips=5, precision="fp32")
     with data_of.open_train_loader(split, settings, CPU, position=0) as loader:
         row = trainer.train_epoch(loader, lambda: None)
-    assert row["train_loss"] == pytest.approx(float(wanted), rel=1e-5)
+    assert row.train_loss == pytest.approx(float(wanted), rel=1e-5)
 
 
 def test_features_are_the_consensus_of_what_the_last_layer_reads(

@@ -6,14 +6,15 @@ import pytest
 import torch
 from PIL import Image
 
-from tsn.train.fit.folder import Row
+from tsn.train.history import Row
 from tsn.train.pictures import draw_comparison, draw_confusion, draw_curves, draw_per_class
 from tsn.train.scores import confusion, per_class
 
 CLASSES = tuple(f"ClassOfALongName{number:03d}" for number in range(101))
 
 
-ROW: Row = {"epoch": 0, "lr": 0.1, "train_loss": 1.0, "train_top1": 0.5}
+SPEED = {"clips_per_second": 1.0, "data_wait_share": 0.0, "seconds": 1.0}
+ROW = Row(epoch=0, step=1, lr=0.1, train_loss=1.0, train_top1=0.5, **SPEED)
 
 
 @pytest.fixture(scope="module")

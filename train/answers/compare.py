@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tsn.train.fit.folder import Row, best_row, read_config, read_history
+from tsn.train.fit.folder import read_config, read_history
+from tsn.train.history import Row, best_row
 from tsn.train.pictures import draw_comparison
 from tsn.tsn_shared.console import say, table
 from tsn.tsn_shared.errors import SettingsError
@@ -31,19 +32,19 @@ def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
         raise SettingsError("nothing to compare yet: no run has a finished epoch in metrics.jsonl")
     histories = [read_history(run) for run in runs]
     names = _names(runs)
-    plain = [config["settings"] for config in configs]
+    plain = [config.settings.plain() for config in configs]
     keys = dict.fromkeys(key for settings in plain for key in settings if key not in NO_DIFFERENCE)
     differing = [key for key in keys if any(settings.get(key) != plain[0].get(key) for settings in plain)]
     columns = []
     for run, config, history in zip(runs, configs, histories, strict=True):
-        settings = config["settings"]
+        settings = config.settings.plain()
         columns.append(
             {
                 "run": str(run),
-                "split": settings["split"],
-                "protocol": f"val ({settings['num_segments'] if settings['use_tsn'] else 1} segments)",
-                "train_clips": config["split"]["train"],
-                "test_clips": config["split"]["test"],
+                "split": config.settings.split,
+                "protocol": f"val ({config.settings.segments} segments)",
+                "train_clips": config.split.train,
+                "test_clips": config.split.test,
                 "settings": {key: settings.get(key) for key in differing},
                 **_reached(history),
             }
@@ -84,17 +85,17 @@ _FIGURES = (
 
 def _reached(history: Sequence[Row]) -> dict[str, Any]:
     last = history[-1]
-    seconds = sum(row["seconds"] for row in history)
+    seconds = sum(row.seconds for row in history)
     reached: dict[str, Any] = {
         "epochs": len(history),
-        "val_top1": last.get("val_top1"),
-        "train_top1": last["train_top1"],
-        "train_loss": last["train_loss"],
-        "clips_per_second": sum(row["clips_per_second"] * row["seconds"] for row in history) / max(seconds, 1e-9),
+        "val_top1": last.val_top1,
+        "train_top1": last.train_top1,
+        "train_loss": last.train_loss,
+        "clips_per_second": sum(row.clips_per_second * row.seconds for row in history) / max(seconds, 1e-9),
         "seconds": seconds,
     }
     if best := best_row(history):
-        reached |= {f"best_{key}": best[key] for key in ("epoch", "val_top1", "val_top5", "val_loss")}
+        reached |= {f"best_{key}": getattr(best, key) for key in ("epoch", "val_top1", "val_top5", "val_loss")}
     return reached
 
 

@@ -5,7 +5,7 @@ From Python: `predict(load_trained(run), frames)`, with all frames of a video as
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,8 +123,9 @@ def predict_videos(
 def extract(sources: Sequence[Source], trained: Trained, folder: Path) -> Extracted:
     """Extract videos into a folder as the frames were made that a network learned from, and join them to a split."""
     made = trained.frames
-    quality = {"quality": made["quality"]} if made.get("quality") else {}
-    settings = ExtractSettings(out=folder, size=made.get("size", "native"), **quality)
+    settings = ExtractSettings(out=folder, size=made.size)
+    if made.quality is not None:
+        settings = replace(settings, quality=made.quality)
     jobs = plan_shards(tuple(sources), settings)
     make_shards(jobs, settings)
     shards = tuple(Shard(job.path) for job in jobs)

@@ -1,35 +1,24 @@
 """A trained network loaded from a checkpoint, with the settings and facts that its answers depend on."""
 
-import hashlib
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
-from torch import Tensor
-
+from tsn.train.data import StoredFrames
 from tsn.train.fit.checkpoint import find_checkpoint, load_checkpoint
 from tsn.train.fit.contents import facts_of, weights_of
-from tsn.train.fit.folder import Row
+from tsn.train.fit.weights_file import read_weights_file
 from tsn.train.network.model import TSN, shapes_of
-from tsn.tsn_shared import schema
-from tsn.tsn_shared.errors import DataError, SettingsError, brief
+from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import ExtractSettings, TrainSettings
 from tsn.tsn_shared.splits import Split
-
-FACTS, DIGEST = "tsn", "tsn-sha256"
-"""Keys of the metadata of model.safetensors: its facts, as JSON, and the SHA-256 of facts and weights."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trained:
     """A network in evaluation mode, from a checkpoint.
 
-    `frames` says how the frames that it learned from were made (`size` as WIDTHxHEIGHT or native, `quality`), and
-    `train_sha256` is the digest of the names of the clips that it learned from; older checkpoints state neither.
+    `frames` says how the frames that it learned from were made, and `train_sha256` is the digest of the names of the
+    clips that it learned from; older checkpoints state neither.
     """
 
     path: Path
@@ -37,7 +26,7 @@ class Trained:
     settings: TrainSettings
     classes: tuple[str, ...]
     epoch: int | None
-    frames: dict[str, Any]
+    frames: StoredFrames
     train_sha256: str | None
 
     @property
@@ -48,7 +37,7 @@ class Trained:
     @property
     def frame_size(self) -> tuple[int, int] | None:
         """Height and width of the frames that it learned from; None where they had many sizes, or are not stated."""
-        return height_and_width(self.frames.get("size", "native"))
+        return height_and_width(self.frames.size)
 
 
 def height_and_width(size: str) -> tuple[int, int] | None:
@@ -63,41 +52,20 @@ def load_trained(checkpoint: Path) -> Trained:
     The network takes its weights as they were read, once they fit: what a file claims of its classes takes no memory.
     """
     path = find_checkpoint(checkpoint)
-    state = _from_safetensors(path) if path.suffix == ".safetensors" else load_checkpoint(path)
-    facts = facts_of(state, path)
+    found = read_weights_file(path) if path.suffix == ".safetensors" else load_checkpoint(path)
+    facts = facts_of(found, path)
     network = shapes_of(facts.settings, len(facts.classes))
-    weights = weights_of(state, network.state_dict(), path)
+    weights = weights_of(found, network.state_dict(), path)
     network.load_state_dict({name: value.contiguous() for name, value in weights.items()}, assign=True)
     return Trained(
         path=path,
         network=network.eval(),
         settings=facts.settings,
         classes=facts.classes,
-        epoch=int(facts.history[-1]["epoch"]) if facts.history else None,
-        frames=facts.frames,
+        epoch=facts.history[-1].epoch if facts.history else None,
+        frames=facts.frames or StoredFrames(),
         train_sha256=facts.train_sha256,
     )
-
-
-def metadata(state: dict[str, Any], weights: dict[str, Tensor]) -> dict[str, str]:
-    """Return what model.safetensors says of itself, so that it can be asked alone: a checkpoint less its tensors.
-
-    And the SHA-256 of both, for nothing else notices a flipped bit in such a file.
-    """
-    kept = {name: state.get(name) for name in ("settings", "classes", "split", "frames", "train_sha256")}
-    facts = json.dumps(kept | {"history": state["history"][-1:]})
-    return {FACTS: facts, DIGEST: _digest(facts, weights)}
-
-
-def row_of(path: Path) -> Row | None:
-    """Return the row of the epoch that a model.safetensors is of; None where it is not there, or cannot say."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            state = schema.read_json((file.metadata() or {})[FACTS])
-        row: Row = state["history"][-1]
-        return row
-    except (SafetensorError, OSError, ValueError, LookupError, TypeError):
-        return None
 
 
 def settings_for(
@@ -135,32 +103,3 @@ def check_split(trained: Trained, split: Split, *, other_split: bool) -> None:
             f"{split.path} is not the split that {trained.path} was trained on: it trains on other clips, so its test "
             "clips may be among those learned from; name the right --splits, or say --other-split"
         )
-
-
-def _from_safetensors(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise DataError(f"{path} does not exist")
-    try:
-        with safe_open(path, framework="pt") as file:
-            stated = file.metadata() or {}
-        model = load_file(path)
-    except Exception as error:  # of a hostile header its reader raises more than its own
-        raise DataError(f"{path} cannot be read as safetensors: {brief(error)}") from None
-    if FACTS not in stated:
-        raise DataError(f"{path} does not say how it was trained: name a run folder or a .pt file")
-    if DIGEST in stated and stated[DIGEST] != _digest(stated[FACTS], model):  # older ones have none
-        raise DataError(f"{path} is damaged: its SHA-256 is another than it says")
-    try:
-        state = schema.read_json(stated[FACTS])
-        schema.record({})(state, FACTS)
-    except ValueError as error:
-        raise DataError(f"{path} cannot be used: what it says of itself is no JSON of facts: {error}") from None
-    return {**state, "model": model}
-
-
-def _digest(facts: str, weights: dict[str, Tensor]) -> str:
-    digest = hashlib.sha256(facts.encode())
-    for name, value in sorted(weights.items()):
-        digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.contiguous().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()

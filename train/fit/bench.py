@@ -57,7 +57,7 @@ class TrainLoop:
         """Take steps, and note which share of their time went on waiting for clips."""
         trainer = self.trainer
         trainer.position, trainer.num_clips = 0, count * trainer.clips_per_step
-        self.waited.append(trainer.train_epoch(self._loader, lambda: None)["data_wait_share"])
+        self.waited.append(trainer.train_epoch(self._loader, lambda: None).data_wait_share)
 
 
 def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:

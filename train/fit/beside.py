@@ -31,9 +31,13 @@ class Beside:
         if last is not None:
             last.result()
 
+    def close(self) -> None:
+        """Wait for the last piece of work, and end the thread."""
+        with self._pool:
+            self.wait()
+
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with self._pool:
-            self.wait()
+        self.close()

@@ -5,41 +5,42 @@ hold tensors and plain Python, so they load with `weights_only=True`.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from tsn.train.fit.folder import best_row
+from tsn.train.fit.folder import BEST as BEST
+from tsn.train.fit.folder import LAST as LAST
+from tsn.train.fit.folder import PREVIOUS as PREVIOUS
 from tsn.train.network.archive import read_pt
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.files import name_as_well, read_bounded, replacing, sha256, write_text, writing
 
 FORMAT, VERSION = "tsn-checkpoint", 1
-LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 
 RENAME_SECONDS = 0.5
 """Longer than lies between a checkpoint's rename and its digest's."""
 
 
-def save_checkpoint(folder: Path, state: dict[str, Any], *, best: bool) -> None:
+def save_checkpoint(folder: Path, content: Mapping[str, object], *, best: bool) -> None:
     """Write `last.pt`, keep the one before as `previous.pt`, and name it `best.pt` as well if it is.
 
     Killed at any instant, this leaves at least one whole checkpoint with its SHA-256.
     """
     with writing(folder, "mend that", " and go on with --resume"):
         folder.mkdir(parents=True, exist_ok=True)
-        _save(folder, {"format": FORMAT, "version": VERSION} | state, best)
+        _save(folder, {"format": FORMAT, "version": VERSION, **content}, best)
 
 
-def _save(folder: Path, state: dict[str, Any], best: bool) -> None:
+def _save(folder: Path, content: Mapping[str, object], best: bool) -> None:
     last = folder / LAST
     with replacing(last) as temporary:
         try:
             with temporary.open("wb") as file:  # not by its name, which torch would write into it
-                torch.save(state, file)
+                torch.save(content, file)
         except RuntimeError:  # it does not say why
             raise OSError("not all of a file was written, is the disk full?") from None
         digest = sha256(temporary)
@@ -95,17 +96,14 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, dict[s
     return None
 
 
-def mend(folder: Path, newest: Path, state: dict[str, Any]) -> None:
+def mend(folder: Path, newest: Path, *, is_best: bool) -> None:
     """Bring the names of a run's checkpoints to what they are after its newest was saved, wherever that was killed.
 
-    Where the newest is of an epoch's end, and that epoch the best so far, `best.pt` is its second name. The folder must
-    be held.
+    Where the newest is that of the best epoch so far (`is_best`), `best.pt` is its second name. Hold the folder.
     """
     with writing(folder, "mend that", " and go on with --resume"):
         name, digest = folder / BEST, _read_digest(newest) or sha256(newest)
-        history, at_end = state["history"], not state["tally"]["clips"]
-        best = at_end and bool(history) and best_row(history) is history[-1]
-        if best and not (name.exists() and _read_digest(name) == digest and _whole(name)):
+        if is_best and not (name.exists() and _read_digest(name) == digest and _whole(name)):
             _name_as_well(newest, name, digest)
 
 

@@ -1,6 +1,6 @@
 """Checkpoints on their way from the device to the disk, while training goes on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ class Snapshot:
     Whatever the caller asks of its stream next may change the originals.
     """
 
-    def __init__(self, state: dict[str, Any]) -> None:
+    def __init__(self, state: Mapping[str, object]) -> None:
         devices: set[torch.device] = set()
 
         def copy(tensor: Tensor) -> Tensor:
             devices.add(tensor.device)
             return tensor.detach().clone()
 
-        self._state: dict[str, Any] = _mapped(state, copy)
+        self._state: dict[str, Any] = _mapped(dict(state), copy)
         self._taken = [torch.cuda.current_stream(device).record_event() for device in devices if device.type == "cuda"]
 
     def on_host(self) -> dict[str, Any]:
@@ -52,7 +52,7 @@ class CheckpointWriter(Beside):
         super().__init__("tsn-checkpoint")
         self._folder = folder
 
-    def save(self, state: dict[str, Any], *, best: bool) -> None:
+    def save(self, state: Mapping[str, object], *, best: bool) -> None:
         """Save a state as it is at this moment, once the one before is on the disk."""
         self.wait()  # first: two copies at once would take more memory than was counted on
         self.begin(partial(self._write, Snapshot(state), best))

@@ -6,20 +6,87 @@ neither torch nor a fused kernel is ever handed what does not fit.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from tsn.train.fit.folder import FREE_ON_RESUME, ROW, Row, check_history
+from tsn.train.data import StoredFrames
+from tsn.train.fit.folder import FREE_ON_RESUME
+from tsn.train.history import Row, check_order, check_rows, rows_of
 from tsn.train.network.archive import holds_numbers
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.fields import from_plain
 from tsn.tsn_shared.schema import WrongValueError
-from tsn.tsn_shared.settings import MOST_CLASSES, MOST_EPOCHS, ExtractSettings, TrainSettings
+from tsn.tsn_shared.settings import MOST_CLASSES, ExtractSettings, TrainSettings
+
+
+@dataclass(kw_only=True)
+class Tally:
+    """Sums over the steps of an epoch so far, all ranks: of losses (2**-24 nats) and hits, in clips, and of seconds."""
+
+    loss: int = 0
+    hits: int = 0
+    clips: int = 0
+    seconds: float = 0.0
+    waited: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TrainingState:
+    """All that a training's next step depends on, beside its settings and data.
+
+    `position` counts clips served over all ranks, `step` optimiser steps, both from the run's beginning; `model`,
+    `optimizer` and `scaler` are torch's own states.
+    """
+
+    model: Mapping[str, Tensor]
+    optimizer: Mapping[str, object]
+    scaler: Mapping[str, object]
+    position: int
+    step: int
+    tally: Tally
+
+    def plain(self) -> dict[str, object]:
+        """Return the state by name, as a checkpoint holds it."""
+        return vars(self) | {"tally": asdict(self.tally)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Facts:
+    """What a checkpoint says of itself; older ones state neither `frames` nor `train_sha256`."""
+
+    settings: TrainSettings
+    classes: tuple[str, ...]
+    frames: StoredFrames | None
+    train_sha256: str | None
+    history: tuple[Row, ...]
+
+    def plain(self) -> dict[str, object]:
+        """Return the facts by name, as a checkpoint holds them."""
+        return {
+            "settings": self.settings.plain(),
+            "classes": list(self.classes),
+            "split": self.settings.split,
+            "frames": self.frames and self.frames.plain(),
+            "train_sha256": self.train_sha256,
+            "history": [row.plain() for row in self.history],
+        }
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Checkpoint:
+    """A training as it stands: what a checkpoint holds."""
+
+    facts: Facts
+    state: TrainingState
+
+    def plain(self) -> dict[str, object]:
+        """Return it by name, as the file holds it."""
+        return self.state.plain() | self.facts.plain()
 
 
 def _class_name(value: Any, where: str) -> None:
@@ -31,7 +98,7 @@ _FACTS = schema.record(
     {
         "settings": schema.record({}),
         "classes": schema.each(_class_name, most=MOST_CLASSES),
-        "history": schema.each(ROW, most=MOST_EPOCHS),
+        "history": check_rows,
     },
     {
         "frames": schema.maybe(schema.record({"size": schema.text, "quality": schema.maybe(schema.whole())})),
@@ -45,72 +112,66 @@ _FREE = frozenset({"position", "step", "lr", "scale", "_growth_tracker"})
 """Numbers of a training's state that are not settings: they may be others than those of a trainer that is new."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Facts:
-    """What a checkpoint says of itself; older ones state neither `frames` nor `train_sha256`."""
-
-    settings: TrainSettings
-    classes: tuple[str, ...]
-    frames: dict[str, Any]
-    train_sha256: str | None
-    history: list[Row]
-
-
-def facts_of(state: dict[str, Any], path: Path) -> Facts:
+def facts_of(found: Any, path: Path) -> Facts:
     """Return what a checkpoint, or the metadata of its weights, says of itself; DataError where it cannot be."""
     try:
-        _FACTS(state, "")
-        if not state["classes"]:
+        _FACTS(found, "")
+        if not found["classes"]:
             raise WrongValueError("classes are none")
-        frames = state.get("frames") or {}
-        made = {name: value for name, value in frames.items() if name in ("size", "quality") and value is not None}
-        ExtractSettings(**made)
         return Facts(
-            settings=from_plain(TrainSettings, state["settings"]),
-            classes=tuple(state["classes"]),
-            frames=frames,
-            train_sha256=state.get("train_sha256"),
-            history=state["history"],
+            settings=from_plain(TrainSettings, found["settings"]),
+            classes=tuple(found["classes"]),
+            frames=_stored_frames(found.get("frames")),
+            train_sha256=found.get("train_sha256"),
+            history=tuple(rows_of(found["history"], "history")),
         )
     except (WrongValueError, SettingsError) as error:
         raise DataError(f"{path} cannot be used: {error}") from None
 
 
-def weights_of(state: dict[str, Any], own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
+def weights_of(found: Any, own: Mapping[str, Tensor], path: Path) -> dict[str, Tensor]:
     """Return a checkpoint's weights, once they are known to fit a network's own state (which may be on meta)."""
     try:
-        weights = state.get("model")
+        weights = found.get("model")
         _check_alike(weights, dict(own), "model")
     except WrongValueError as error:
         raise DataError(f"{path} does not hold the network that it says: {error}") from None
-    return {name: value.detach() for name, value in weights.items()}  # type: ignore[union-attr]
+    return {name: value.detach() for name, value in weights.items()}
 
 
-def training_of(
-    state: dict[str, Any], path: Path, *, own: dict[str, Any], facts: Facts, num_clips: int
-) -> dict[str, Any]:
-    """Return the state that a training goes on from, once it is known to fit.
+def checkpoint_of(found: Any, path: Path, *, own: TrainingState, facts: Facts, num_clips: int) -> Checkpoint:
+    """Return the checkpoint that a training goes on from, once it is known to fit; DataError where it does not.
 
     `own` is the state of the trainer that will go on, `facts` are the run's, in an epoch of `num_clips` clips. Every
     tensor is laid out as its own, which the optimiser's kernel takes for granted.
     """
-    found = facts_of(state, path)
+    there = facts_of(found, path)
     try:
-        _check_same_run(found, facts)
-        check_history(found.history, "history")
-        _PLACE(state, "")
-        for name, value in own.items():
-            if name not in state:
+        _check_same_run(there, facts)
+        check_order(there.history, "history")
+        _PLACE(found, "")
+        for name, value in own.plain().items():
+            if name not in found:
                 raise WrongValueError(f"{name} is missing")
-            _check_alike(state[name], value, name)
-        epoch, tally = state["position"] // num_clips, state["tally"]
-        if epoch != len(found.history):
-            raise WrongValueError(f"position is in epoch {epoch}, but the history has {len(found.history)} epochs")
-        if not 0 <= tally["hits"] <= tally["clips"] <= state["position"]:
+            _check_alike(found[name], value, name)
+        epoch, tally = found["position"] // num_clips, found["tally"]
+        if epoch != len(there.history):
+            raise WrongValueError(f"position is in epoch {epoch}, but the history has {len(there.history)} epochs")
+        if not 0 <= tally["hits"] <= tally["clips"] <= found["position"]:
             raise WrongValueError("tally counts more hits than clips, or more clips than there were")
     except WrongValueError as error:
         raise DataError(f"{path} cannot be gone on from: {error}") from None
-    return state | {name: _laid_out_as(value, state[name]) for name, value in own.items()}
+    state = {name: _laid_out_as(value, found[name]) for name, value in own.plain().items()}
+    return Checkpoint(facts=there, state=TrainingState(**state | {"tally": Tally(**state["tally"])}))
+
+
+def _stored_frames(stated: Any) -> StoredFrames | None:
+    """Return how the frames were made; None where that is not stated. SettingsError for what cannot be."""
+    if not stated:
+        return None
+    made = {name: value for name, value in stated.items() if name in ("size", "quality") and value is not None}
+    ExtractSettings(**made)
+    return StoredFrames(**made)
 
 
 def _check_same_run(found: Facts, run: Facts) -> None:

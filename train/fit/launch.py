@@ -1,157 +1,140 @@
-"""From the command to the ranks: which devices, which run folder, how many processes, and what a failure says."""
+"""A training from the command to the last epoch: where it runs, which devices, how many ranks; and a rank's whole run.
 
-import time
-from contextlib import suppress
+This module loads no torch until settings and data are known to be in order.
+"""
+
+from contextlib import ExitStack, suppress
 from dataclasses import replace
-from itertools import count
-from pathlib import Path
+from functools import partial
+from typing import TYPE_CHECKING
 
-import tsn.train.loaders as data
-from tsn.pipeline.loading.reader import check_shards
 from tsn.pipeline.loading.schedule import check_batch
-from tsn.train.fit.checkpoint import LAST
-from tsn.train.fit.folder import FREE_ON_RESUME, read_config
-from tsn.train.fit.run import run_rank
-from tsn.train.ranks.devices import count_gpus
-from tsn.train.ranks.group import joined
-from tsn.train.ranks.processes import run_processes
+from tsn.train.data import check_data
+from tsn.train.fit.folder import LAST
+from tsn.train.fit.place import RunPlace, place_run
+from tsn.train.history import best_row
+from tsn.train.ranks.stop import stop_requests
 from tsn.tsn_shared import environment
-from tsn.tsn_shared.console import printable, say
-from tsn.tsn_shared.errors import NotFiniteError, SettingsError, StoppedError
-from tsn.tsn_shared.fields import flag_of, from_plain
-from tsn.tsn_shared.files import writing
+from tsn.tsn_shared.console import say
+from tsn.tsn_shared.errors import NotFiniteError, StoppedError
 from tsn.tsn_shared.settings import TrainSettings
-from tsn.tsn_shared.splits import open_split
+from tsn.tsn_shared.splits import Split
+
+if TYPE_CHECKING:
+    from tsn.train.ranks.group import Ranks
 
 
-def train(settings: TrainSettings, given: frozenset[str]) -> None:
+def train(settings: TrainSettings, given: frozenset[str] = frozenset()) -> None:
     """Train on the devices that the settings ask for; `given` are the settings that the user stated.
 
-    Raises SettingsError for a run folder that holds another run, StoppedError after a signal, TsnError with the first
-    failing rank's story.
+    Raises SettingsError for a run folder that holds another run, DataError for data that are not there, StoppedError
+    after a signal, and a failing rank's own error.
     """
     if settings.nnodes == 1:
         environment.adopt_slurm()
     if environment.launched() is not None:
+        from tsn.train.ranks.devices import count_gpus
+        from tsn.train.ranks.group import joined
+
         with joined(on_gpu=count_gpus(settings.gpus) > 0) as ranks:
             try:
-                run_rank(*ranks.agree(lambda: place_run(settings, given)), ranks)
-            except (StoppedError, NotFiniteError) as error:  # all raise it, one tells it
+                run_rank(ranks.agree(partial(_placed, settings, given, ranks.world_size)), ranks)
+            except (StoppedError, NotFiniteError) as error:  # all ranks raise it, one tells it
                 raise error if ranks.is_first else SystemExit(error.exit_code) from None
         return
-    settings, resume = place_run(settings, given)  # first: a run that goes on does so on as many devices
+    place = place_run(settings, given)  # first: a run that goes on does so on as many devices as before
+    settings = place.settings
     try:
-        _start(settings, resume)
+        split = check_data(settings)
+        from tsn.train.ranks.devices import count_gpus
+        from tsn.train.ranks.group import joined
+
+        gpus = count_gpus(settings.gpus)
+        processes = gpus or settings.num_processes
+        _check_step(split, settings, world_size=processes * settings.nnodes)
+        if processes == 1 and settings.nnodes == 1:
+            with joined(on_gpu=gpus > 0) as ranks:
+                run_rank(place, ranks)
+        else:
+            from tsn.train.ranks.processes import run_processes
+
+            run_processes(
+                run_started_rank,
+                *(place, gpus > 0),
+                processes=processes,
+                nnodes=settings.nnodes,
+                rdzv_endpoint=settings.rdzv_endpoint,
+                max_restarts=settings.max_restarts,
+            )
     except KeyboardInterrupt:
-        if settings.run is not None and (settings.run / "checkpoints" / LAST).exists():
-            say(f"the last checkpoint is kept: go on from it with --resume {settings.run}")
+        if (place.folder / "checkpoints" / LAST).exists():
+            say(f"the last checkpoint is kept: go on from it with --resume {place.folder}")
         raise
     finally:
-        if settings.run is not None:
-            with suppress(OSError):
-                settings.run.rmdir()  # it is empty where nothing began
+        with suppress(OSError):
+            place.folder.rmdir()  # it is empty where nothing began
 
 
-def _start(settings: TrainSettings, resume: bool) -> None:
-    gpus = count_gpus(settings.gpus)
-    processes = gpus or settings.num_processes
-    if processes == 1 and settings.nnodes == 1:
-        with joined(on_gpu=gpus > 0) as ranks:
-            run_rank(settings, resume, ranks)
-    else:
-        split = open_split(settings)  # what a user may mend is told before any rank starts
-        data.check_classes(split, settings)
-        check_batch(
-            num_clips=len(split.train),
-            clips_per_step=settings.batch_size * processes * settings.nnodes * settings.accumulate,
-            split=str(split.path),
-        )
-        check_shards(split, settings.frames)
-        run_processes(
-            run_started_rank,
-            *(settings, resume, gpus > 0),
-            processes=processes,
-            nnodes=settings.nnodes,
-            rdzv_endpoint=settings.rdzv_endpoint,
-            max_restarts=settings.max_restarts,
-        )
+def run_rank(place: RunPlace, ranks: "Ranks") -> None:
+    """Train as this rank, from where the run stands to its end; StoppedError, all saved, after a signal."""
+    from tsn.train.fit.checkpoint_writer import CheckpointWriter
+    from tsn.train.fit.closing import close, close_again
+    from tsn.train.fit.reporters import open_reporters
+    from tsn.train.fit.run import open_folder, open_loaders, open_run
+
+    with ExitStack() as held:
+        stop = held.enter_context(stop_requests())
+        folder = held.enter_context(open_folder(place.folder, writes=ranks.is_first))
+        run = open_run(place, folder, ranks, stop)
+        if run.trainer.finished:
+            close_again(run)
+            return
+        try:
+            with ExitStack() as opened:
+                loaders = open_loaders(run, opened)
+                run.announce()
+                saver = opened.enter_context(CheckpointWriter(folder.checkpoints))
+                reporters = open_reporters(folder, run.settings, run.history, opened)
+                while not run.trainer.finished:
+                    row = run.trainer.train_epoch(loaders.train, lambda: run.save(saver, best=False))
+                    row = run.validated(row, loaders)
+                    run.history.append(row)
+                    run.save(saver, best=row is best_row(run.history))
+                    for reporter in reporters:
+                        reporter.epoch(row)
+        except StoppedError as error:
+            told = f"{error}: go on with --resume {folder.path}"
+            folder.log(told)
+            raise StoppedError(told) from None
+        close(run)
 
 
-def place_run(settings: TrainSettings, given: frozenset[str]) -> tuple[TrainSettings, bool]:
-    """Return the settings with their run folder, and whether it holds a run to go on with.
-
-    A run that goes on keeps its own settings; one that the user states otherwise is refused with the difference.
-    """
-    folder = settings.run
-    if settings.resume not in (None, "auto"):
-        folder = Path(str(settings.resume))
-        if settings.run not in (None, folder):
-            raise SettingsError(f"--resume {folder}: a run goes on in its own folder: leave out --run {settings.run}")
-
-        read_config(folder)
-    if folder is None:
-        folder = _new_folder(settings)
-    settings = replace(settings, run=folder)
-    if not _holds_a_run(folder):
-        return settings, False
-    restarted = environment.restarts() > 0
-    if settings.resume is None and not restarted:
-        raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
-    return _resumed(settings, folder, given), True
-
-
-def _holds_a_run(folder: Path) -> bool:
-    """Whether a run has begun in a folder; SettingsError where none could."""
-    try:
-        str(folder).encode()
-    except UnicodeEncodeError:
-        raise SettingsError(f"--run {printable(str(folder))}: the name must be text in UTF-8: set another") from None
-    with writing(folder, "set another --run"):
-        return (folder / "config.json").exists()
-
-
-def _new_folder(settings: TrainSettings) -> Path:
-    """Make runs/<time> and return it, where nothing needs to find the run again by its name."""
-    if settings.resume == "auto":
-        raise SettingsError("--resume auto: name the run with --run DIR")
-    if settings.nnodes > 1:
-        raise SettingsError(f"--nnodes {settings.nnodes} needs --run DIR, a folder that all machines share")
-    if environment.may_restart():
-        raise SettingsError("torchrun --max-restarts needs --run DIR, so that a restart finds its checkpoints")
-    name = time.strftime("%Y%m%d-%H%M%S")
-    for number in count(1):
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
-        with writing(folder, "set --run"), suppress(FileExistsError):  # of a training that began in the same second
-            folder.mkdir(parents=True)
-            break
-    return folder
-
-
-def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> TrainSettings:
-    """Return the settings of the run in a folder, with those that the user states and that may change."""
-    config = read_config(folder)
-    stored = config["settings"]
-    changed = {
-        name: (stored.get(name), value)
-        for name, value in settings.plain().items()
-        if name in given and name not in FREE_ON_RESUME and stored.get(name) != value
-    }
-    if changed:
-        words = ", ".join(f"{flag_of(name)} was {was}, is {now}" for name, (was, now) in sorted(changed.items()))
-        raise SettingsError(f"{folder} was made with other settings: {words}; leave them out, or set another --run")
-    kept = stored | {name: value for name, value in settings.plain().items() if name in given} | {"run": str(folder)}
-    resumed: TrainSettings = from_plain(TrainSettings, kept)
-    was, now = config["split"], data.split_facts(open_split(resumed))
-    if was.get("sha256") != now["sha256"]:
-        words = ", ".join(f"{name} was {was.get(name)}, is {now[name]}" for name in now if was.get(name) != now[name])
-        raise SettingsError(f"{folder} was trained on another split: {words}; name its own, or set another --run")
-    return resumed
-
-
-def run_started_rank(settings: TrainSettings, resume: bool, on_gpu: bool) -> None:
+def run_started_rank(place: RunPlace, on_gpu: bool) -> None:
     """Train as a rank that `run_processes` has started, or started again."""
+    from tsn.train.ranks.group import joined
+
     restarts = environment.restarts()
     with joined(on_gpu=on_gpu) as ranks:
         if restarts and ranks.is_first:
-            say(f"a rank died: restart {restarts} of {settings.max_restarts}, from the last checkpoint")
-        run_rank(settings, resume or restarts > 0, ranks)
+            say(f"a rank died: restart {restarts} of {place.settings.max_restarts}, from the last checkpoint")
+        run_rank(replace(place, resume=place.resume or restarts > 0), ranks)
+
+
+def _placed(settings: TrainSettings, given: frozenset[str], world_size: int) -> RunPlace:
+    """Return the place of a run whose data are there; one that was made for it goes where they are not."""
+    place = place_run(settings, given)
+    try:
+        _check_step(check_data(place.settings), place.settings, world_size=world_size)
+    except BaseException:
+        with suppress(OSError):
+            place.folder.rmdir()
+        raise
+    return place
+
+
+def _check_step(split: Split, settings: TrainSettings, *, world_size: int) -> None:
+    check_batch(
+        num_clips=len(split.train),
+        clips_per_step=settings.batch_size * world_size * settings.accumulate,
+        split=str(split.path),
+    )

@@ -5,20 +5,20 @@ dropout masks follow from it. Nothing else is random, so a checkpoint resumes ex
 """
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from tsn.pipeline.loading.loader import Batch, ClipLoader, EvalPass
+from tsn.pipeline.loading.loader import Batch, EvalPass
 from tsn.train.fit.compilation import FALLBACK, compiled, where_kernels_are_kept
+from tsn.train.fit.contents import Tally, TrainingState
 from tsn.train.fit.data_wait import DataWait
-from tsn.train.fit.folder import Row
 from tsn.train.fit.recipe import base_lr, build_optimizer, learning_rate
 from tsn.train.fit.rehearsal import Rehearsal
+from tsn.train.history import Row
 from tsn.train.network.dropout import key_dropout
 from tsn.train.ranks.devices import autocast, compiles
 from tsn.train.ranks.group import Ranks
@@ -36,17 +36,6 @@ _NAT = 2**24
 
 
 @dataclass(kw_only=True)
-class Tally:
-    """Sums over the steps of an epoch so far, all ranks: of losses (2**-24 nats) and hits, in clips, and of seconds."""
-
-    loss: int = 0
-    hits: int = 0
-    clips: int = 0
-    seconds: float = 0.0
-    waited: float = 0.0
-
-
-@dataclass(kw_only=True)
 class Trainer:
     """A network in training on one rank; `position`, `step`, `tally` and the optimiser are its whole state."""
 
@@ -56,14 +45,14 @@ class Trainer:
     num_clips: int
     precision: str
     stop: StopRequest = field(default_factory=StopRequest)
-    name_clips: Callable[[list[int]], Sequence[str]] = lambda places: [f"clip {place}" for place in places]
-    position: int = 0
-    step: int = 0
-    tally: Tally = field(default_factory=Tally)
+    name_clips: Callable[[list[int]], Sequence[str]] = lambda positions: [f"clip {position}" for position in positions]
+    position: int = field(default=0, init=False)
+    step: int = field(default=0, init=False)
+    tally: Tally = field(default_factory=Tally, init=False)
 
     def __post_init__(self) -> None:
         device, batch = self.ranks.device, self.settings.batch_size
-        self._places = key_dropout(self.model, seed=self.settings.seed, batch_size=batch, device=device)
+        self._positions = key_dropout(self.model, seed=self.settings.seed, batch_size=batch, device=device)
         self._own = torch.arange(batch, device=device) + self.ranks.rank * batch  # this rank's part of a global batch
         self.optimizer = build_optimizer(self.model, self.settings)
         self._scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
@@ -114,8 +103,8 @@ class Trainer:
         """Return the clips a second that this rank trains on at most, other ranks and the optimiser left out."""
         return self._rehearsal.pace(self._network)
 
-    def train_epoch(self, loader: ClipLoader, save: Callable[[], None]) -> Row:
-        """Train to the end of the epoch at hand and return its row, less the validation; `save()` at checkpoints.
+    def train_epoch(self, batches: Iterator[Batch], save: Callable[[], None]) -> Row:
+        """Train to the end of the current epoch and return its row, without validation; `save()` at checkpoints.
 
         Raises StoppedError after a `save()` if a rank was asked to stop, NotFiniteError if a loss was not finite.
         """
@@ -125,7 +114,7 @@ class Trainer:
         every = self.settings.save_every
         with Progress(f"epoch {epoch}", total=left, unit="step", visible=self.ranks.is_first) as progress:
             while self.epoch == epoch:
-                self._take_step(loader)
+                self.take_step(batches)
                 self.tally.seconds = before + time.monotonic() - start
                 progress.advance(clips=self.clips_per_step)
                 at_checkpoint = every is not None and self.step % every == 0
@@ -161,32 +150,33 @@ class Trainer:
         self.tally.loss, self.tally.hits, stops, pace, bad = self.ranks.sum(sums).tolist()
         self.tally.waited += self._data_wait.read()  # after the sums: the device has come as far as this
         if bad:
-            raise self._not_finite([place - 1 for place in self._bad.tolist() if place])
+            raise self._not_finite([position - 1 for position in self._bad.tolist() if position])
         self._next_reading = self.step + pace
         return bool(stops)
 
-    def state(self) -> dict[str, Any]:
-        """Return the state as tensors and plain Python."""
-        return {
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self._scaler.state_dict(),
-            "position": self.position,
-            "step": self.step,
-            "tally": vars(self.tally).copy(),
-        }
+    def state(self) -> TrainingState:
+        """Return all that the next step depends on; its tensors are the trainer's own, which that step changes."""
+        return TrainingState(
+            model=self.model.state_dict(),
+            optimizer=self.optimizer.state_dict(),
+            scaler=self._scaler.state_dict(),
+            position=self.position,
+            step=self.step,
+            tally=replace(self.tally),
+        )
 
-    def load_state(self, state: dict[str, Any]) -> None:
+    def load_state(self, state: TrainingState) -> None:
         """Go on from a state."""
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self._scaler.load_state_dict(state["scaler"])
-        self.position, self.step, self.tally = state["position"], state["step"], Tally(**state["tally"])
+        self.model.load_state_dict(state.model)
+        self.optimizer.load_state_dict(dict(state.optimizer))
+        self._scaler.load_state_dict(dict(state.scaler))
+        self.position, self.step, self.tally = state.position, state.step, replace(state.tally)
         self._last_reading = (self.step, time.monotonic())
         if self.ranks.is_first:  # the others begin at 0: what counts is the sum over all
             self._sums.copy_(torch.tensor([self.tally.loss, self.tally.hits]))
 
-    def _take_step(self, loader: ClipLoader) -> None:
+    def take_step(self, batches: Iterator[Batch]) -> None:
+        """Take an optimiser step on the next `accumulate` batches; nothing is fetched from the device."""
         settings, ranks = self.settings, self.ranks
         self._lr = learning_rate(settings, base=self._base_lr, position=self.position, num_clips=self.num_clips)
         for group in self.optimizer.param_groups:
@@ -194,10 +184,10 @@ class Trainer:
         bad = []
         for part in range(settings.accumulate):
             with self._data_wait:
-                batch = next(loader)
-            torch.add(self._own, self.position + part * settings.batch_size * ranks.world_size, out=self._places)
+                batch = next(batches)
+            torch.add(self._own, self.position + part * settings.batch_size * ranks.world_size, out=self._positions)
             losses = self._backward(batch, last=part == settings.accumulate - 1)
-            bad.append(torch.where(torch.isfinite(losses), 0, self._places + 1))
+            bad.append(torch.where(torch.isfinite(losses), 0, self._positions + 1))
         self._note_bad(torch.cat(bad))
         self._optimizer_step()
         self.optimizer.zero_grad(set_to_none=True)
@@ -220,7 +210,11 @@ class Trainer:
         return losses
 
     def _note_bad(self, bad: Tensor) -> None:
-        """Keep the first step's losses that were not finite, as the places of their clips + 1, on every rank."""
+        """Keep the first step's losses that were not finite, on every rank, without asking the host.
+
+        A clip is noted as its position + 1, and 0 says that its loss was finite. Each rank fills in its own part of a
+        row of zeros, so the maximum over ranks is the whole row; once a step was bad, later ones are not looked at.
+        """
         first = self.ranks.rank * len(bad)
         everywhere = torch.zeros_like(self._bad)
         everywhere[first : first + len(bad)] = bad
@@ -228,12 +222,14 @@ class Trainer:
 
     def _optimizer_step(self) -> None:
         """Step, unless a loss was not finite: the fused kernel then leaves the weights, without asking the host."""
-        spoilt = self._bad.any().float()
-        if self._scaler.is_enabled():  # it looks for what is not finite in the gradients, as it unscales them
+        bad = self._bad.any().float()
+        if self._scaler.is_enabled():
+            # under fp16 the scaler sets `found_inf` itself, by what it finds in the gradients: so one is spoilt
             gradient = next(p.grad for p in self.model.parameters() if p.grad is not None)
-            gradient += torch.where(spoilt > 0, torch.nan, 0.0)
+            gradient += torch.where(bad > 0, torch.nan, 0.0)
         else:
-            self.optimizer.found_inf = spoilt  # type: ignore[attr-defined]
+            # fused optimisers read this tensor on the device and skip the step where it is 1; others would not look
+            self.optimizer.found_inf = bad  # type: ignore[attr-defined]
         if self.settings.clip_grad is not None:
             self._scaler.unscale_(self.optimizer)
             nn.utils.clip_grad_norm_(self.model.parameters(), self.settings.clip_grad)
@@ -246,14 +242,14 @@ class Trainer:
         self._last_reading = (self.step, now)
         return min(max(int(READ_SECONDS * (self.step - step) / max(now - then, 1e-9)), 1), READ_EVERY)
 
-    def _not_finite(self, places: list[int]) -> NotFiniteError:
-        steps_ago = -(-(self.position - places[0]) // self.clips_per_step)
+    def _not_finite(self, positions: list[int]) -> NotFiniteError:
+        steps_ago = -(-(self.position - positions[0]) // self.clips_per_step)
         start = self.position - steps_ago * self.clips_per_step
         lr = learning_rate(self.settings, base=self._base_lr, position=start, num_clips=self.num_clips)
-        names = list(self.name_clips(places[:4])) + ([f"{len(places) - 4} more"] if len(places) > 4 else [])
+        names = list(self.name_clips(positions[:4])) + ([f"{len(positions) - 4} more"] if len(positions) > 4 else [])
         return NotFiniteError(
             f"the loss was not finite at step {self.step - steps_ago + 1} (learning rate {lr:.3g}) on "
-            f"{len(places)} of {self.clips_per_step} clips ({', '.join(names)}); that step was not taken: "
+            f"{len(positions)} of {self.clips_per_step} clips ({', '.join(names)}); that step was not taken: "
             "lower --lr, set --clip-grad, or use --precision fp32"
         )
 
@@ -264,16 +260,16 @@ class Trainer:
     def _row(self, epoch: int, waited: float, seconds: float) -> Row:
         tally, self.tally = self.tally, Tally()
         self._sums.zero_()
-        return {
-            "epoch": epoch,
-            "step": self.step,
-            "lr": self._lr,
-            "train_loss": tally.loss / _NAT / tally.clips,
-            "train_top1": tally.hits / tally.clips,
-            "clips_per_second": tally.clips / max(tally.seconds, 1e-9),
-            "data_wait_share": waited / max(seconds, 1e-9),
-            "seconds": tally.seconds,
-        }
+        return Row(
+            epoch=epoch,
+            step=self.step,
+            lr=self._lr,
+            train_loss=tally.loss / _NAT / tally.clips,
+            train_top1=tally.hits / tally.clips,
+            clips_per_second=tally.clips / max(tally.seconds, 1e-9),
+            data_wait_share=waited / max(seconds, 1e-9),
+            seconds=tally.seconds,
+        )
 
     def _distributed(self) -> DistributedDataParallel:
         device = self.ranks.device

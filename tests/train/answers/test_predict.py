@@ -11,12 +11,12 @@ import torch
 from click.testing import CliRunner
 from PIL import Image
 
-import tsn.train.loaders as data
 from tests.conftest import Dataset
 from tests.train.runs import evaluated
 from tsn.cli import tsn
 from tsn.train.answers.predict import describe, predict, predict_videos, refuse_failures
 from tsn.train.answers.trained import load_trained
+from tsn.train.data import stored_frames
 from tsn.train.fit.checkpoint import save_checkpoint
 from tsn.train.network.model import build_model
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
@@ -42,7 +42,7 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
         "classes": list(split.classes),
         "split": "1",
         "history": [],
-        "frames": data.frames_facts(split, settings),
+        "frames": stored_frames(split, settings).plain(),
         "train_sha256": split.train_sha256(),
     }
     save_checkpoint(folder / "checkpoints", state, best=True)

@@ -56,9 +56,9 @@ def test_compiled_steps_and_scores_are_the_plain_ones() -> None:
         generator = torch.Generator().manual_seed(3)
         clips = torch.randn(9, 2, SIZE, SIZE, 3, generator=generator).permute(0, 1, 4, 2, 3)
         stretch = [batch_of(clips[start : start + 3], start) for start in range(0, 9, 3)]
-        row = trainer.train_epoch(iter(stretch), lambda: None)  # type: ignore[arg-type]
+        row = trainer.train_epoch(iter(stretch), lambda: None)
         scores = trainer.validate(EvalPass(batches=iter(stretch), steps=3, clips=9))
-        rows[fast] = row["train_loss"], scores.loss
+        rows[fast] = row.train_loss, scores.loss
     assert rows[True] == pytest.approx(rows[False], rel=1e-5)
 
 

@@ -38,8 +38,8 @@ def share(device: str, between: float, work: Callable[[], object]) -> float:
             time.sleep(between)
             yield Batch(clips=batch.clips.to(where), plan=batch.plan)
 
-    row = trainer.train_epoch(stream(), lambda: None)  # type: ignore[arg-type]
-    return float(row["data_wait_share"])
+    row = trainer.train_epoch(stream(), lambda: None)
+    return float(row.data_wait_share)
 
 
 def gpu_work() -> None:

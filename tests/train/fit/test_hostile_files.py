@@ -21,9 +21,9 @@ from tests.train.runs import evaluated
 from tsn.train.answers.compare import compare, side_by_side
 from tsn.train.answers.trained import load_trained
 from tsn.train.fit.checkpoint import BEST, LAST, load_checkpoint
-from tsn.train.fit.contents import facts_of, training_of, weights_of
+from tsn.train.fit.contents import checkpoint_of, facts_of, weights_of
 from tsn.train.fit.folder import read_config, read_history
-from tsn.train.fit.launch import place_run
+from tsn.train.fit.place import place_run
 from tsn.train.fit.trainer import Trainer
 from tsn.train.network.archive import read_pt
 from tsn.train.network.model import TSN, build_model
@@ -125,7 +125,7 @@ def trainer(whole: dict[str, Any]) -> Trainer:
 @pytest.fixture(scope="module")
 def state(whole: dict[str, Any], trainer: Trainer) -> dict[str, Any]:
     """That run's state, with the weights and momentum of the small network."""
-    small = trainer.state()
+    small = trainer.state().plain()
     copied = copy.deepcopy({name: small[name] for name in ("model", "optimizer", "scaler")})
     return whole | copied
 
@@ -138,7 +138,7 @@ def go_on(state: dict[str, Any], trainer: Trainer) -> GoOn:
     """Return a function that goes on from a state as a run does."""
     path = Path("last.pt")
     run, own = facts_of(state, path), copy.deepcopy(trainer.state())
-    return lambda found: trainer.load_state(training_of(found, path, own=own, facts=run, num_clips=CLIPS))
+    return lambda found: trainer.load_state(checkpoint_of(found, path, own=own, facts=run, num_clips=CLIPS).state)
 
 
 def test_every_field_of_a_checkpoint_that_a_run_goes_on_from_is_checked(state: dict[str, Any], go_on: GoOn) -> None:

@@ -4,24 +4,24 @@ from pathlib import Path
 
 import pytest
 
-from tsn.train.fit.folder import Row
 from tsn.train.fit.reporters import epoch_line, verdict
+from tsn.train.history import Row
 from tsn.train.pictures import draw_curves
 
+TRAINED = {"lr": 0.001, "train_top1": 0.5, "clips_per_second": 10.0, "data_wait_share": 0.001, "seconds": 5.0}
+VALIDATED = {"val_loss": 1.5, "val_top1": 0.25, "val_top5": 0.75}
 
-def row(epoch: int, **changed: float) -> Row:
-    usual: Row = {"epoch": epoch, "step": 10 * epoch, "lr": 0.001, "train_loss": 2.0 / (epoch + 1), "train_top1": 0.5}
-    usual |= {"val_loss": 1.5, "val_top1": 0.25, "val_top5": 0.75}
-    usual |= {"clips_per_second": 10.0, "data_wait_share": 0.001, "seconds": 5.0}
-    return usual | changed
+
+def row(epoch: int, *, validated: bool = True, **changed: float) -> Row:
+    figures = TRAINED | {"train_loss": 2.0 / (epoch + 1)} | (VALIDATED if validated else {}) | changed
+    return Row(epoch=epoch, step=10 * epoch, **figures)
 
 
 def test_an_epochs_line_has_loss_accuracy_speed_waiting_and_the_end_time() -> None:
     line = epoch_line(row(3), left=0)
     assert line.startswith("epoch 3: loss 0.500, top-1 50.0% | val loss 1.500, top-1 25.0%, top-5 75.0% | 10.0 clips/s")
     assert "0.1% waiting for data, the run ends " in line
-    alone: Row = {name: value for name, value in row(3).items() if not name.startswith("val_")}
-    assert "val" not in epoch_line(alone, left=0)
+    assert "val" not in epoch_line(row(3, validated=False), left=0)
 
 
 @pytest.mark.parametrize(
@@ -46,10 +46,7 @@ def test_the_verdict_says_which_is_short_by_how_much_and_what_to_turn(
 def test_curves_are_a_picture_also_of_one_epoch_and_without_validation(
     tmp_path: Path, epochs: int, validated: bool
 ) -> None:
-    rows = [row(epoch) for epoch in range(epochs)]
-    if not validated:
-        rows = [{name: value for name, value in row.items() if not name.startswith("val_")} for row in rows]
-    draw_curves(rows, tmp_path / "curves.png", "title")
+    draw_curves([row(epoch, validated=validated) for epoch in range(epochs)], tmp_path / "curves.png", "title")
     content = (tmp_path / "curves.png").read_bytes()
     assert content[:4] == b"\x89PNG"
     width, height = struct.unpack(">II", content[16:24])

@@ -20,8 +20,9 @@ from tests.train.runs import ROOT, command, evaluated, history
 from tsn.cli import tsn
 from tsn.train.fit import checkpoint
 from tsn.train.fit.checkpoint import BEST, LAST, load_checkpoint, load_newest, save_checkpoint
-from tsn.train.fit.launch import place_run, train
-from tsn.train.fit.trainer import Tally
+from tsn.train.fit.contents import Tally
+from tsn.train.fit.launch import train
+from tsn.train.fit.place import place_run
 from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn.tsn_shared.files import locked
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
@@ -141,7 +142,7 @@ def test_killed_before_its_weights_were_written_a_resume_writes_them(
     def die(*_: object, **__: object) -> None:
         raise Killed
 
-    monkeypatch.setattr("tsn.train.fit.run.save_file", die)
+    monkeypatch.setattr("tsn.train.fit.weights_file.save_file", die)
     with pytest.raises(Killed):
         run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
     monkeypatch.undo()
@@ -354,7 +355,7 @@ def test_trainings_of_the_same_second_have_folders_of_their_own(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("time.strftime", lambda _: "20260101-000000")
     settings = TrainSettings(**(small | {"run": None}))
-    names = [place_run(settings, frozenset())[0].run for _ in range(3)]
+    names = [place_run(settings, frozenset()).folder for _ in range(3)]
     assert [str(name) for name in names] == [f"runs/20260101-000000{end}" for end in ("", "-2", "-3")]
 
 

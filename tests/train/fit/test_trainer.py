@@ -13,6 +13,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tsn.pipeline.loading.loader import Batch
 from tsn.pipeline.loading.source import ClipPlan
 from tsn.train.fit.trainer import Trainer
+from tsn.train.history import Row
 from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.errors import StoppedError, TsnError
 from tsn.tsn_shared.settings import TrainSettings
@@ -57,7 +58,7 @@ def batches(size: int) -> list[Batch]:
     ]
 
 
-def trained(**settings: Any) -> tuple[Network, dict[str, Any]]:
+def trained(**settings: Any) -> tuple[Network, Row]:
     """Train an epoch with these settings; return the network and its row."""
     chosen = TrainSettings(num_epochs=1, lr=0.5, **settings)
     model = network()
@@ -65,7 +66,7 @@ def trained(**settings: Any) -> tuple[Network, dict[str, Any]]:
         model=model, settings=chosen, ranks=Ranks(device=torch.device("cpu")), num_clips=CLIPS, precision="fp32"
     )
     stream: Iterator[Batch] = iter(batches(chosen.batch_size))
-    return model, trainer.train_epoch(stream, lambda: None)  # type: ignore[arg-type]
+    return model, trainer.train_epoch(stream, lambda: None)
 
 
 def test_steps_are_those_of_plain_pytorch() -> None:
@@ -80,17 +81,17 @@ def test_steps_are_those_of_plain_pytorch() -> None:
         optimizer.step()
         losses.append(loss.item())
     assert torch.allclose(model.layer.weight, plain.layer.weight, atol=1e-6)
-    assert row["train_loss"] == pytest.approx(np.mean(losses))
-    assert row["step"] == 3
-    assert row["epoch"] == 0
+    assert row.train_loss == pytest.approx(np.mean(losses))
+    assert row.step == 3
+    assert row.epoch == 0
 
 
 def test_accumulated_batches_are_the_big_batch() -> None:
     big, big_row = trained(batch_size=6)
     small, small_row = trained(batch_size=2, accumulate=3)
     assert torch.allclose(big.layer.weight, small.layer.weight, atol=1e-6)
-    assert small_row["train_loss"] == pytest.approx(big_row["train_loss"], rel=1e-6)
-    assert small_row["step"] == big_row["step"] == 2
+    assert small_row.train_loss == pytest.approx(big_row.train_loss, rel=1e-6)
+    assert small_row.step == big_row.step == 2
 
 
 def test_clip_grad_bounds_the_l2_norm_of_all_gradients_together() -> None:
@@ -129,7 +130,7 @@ def test_a_step_fetches_nothing_from_the_device(settings: dict[str, Any], monkey
     with monkeypatch.context() as patch, HostReads() as reads:
         for name in ("tolist", "cpu", "numpy"):
             patch.setattr(Tensor, name, None)  # a call would fail
-        trainer._take_step(stream)  # type: ignore[arg-type]
+        trainer.take_step(stream)
         assert reads.count == 0
         assert float(torch.ones(())) == 1
         assert reads.count == 1
@@ -141,10 +142,10 @@ def test_a_bad_loss_names_step_clips_and_lr_and_no_step_is_taken_from_there(prec
     stretch = list(stream)
     stretch[1].clips[2] = torch.nan
     stream = iter(stretch)
-    trainer._take_step(stream)  # type: ignore[arg-type]
+    trainer.take_step(stream)
     before = trainer.model.state_dict()["layer.weight"].clone()
-    trainer._take_step(stream)  # type: ignore[arg-type]
-    trainer._take_step(stream)  # type: ignore[arg-type]
+    trainer.take_step(stream)
+    trainer.take_step(stream)
     assert torch.equal(trainer.model.state_dict()["layer.weight"], before)
     with pytest.raises(TsnError, match=r"at step 2 \(learning rate 0\.25\) on 1 of 4 clips \(clip 6\); that"):
         trainer.read_sums()
@@ -159,7 +160,7 @@ def test_no_step_is_taken_from_an_infinite_loss_whose_gradients_are_finite(
     state = trainer.model.state_dict()
     state["layer.bias"][:] = torch.tensor([0.0, *[-torch.inf] * (CLASSES - 1)])
     before = state["layer.weight"].clone()
-    trainer._take_step(stream)  # type: ignore[arg-type]
+    trainer.take_step(stream)
     assert torch.equal(state["layer.weight"], before)
     with pytest.raises(TsnError, match=r"at step 1 .* that step was not taken"):
         trainer.read_sums()
@@ -169,7 +170,7 @@ def test_a_first_step_that_fp16_skips_leaves_no_trace_in_the_momentum() -> None:
     trainer, stream = trainer_of(batch_size=4, precision="fp16")
     before = trainer.model.state_dict()["layer.weight"].clone()
     trainer._scaler = torch.amp.GradScaler("cpu", init_scale=2.0**30)  # no gradient of float16 survives that
-    trainer._take_step(stream)  # type: ignore[arg-type]
+    trainer.take_step(stream)
     assert torch.equal(trainer.model.state_dict()["layer.weight"], before)
     momenta = [state["momentum_buffer"] for state in trainer.optimizer.state.values()]
     assert len(momenta) == 2
@@ -181,18 +182,18 @@ def test_asked_to_stop_it_saves_at_a_step_and_raises() -> None:
     trainer.stop.asked = True
     saved: list[int] = []
     with pytest.raises(StoppedError, match="at step 1, which is saved"):
-        trainer.train_epoch(stream, lambda: saved.append(trainer.step))  # type: ignore[arg-type]
+        trainer.train_epoch(stream, lambda: saved.append(trainer.step))
     assert saved == [1]
 
 
 def test_an_epochs_sums_survive_a_checkpoint_in_its_middle() -> None:
     _, whole = trained(batch_size=4)
     trainer, stream = trainer_of(batch_size=4, lr=0.5)
-    trainer._take_step(stream)  # type: ignore[arg-type]
+    trainer.take_step(stream)
     trainer.read_sums()
     state = trainer.state()
     later, _ = trainer_of(batch_size=4, lr=0.5)
     later.load_state(state)
-    row = later.train_epoch(stream, lambda: None)  # type: ignore[arg-type]
+    row = later.train_epoch(stream, lambda: None)
     for name in ("epoch", "step", "train_loss", "train_top1"):
-        assert row[name] == whole[name]
+        assert getattr(row, name) == getattr(whole, name)

@@ -1,0 +1,87 @@
+"""What a training must know of its data before it opens the loader; without torch, so that a mistake is told soon."""
+
+from dataclasses import asdict, dataclass
+
+from tsn.pipeline.loading.reader import check_shards
+from tsn.tsn_shared.draws import permutation
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.hdf5 import read_seal
+from tsn.tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
+from tsn.tsn_shared.shards import read_tables
+from tsn.tsn_shared.splits import KIND, Split, open_split
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitFacts:
+    """What tells a split from another: where it is, its sealed SHA-256, and how many clips it has.
+
+    Runs of older versions may state neither path nor SHA-256.
+    """
+
+    path: str | None = None
+    sha256: str | None = None
+    train: int
+    test: int
+
+    def plain(self) -> dict[str, object]:
+        """Return the facts by name, as config.json holds them."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoredFrames:
+    """How a split's frames were made: `size`, WIDTHxHEIGHT of all or native, and their `quality` if known."""
+
+    size: str = "native"
+    quality: int | None = None
+
+    def plain(self) -> dict[str, object]:
+        """Return the facts by name, as a checkpoint holds them."""
+        return asdict(self)
+
+
+def check_data(settings: TrainSettings) -> Split:
+    """Open the split of a training whose data are all there; DataError or SettingsError says what is wrong with them.
+
+    The frames themselves are checked as they are read.
+    """
+    split = open_split(settings)
+    class_names(split, settings)
+    check_shards(split, settings.frames)
+    return split
+
+
+def class_names(split: Split, settings: TrainSettings) -> tuple[str, ...]:
+    """Return the names of the network's classes: the split's, with numbers for classes beyond them."""
+    asked = settings.num_classes
+    if len(split.classes) > MOST_CLASSES:
+        raise SettingsError(f"{split.path} has {len(split.classes)} classes: {MOST_CLASSES} are the most")
+    if asked is None or asked == len(split.classes):
+        return split.classes
+    if asked < len(split.classes):
+        raise SettingsError(f"--num-classes {asked}: {split.path} has {len(split.classes)} classes")
+    return (*split.classes, *(f"class{number}" for number in range(len(split.classes), asked)))
+
+
+def split_facts(split: Split) -> SplitFacts:
+    """Return what tells a split from another."""
+    digest = read_seal(split.path, KIND).sha256
+    return SplitFacts(path=str(split.path), sha256=digest, train=len(split.train), test=len(split.test))
+
+
+def stored_frames(split: Split, data: DataSettings) -> StoredFrames:
+    """Return how a split's frames were made, as its first shard says."""
+    if not split.shard_names or not (data.frames / split.shard_names[0]).exists():  # whose absence is told elsewhere
+        return StoredFrames()
+    tables = read_tables(data.frames / split.shard_names[0])
+    sizes = set(zip(tables.width.tolist(), tables.height.tolist(), strict=True))
+    one = tables.settings.get("size") != "native" and len(sizes) == 1
+    size = "{}x{}".format(*sizes.pop()) if one else "native"
+    return StoredFrames(size=size, quality=tables.settings.get("quality"))
+
+
+def clip_names(split: Split, seed: int, positions: list[int]) -> list[str]:
+    """Return the names of the clips at these positions of the training stream."""
+    size = len(split.train)
+    rows = [permutation(seed=seed, epoch=position // size, size=size)[position % size] for position in positions]
+    return [split.names("train", slice(row, row + 1))[0] for row in rows]

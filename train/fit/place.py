@@ -1,0 +1,98 @@
+"""Where a run is, and whether it begins or goes on: decided once, by the first rank or before any starts.
+
+Loads no torch, so that what is wrong is told soon.
+"""
+
+import time
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+from tsn.train.data import split_facts
+from tsn.train.fit.folder import FREE_ON_RESUME, read_config
+from tsn.tsn_shared import environment
+from tsn.tsn_shared.console import printable
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.fields import flag_of, from_plain
+from tsn.tsn_shared.files import writing
+from tsn.tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.splits import open_split
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunPlace:
+    """A run's settings, its folder, and whether there is a run in it to go on with (`resume`)."""
+
+    settings: TrainSettings
+    folder: Path
+    resume: bool
+
+
+def place_run(settings: TrainSettings, given: frozenset[str]) -> RunPlace:
+    """Return where the settings put a run; `given` are the settings that the user stated.
+
+    A run that goes on keeps its own settings; SettingsError for one that the user states otherwise, with the
+    difference, and for a folder that cannot be a run's or holds another.
+    """
+    folder = settings.run
+    if settings.resume not in (None, "auto"):
+        folder = Path(str(settings.resume))
+        if settings.run not in (None, folder):
+            raise SettingsError(f"--resume {folder}: a run goes on in its own folder: leave out --run {settings.run}")
+        read_config(folder)
+    if folder is None:
+        folder = _new_folder(settings)
+    settings = replace(settings, run=folder)
+    if not _holds_a_run(folder):
+        return RunPlace(settings=settings, folder=folder, resume=False)
+    if settings.resume is None and not environment.restarts():
+        raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
+    return RunPlace(settings=_resumed(settings, folder, given), folder=folder, resume=True)
+
+
+def _holds_a_run(folder: Path) -> bool:
+    """Whether a run has begun in a folder; SettingsError where none could."""
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:
+        raise SettingsError(f"--run {printable(str(folder))}: the name must be text in UTF-8: set another") from None
+    with writing(folder, "set another --run"):
+        return (folder / "config.json").exists()
+
+
+def _new_folder(settings: TrainSettings) -> Path:
+    """Make runs/<time> and return it, where nothing needs to find the run again by its name."""
+    if settings.resume == "auto":
+        raise SettingsError("--resume auto: name the run with --run DIR")
+    if settings.nnodes > 1:
+        raise SettingsError(f"--nnodes {settings.nnodes} needs --run DIR, a folder that all machines share")
+    if environment.may_restart():
+        raise SettingsError("torchrun --max-restarts needs --run DIR, so that a restart finds its checkpoints")
+    name = time.strftime("%Y%m%d-%H%M%S")
+    for number in count(1):
+        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        with writing(folder, "set --run"), suppress(FileExistsError):  # of a training that began in the same second
+            folder.mkdir(parents=True)
+            break
+    return folder
+
+
+def _resumed(settings: TrainSettings, folder: Path, given: frozenset[str]) -> TrainSettings:
+    """Return the settings of the run in a folder, with those that the user states and that may change."""
+    config = read_config(folder)
+    stored, stated = config.settings.plain(), {n: value for n, value in settings.plain().items() if n in given}
+    changed = {
+        name: (stored[name], value)
+        for name, value in stated.items()
+        if name not in FREE_ON_RESUME and stored[name] != value
+    }
+    if changed:
+        words = ", ".join(f"{flag_of(name)} was {was}, is {now}" for name, (was, now) in sorted(changed.items()))
+        raise SettingsError(f"{folder} was made with other settings: {words}; leave them out, or set another --run")
+    resumed: TrainSettings = from_plain(TrainSettings, stored | stated | {"run": str(folder)})
+    was, now = config.split.plain(), split_facts(open_split(resumed)).plain()
+    if was["sha256"] != now["sha256"]:
+        words = ", ".join(f"{name} was {was[name]}, is {now[name]}" for name in now if was[name] != now[name])
+        raise SettingsError(f"{folder} was trained on another split: {words}; name its own, or set another --run")
+    return resumed
