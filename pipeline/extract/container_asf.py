@@ -1,6 +1,7 @@
 """ASF, which .wmv files are: the packets of its data, walked one by one. Frames are the objects of the video stream.
 
-The header says how long a packet is, the data how many there are; a live broadcast states neither end nor count.
+The header says how long a packet is, and the data where they end; a live broadcast does not. A packet that is none is
+passed over, since all are of one length; where over a quarter are, as many frames a packet are missing.
 """
 
 from dataclasses import dataclass
@@ -45,29 +46,27 @@ def read_asf(file: FileBytes) -> DeclaredLength:
         at += length
     if kind != _DATA or not 0 < header.packet <= _LONGEST_PACKET:
         return DeclaredLength(size=file.size)
-    packets = int.from_bytes(file.read(at + 40, 8), "little")
     stated = not header.live and length > _DATA_HEADER
     end = at + length if stated else None
     last = min(file.size, at + length) if stated else file.size
-    frames, read, parts, at = 0, 0, 0, at + _DATA_HEADER
+    frames, parts, read, lost, at = 0, 0, 0, 0, at + _DATA_HEADER
     while at + header.packet <= last:
         counted = _pictures(file.read(at, header.packet), header.video)
         if counted is None:
-            break
-        frames, parts, read, at = frames + counted[0], parts + counted[1] + 1, read + 1, at + header.packet
+            lost, parts = lost + 1, parts + 1
+        else:
+            frames, parts, read = frames + counted[0], parts + counted[1] + 1, read + 1
+        at += header.packet
         if parts > MOST_PARTS:
             return DeclaredLength(size=file.size)
-    else:
-        whole = at == end if stated else at == file.size or file.read(at, 16) == _INDEX
-        return DeclaredLength(
-            size=file.size,
-            end=end,
-            frames=frames if header.video and whole else None,
-            remark="" if stated or whole else CUT_PACKET,
-        )
-    claimed = frames * packets // max(read, 1) if stated else 0
-    frames = frames_of_part(frames, read_to=at, size=file.size, claimed=claimed)
-    return DeclaredLength(size=file.size, end=end, frames=frames if header.video else None)
+    whole = at == end if stated else at == file.size or file.read(at, 16) == _INDEX
+    frames = frames_of_part(frames, read_to=read, size=read + lost, claimed=0)
+    return DeclaredLength(
+        size=file.size,
+        end=end,
+        frames=frames or None if header.video and (whole or not stated) else None,
+        remark="" if stated or whole else CUT_PACKET,
+    )
 
 
 def _learn(header: _Header, kind: bytes, data: bytes) -> None:

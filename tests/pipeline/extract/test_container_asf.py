@@ -73,7 +73,8 @@ def test_a_live_broadcast_states_no_end_and_shows_a_packet_that_is_cut(tmp_path:
     found = declared_by(live, tmp_path / "x.wmv")
     assert (found.frames, found.end, found.remark) == (FRAMES, None, "")
     found = declared_by(live[: len(live) // 2], tmp_path / "x.wmv")
-    assert (found.frames, found.end, found.remark) == (None, None, CUT_PACKET)
+    assert 0 < (found.frames or 0) < FRAMES
+    assert (found.end, found.remark) == (None, CUT_PACKET)
 
 
 @pytest.mark.parametrize("length", [0, (1 << 16) + 1, 0xFFFFFFFF])
