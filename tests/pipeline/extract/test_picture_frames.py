@@ -4,6 +4,7 @@ import io
 import os
 import zlib
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,14 +23,27 @@ from tsn.pipeline.extract.video import Decoded
 SIZE = FrameSettings(size=(64, 48), quality=2)
 NATIVE = FrameSettings(size=None, quality=2)
 COUNT = 6
+Draw = Callable[..., list[Path]]
 
 
-def draw(folder: Path, name: str, size: str, *words: str) -> list[Path]:
-    """Draw numbered pictures, and return them in order."""
-    folder.mkdir(exist_ok=True)
-    source = f"testsrc2=size={size}:rate=25:duration=1"
-    ffmpeg("-f", "lavfi", "-i", source, "-frames:v", str(COUNT), *words, str(folder / name))
-    return sorted(folder.iterdir())
+@pytest.fixture(scope="module")
+def draw(tmp_path_factory: pytest.TempPathFactory) -> Draw:
+    """Give a function that makes a folder of numbered pictures, each kind drawn once, and returns them in order."""
+
+    @cache
+    def contents(name: str, size: str, *words: str) -> dict[str, bytes]:
+        folder = tmp_path_factory.mktemp("pictures")
+        source = f"testsrc2=size={size}:rate=25:duration=1"
+        ffmpeg("-f", "lavfi", "-i", source, "-frames:v", str(COUNT), *words, str(folder / name))
+        return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+    def make(folder: Path, name: str, size: str, *words: str) -> list[Path]:
+        folder.mkdir()
+        for each, data in contents(name, size, *words).items():
+            (folder / each).write_bytes(data)
+        return sorted(folder.iterdir())
+
+    return make
 
 
 def decode(folder: Path, settings: FrameSettings = SIZE) -> tuple[Decoded, list[bytes]]:
@@ -52,7 +66,7 @@ def luma(jpeg: bytes) -> npt.NDArray[np.int64]:
 @pytest.mark.parametrize("settings", [SIZE, NATIVE])
 @pytest.mark.parametrize("words", [[], ["-pix_fmt", "gray"], ["-huffman", "default"]])
 def test_jpegs_of_the_size_asked_for_are_kept_byte_for_byte(
-    tmp_path: Path, settings: FrameSettings, words: list[str]
+    draw: Draw, tmp_path: Path, settings: FrameSettings, words: list[str]
 ) -> None:
     paths = draw(tmp_path / "v", "img_%05d.jpg", "64x48", *words)
     decoded, frames = decode(tmp_path / "v", settings)
@@ -61,7 +75,7 @@ def test_jpegs_of_the_size_asked_for_are_kept_byte_for_byte(
 
 
 @pytest.mark.parametrize("name", ["%d.jpg", "%d.png"])
-def test_others_are_scaled_by_the_rule_of_videos_each_once_in_order(tmp_path: Path, name: str) -> None:
+def test_others_are_scaled_by_the_rule_of_videos_each_once_in_order(draw: Draw, tmp_path: Path, name: str) -> None:
     draw(tmp_path / "v", name, "320x240", "-q:v", "1")
     decoded, frames = decode(tmp_path / "v")
     assert (decoded.width, decoded.height, len(frames)) == (64, 48, COUNT)
@@ -77,7 +91,7 @@ def test_others_are_scaled_by_the_rule_of_videos_each_once_in_order(tmp_path: Pa
 
 
 def test_pictures_of_all_kinds_and_sizes_are_frames_of_one_size(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    draw: Draw, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     draw(tmp_path / "v", "%d.png", "320x240")
     expected = decode(tmp_path / "v")[1]
@@ -98,7 +112,7 @@ def test_pictures_of_all_kinds_and_sizes_are_frames_of_one_size(
         assert max(distance) < 2
 
 
-def test_a_jpeg_for_printers_becomes_a_frame_that_loaders_take(tmp_path: Path) -> None:
+def test_a_jpeg_for_printers_becomes_a_frame_that_loaders_take(draw: Draw, tmp_path: Path) -> None:
     draw(tmp_path / "v", "%d.png", "64x48")
     Image.open(tmp_path / "v/1.png").convert("CMYK").save(tmp_path / "v/1.jpg", quality=95)
     for path in (tmp_path / "v").glob("*.png"):
@@ -120,7 +134,7 @@ def test_the_orientation_that_a_camera_wrote_is_not_applied(tmp_path: Path, size
     assert all(np.all(np.diff(rows) > 0) for rows in brightness)  # from above to below
 
 
-def test_missing_numbers_are_noted(tmp_path: Path) -> None:
+def test_missing_numbers_are_noted(draw: Draw, tmp_path: Path) -> None:
     paths = draw(tmp_path / "v", "img_%05d.jpg", "64x48")
     paths[2].unlink()
     decoded, frames = decode(tmp_path / "v")
@@ -128,7 +142,7 @@ def test_missing_numbers_are_noted(tmp_path: Path) -> None:
     assert decoded.note == "1 picture missing up to number 6, the first: 3"
 
 
-def test_native_pictures_are_of_one_size(tmp_path: Path) -> None:
+def test_native_pictures_are_of_one_size(draw: Draw, tmp_path: Path) -> None:
     draw(tmp_path / "v", "%d.png", "64x48")
     assert decode(tmp_path / "v", NATIVE)[0].width == 64
     ffmpeg("-i", str(tmp_path / "v/4.png"), "-vf", "scale=32:32", str(tmp_path / "v/4b.png"))
@@ -186,7 +200,7 @@ JPEG, LARGE_JPEG, PNG = ("%d.jpg", "64x48"), ("%d.jpg", "320x240"), ("%d.png", "
     + [(bomb, *JPEG), (bomb, *PNG)],
 )
 def test_a_picture_that_is_damaged_or_hostile_fails_by_its_name(
-    tmp_path: Path, damage: Callable[[Path], None], name: str, size: str
+    draw: Draw, tmp_path: Path, damage: Callable[[Path], None], name: str, size: str
 ) -> None:
     paths = draw(tmp_path / "v", name, size)
     damage(paths[4])
@@ -195,14 +209,14 @@ def test_a_picture_that_is_damaged_or_hostile_fails_by_its_name(
     assert str(tmp_path) not in str(error.value)
 
 
-def test_a_file_of_more_bytes_than_a_picture_takes_is_not_read(tmp_path: Path) -> None:
+def test_a_file_of_more_bytes_than_a_picture_takes_is_not_read(draw: Draw, tmp_path: Path) -> None:
     paths = draw(tmp_path / "v", "%d.jpg", "64x48")
     os.truncate(paths[1], module.MOST_BYTES + 1)
     with pytest.raises(VideoError, match=r"^2\.jpg: a file of over 268,435,456 bytes"):
         decode(tmp_path / "v")
 
 
-def test_whatever_the_bytes_of_a_picture_are_there_is_an_answer(tmp_path: Path) -> None:
+def test_whatever_the_bytes_of_a_picture_are_there_is_an_answer(draw: Draw, tmp_path: Path) -> None:
     rng = np.random.default_rng(3)
     (path, *rest) = draw(tmp_path / "v", "%d.jpg", "64x48")
     for other in rest:
@@ -220,7 +234,7 @@ def test_whatever_the_bytes_of_a_picture_are_there_is_an_answer(tmp_path: Path) 
         assert luma(frame).shape == (48, 64)
 
 
-def test_a_stop_ends_it(tmp_path: Path) -> None:
+def test_a_stop_ends_it(draw: Draw, tmp_path: Path) -> None:
     draw(tmp_path / "v", "%d.jpg", "64x48")
     with pytest.raises(VideoStoppedError):
         decode_pictures(tmp_path / "v", SIZE, io.BytesIO(), stop=lambda: True)
