@@ -1,4 +1,4 @@
-"""Looking at what is there: the shards and splits that folders hold, and what these hold (info)."""
+"""What folders hold: their shards and splits, and the videos in these (info)."""
 
 import math
 import re
@@ -21,7 +21,7 @@ MOST_ROWS = 30
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """The files of ours that a folder holds, each kind in order."""
+    """The shards and the splits that a folder holds, each in order."""
 
     path: Path
     shards: tuple[Path, ...]

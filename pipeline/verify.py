@@ -134,7 +134,7 @@ def _runs(wrong: list[int], tables: ShardTables) -> Iterator[tuple[int, int]]:
 
 
 def _gaps(folder: Folder) -> Iterator[str]:
-    """Name the shards that lack in the row of numbers; what comes after the last, only a split can know."""
+    """Name the first shard that is missing among the numbers; what is missing after the last, only a split can tell."""
     names = {path.name for path in folder.shards}
     row = [shard_name(number) for number in range(len(names))]
     if lost := [name for name in row if name not in names]:

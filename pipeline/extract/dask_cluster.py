@@ -58,7 +58,7 @@ def cluster_workers(address: str, jobs: int | None, progress: Progress) -> Itera
 
 
 class _Cluster:
-    """Jobs that a cluster does, each ended by it or by the watch over it."""
+    """Jobs handed to a cluster; each ends by its result, or by the watch over the cluster."""
 
     def __init__(self, address: str, client: Any, progress: Progress) -> None:
         self._where, self._client, self._progress = f"--dask {address}", client, progress
@@ -78,7 +78,7 @@ class _Cluster:
         try:
             self._executor.submit(make_shard_alone, job, jobs).add_done_callback(lambda inner: self._end(outer, inner))
         except RuntimeError as error:  # the client has closed meanwhile
-            raise self._told(error) from None
+            raise self._as_user_error(error) from None
         return outer
 
     def close(self) -> None:
@@ -93,7 +93,7 @@ class _Cluster:
         self._client.close(timeout=ANSWER_SECONDS)
 
     def _end(self, outer: "Future[Any]", inner: "Future[Any]") -> None:
-        """Give a job's end on, counted where it is a shard."""
+        """Pass on how a job ended; the videos of a shard are counted."""
         with self._lock:
             self._open.discard(outer)
         try:
@@ -101,44 +101,44 @@ class _Cluster:
             tables = read_tables(path)
         except BaseException as error:
             with suppress(InvalidStateError):  # the watch was first
-                outer.set_exception(self._told(error))
+                outer.set_exception(self._as_user_error(error))
         else:
             with suppress(InvalidStateError):
                 self._progress.advance(len(tables.names) + len(tables.failures), frames=len(tables.crc32))
                 outer.set_result(path)
 
-    def _told(self, error: BaseException) -> BaseException:
-        """Return what Dask itself says as the user's error, another one as it is."""
+    def _as_user_error(self, error: BaseException) -> BaseException:
+        """Return an error of Dask itself in words for the user, another one as it is."""
         from distributed import KilledWorker
 
         if isinstance(error, CancelledError):
-            return self._lost or self._gone()
+            return self._lost or self._scheduler_lost()
         if isinstance(error, RuntimeError | KilledWorker):  # another Python there, or workers that die
             needs = "the scheduler and its workers need the same Python and tsn as here"
             return TsnError(f"{self._where}: {brief(error)}: {needs}")
         return error
 
-    def _gone(self) -> TsnError:
+    def _scheduler_lost(self) -> TsnError:
         return TsnError(f"{self._where}: the scheduler is lost: start one and run again, finished shards are kept")
 
     def _watch(self) -> None:
         """End all jobs where the scheduler no longer answers, or has had no worker for too long."""
-        since, told = time.monotonic(), False
+        since, announced = time.monotonic(), False
         while not self._ended.is_set():
             try:
                 workers = bounded(self._client.nthreads, ANSWER_SECONDS)
             except Exception:
-                self._give_up(self._gone())
+                self._give_up(self._scheduler_lost())
                 return
             if workers:
-                since, told = time.monotonic(), False
+                since, announced = time.monotonic(), False
             elif time.monotonic() - since > WORKER_SECONDS:
                 words = f"{self._where}: no worker was connected for {WORKER_SECONDS:.0f} s"
                 self._give_up(TsnError(f"{words}: start some and run again, finished shards are kept"))
                 return
-            elif not told:
+            elif not announced:
                 say(f"{self._where}: no worker is connected there: one is waited for, {WORKER_SECONDS:.0f} s at most")
-                told = True
+                announced = True
             self._ended.wait(LOOK_SECONDS)
 
     def _give_up(self, error: TsnError) -> None:
@@ -166,7 +166,7 @@ def bounded(call: Callable[[], T], seconds: float) -> T:
 
 
 def _hush() -> None:
-    """Keep Dask and those below it from saying what we say: at the start, and again for what has come since."""
+    """Silence Dask and what it is built on, at the start and again for what was loaded since: we say what happens."""
     for name in ("tornado.application", "concurrent.futures", "asyncio", *logging.root.manager.loggerDict):
         if name.partition(".")[0] in ("tornado", "concurrent", "asyncio", "distributed"):
             logging.getLogger(name).disabled = True

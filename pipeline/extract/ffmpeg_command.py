@@ -97,9 +97,9 @@ def _marked(stream: Any, number: int, settings: FrameSettings | None) -> Any:
     """
     bare = stream.filter("settb", "AVTB").filter("metadata", mode="delete")
     numbered = bare.filter("metadata", mode="add", key=MARK, value=number)
-    # direct: without it what several videos tell would come in pieces
-    told = numbered.filter("metadata", mode="print", file=f"pipe:{_MARKS}", direct=1)
-    return told if settings is None else _scaled(told, settings)
+    # direct: without it the marks of several videos would come in pieces
+    marked = numbered.filter("metadata", mode="print", file=f"pipe:{_MARKS}", direct=1)
+    return marked if settings is None else _scaled(marked, settings)
 
 
 def _scaled(stream: Any, settings: FrameSettings) -> Any:

@@ -81,7 +81,7 @@ def _planes(data: memoryview, width: int, height: int) -> Planes:
 
 @dataclass(frozen=True, kw_only=True)
 class Marks:
-    """What the marks tell of a video: its frames, how many a second (0: unknown), when the first and the last are.
+    """What the marks say of a video: its frames, how many a second (0: unknown), when the first and the last are.
 
     Seconds of the video's own time, 0 where unknown.
     """

@@ -128,7 +128,7 @@ def _refuse_other(job: ShardJob, tables: ShardTables) -> None:
 
 
 def _refuse_replaced(job: ShardJob, tables: ShardTables) -> None:
-    """Refuse a shard whose videos were replaced under their names; those that failed are to be mended so."""
+    """Refuse a shard whose videos were replaced under their names; one that failed may be, to be tried again."""
     done = set(tables.names)
     if names := replaced_videos(job.path, [video for video in job.videos if video.name in done]):
         raise SettingsError(

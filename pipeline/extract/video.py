@@ -84,8 +84,8 @@ def decode_videos(
     """Write the frames of videos to `out`, JPEG after JPEG, all by one ffmpeg, whose start takes 12 ms of a core.
 
     Raises VideoError when the video fails, VideoStoppedError when `stop()` says so, OSError when `out` is full.
-    Of several videos none may give ffmpeg a word to say, since it does not say of which: then each is to be decoded
-    alone.
+    Where ffmpeg reports anything about one of several videos it does not say which: VideoError, and each is to be
+    decoded alone.
     """
     limits = limits or Limits()
     frames = FrameWriter(out, settings.quality)
@@ -99,15 +99,15 @@ def decode_videos(
         output = Output(stack.enter_context(running(command, (*videos, marks), limits)), stop, limits)
         broken = frames.take(output)
         status = output.finish()
-        told = read_marks(read_whole(marks), len(paths))
-    run = Run(status=status, errors=output.errors, broken=broken or _lost(frames, told))
-    counts = [each.frames for each in told] if len(told) > 1 else [len(frames.sizes)]
-    if len(told) > 1 and (run.status or run.broken or run.errors.count or 0 in counts):
+        marks_of = read_marks(read_whole(marks), len(paths))
+    run = Run(status=status, errors=output.errors, broken=broken or _lost(frames, marks_of))
+    counts = [each.frames for each in marks_of] if len(marks_of) > 1 else [len(frames.sizes)]
+    if len(marks_of) > 1 and (run.status or run.broken or run.errors.count or 0 in counts):
         raise VideoError(_NOT_WHOLE)
     starts = [0, *accumulate(counts)]
     return [
         frames.decoded(slice(start, start + count), fps=marked.fps, note=_verdict(count, run, length, marked))
-        for start, count, marked, length in zip(starts, counts, told, declared, strict=False)
+        for start, count, marked, length in zip(starts, counts, marks_of, declared, strict=False)
     ]
 
 
@@ -160,9 +160,9 @@ class FrameWriter:
         self.crc32.append(zlib.crc32(jpeg))
 
 
-def _lost(frames: FrameWriter, told: Sequence[Marks]) -> str:
+def _lost(frames: FrameWriter, marks_of: Sequence[Marks]) -> str:
     """Say what is wrong where not every frame that was decoded arrived, '' where all did."""
-    decoded = sum(video.frames for video in told)
+    decoded = sum(video.frames for video in marks_of)
     arrived = len(frames.sizes)
     return f"ffmpeg decoded {decoded} frames, but {arrived} arrived" if decoded != arrived else ""
 
@@ -188,7 +188,7 @@ def _verdict(frames: int, run: Run, declared: DeclaredLength, marked: Marks) -> 
 
 
 def _failure(frames: int, expected: int, run: Run, declared: DeclaredLength, *, plain: bool) -> str:
-    """Return why a video fails, '' where it does not; `plain` is one whose every frame decoded without a word."""
+    """Return why a video fails, '' where it does not; `plain` is one whose every frame decoded without an error."""
     if run.status < 0:
         return f"ffmpeg was ended by {signal.Signals(-run.status).name}"
     if declared.missing and not plain:
