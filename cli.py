@@ -89,24 +89,29 @@ def extract_frames(videos: Path, **options: Any) -> None:
 @tsn.command("build-splits", short_help="Lists and frames to split files.")
 @click.argument("annotations", type=FOLDER, default=Path("data/ucfTrainTestlist"))
 @settings_options(SplitsSettings)
+@as_json
 @click.pass_context
-def build_splits(context: click.Context, /, annotations: Path, **options: Any) -> None:
+def build_splits(context: click.Context, /, annotations: Path, as_json: bool, **options: Any) -> None:
     """Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
 
     \b
-    UCF101's lists:   classInd.txt, trainlist01.txt, testlist01.txt
-    your own lists:   NAME_train_NAME.txt and the same with val or test, lines of
-                      `path label` or `path frames label`, labels from 0; class names from
-                      classes.txt beside them, or the folders of the videos
-    no lists at all:  --split-by group, from folders named after their class
+    UCF101, HMDB51:   their own lists
+    your own lists:   NAME_train_NAME and the same with val, test or both, as .txt, .list, .csv
+                      or .json: lines of `path label`, `path frames label`, or with a header;
+                      class names from classes.txt beside them, or the folders of the videos
+    no lists at all:  folders train/CLASS, val/CLASS, test/CLASS are the split;
+                      from class folders alone, --split-by video (or group) draws one
 
-    Listed videos without frames end the command with exit code 3 and no split, unless --allow-missing.
+    docs/data.md shows each. Prints what is in each split and what was left out. Listed videos without frames end the
+    command with exit code 3 and no split, unless --allow-missing.
     """
     if options["split_by"] and "annotations" in stated(context):
         raise click.UsageError(f"--split-by reads no lists: leave out {annotations}")
     from tsn.pipeline.splits.build import build_splits
+    from tsn.pipeline.splits.report import report_json, report_text
 
-    build_splits(annotations, SplitsSettings(**options))
+    reports = build_splits(annotations, SplitsSettings(**options))
+    click.echo(json_text(report_json(reports)) if as_json else report_text(reports))
 
 
 @tsn.command(short_help="Train a network on a split.")

@@ -69,8 +69,9 @@ class SplitsSettings(Settings):
     allow_missing: bool = setting(False, "Leave out listed videos that have no frames.")
     split_by: str | None = setting(
         None,
-        "Read no lists: draw split 1 from all the videos, keeping groups whole or not.",
-        choices=("group", "video"),
+        "Read no lists: draw split 1 from all videos in class folders, by video or keeping groups (..._g01_c01) whole, "
+        "or take the folders train, val and test above them.",
+        choices=("group", "video", "folder"),
     )
     test_share: float = setting(0.3, "Share of each class that a drawn split tests on.", above=0, high=0.9)
     seed: int = setting(0, "Seed of a drawn split.", low=0, high=MAX_SEED)

@@ -1,13 +1,17 @@
-"""Split files, format 1: which clips train and which test, joined to the frames that they refer to.
+"""Split files, format 1: which clips train, choose and test, joined to the frames that they refer to.
 
     /train, /test       name bytes (n), label int32 (n), shard int32 (n), video int32 (n), frames int32 (n)
+    /val                the same; there only where the split has validation clips
+    /SUBSET/first       int32 (n)       first frame of each clip; there only where a clip begins after frame 0
+                                        or ends before its video does
     /class/name         bytes (C)       class names, in the order of the labels
     /shard/name         bytes (K)       file names of the shards referred to
     /shard/sha256       bytes (K)       what their user blocks stated when the split was built
     attributes          format, version, source, complete
 
-`shard` is a row of /shard, `video` a row of that shard's /video, `frames` the number of its frames, `label` a row of
-/class. Names are read on demand, so a split of millions of clips opens in its five number columns.
+`shard` is a row of /shard, `video` a row of that shard's /video, `label` a row of /class. Without `first` a clip is its
+whole video and `frames` the number of its frames; with it, a clip is frames `first` to `first + frames - 1` of its
+video. Names are read on demand, so a split of millions of clips opens in its number columns.
 """
 
 import hashlib
@@ -24,8 +28,8 @@ from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import DataSettings
 
 KIND = hdf5.Kind(name="tsn-split", version=1)
-Subset = Literal["train", "test"]
-SUBSETS: tuple[Subset, Subset] = ("train", "test")
+Subset = Literal["train", "val", "test"]
+SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
 _NUMBERS = ("label", "shard", "video", "frames")
 
 
@@ -36,15 +40,29 @@ def split_name(split: int | str) -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clips:
-    """The clips of a subset: one row each, every column int32 (n,)."""
+    """The clips of a subset: one row each, every column int32 (n,).
+
+    `first` is the first frame of each clip in its video; None where every clip is its whole video.
+    """
 
     label: npt.NDArray[np.int32]
     shard: npt.NDArray[np.int32]
     video: npt.NDArray[np.int32]
     frames: npt.NDArray[np.int32]
+    first: npt.NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.label)
+
+    def take(self, rows: npt.NDArray[np.int64] | slice) -> "Clips":
+        """Return some of the clips, in the order asked for."""
+        columns = {name: getattr(self, name)[rows] for name in _NUMBERS}
+        return Clips(**columns, first=None if self.first is None else self.first[rows])
+
+
+def no_clips() -> Clips:
+    """Return a subset without clips."""
+    return Clips(**{name: np.zeros(0, dtype=np.int32) for name in _NUMBERS})
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -57,14 +75,17 @@ class Split:
     shard_names: tuple[str, ...]
     shard_sha256: tuple[str, ...]
     train: Clips
+    val: Clips
     test: Clips
 
     def subset(self, subset: Subset) -> Clips:
         """Return the clips of a subset."""
-        return self.train if subset == "train" else self.test
+        return {"train": self.train, "val": self.val, "test": self.test}[subset]
 
     def names(self, subset: Subset, rows: npt.NDArray[np.int64] | slice) -> tuple[str, ...]:
         """Read the names of some clips from the file, in the order asked for."""
+        if not len(self.subset(subset)):
+            return ()
         with hdf5.opened(self.path, KIND) as file:
             column = hdf5.plain_dataset(file, f"{subset}/name", "S")
             if isinstance(rows, slice):
@@ -87,15 +108,18 @@ def write_split(
     clips: dict[Subset, Clips],
     names: dict[Subset, tuple[str, ...]],
 ) -> None:
-    """Write a split whole. `shards` maps the file names of the shards, in row order, to their sealed SHA-256."""
+    """Write a split whole. `shards` maps the file names of the shards, in row order, to their sealed SHA-256.
+
+    A split without validation clips and without ranges of frames has the same bytes as before there were any.
+    """
 
     def fill(file: h5py.File) -> None:
         file.create_dataset("class/name", data=hdf5.encode_names(classes))
         file.create_dataset("shard/name", data=hdf5.encode_names(list(shards)))
         file.create_dataset("shard/sha256", data=hdf5.encode_names(list(shards.values())))
-        for subset in SUBSETS:
+        for subset in (subset for subset in SUBSETS if subset != "val" or len(clips.get("val", ()))):
             file.create_dataset(f"{subset}/name", data=hdf5.encode_names(names[subset]))
-            for number in _NUMBERS:
+            for number in (*_NUMBERS, *([] if clips[subset].first is None else ["first"])):
                 file.create_dataset(f"{subset}/{number}", data=getattr(clips[subset], number).astype(np.int32))
         file.attrs["source"] = source
 
@@ -118,6 +142,7 @@ def read_split(path: Path) -> Split:
             shard_names=shards,
             shard_sha256=digests,
             train=_clips(file, "train", classes=len(classes), shards=len(shards)),
+            val=_clips(file, "val", classes=len(classes), shards=len(shards)) if _holds(file, "val") else no_clips(),
             test=_clips(file, "test", classes=len(classes), shards=len(shards)),
         )
 
@@ -136,9 +161,16 @@ def open_split(data: DataSettings) -> Split:
 
 def _clips(file: h5py.File, subset: Subset, *, classes: int, shards: int) -> Clips:
     rows = len(hdf5.plain_dataset(file, f"{subset}/name", "S"))
-    columns: dict[str, Any] = {n: hdf5.column(file, f"{subset}/{n}", np.int32, rows=rows) for n in _NUMBERS}
+    ranges = _holds(file[subset], "first")
+    numbers = (*_NUMBERS, "first") if ranges else _NUMBERS
+    columns: dict[str, Any] = {n: hdf5.column(file, f"{subset}/{n}", np.int32, rows=rows) for n in numbers}
     bounds = {"label": (0, classes - 1), "shard": (0, shards - 1), "video": (0, None), "frames": (1, None)}
-    for name, (low, high) in bounds.items():
+    for name, (low, high) in (bounds | ({"first": (0, None)} if ranges else {})).items():
         if rows and (columns[name].min() < low or (high is not None and columns[name].max() > high)):
             raise DataError(f"{file.filename}, {subset}/{name} is out of range: refused")
     return Clips(**columns)
+
+
+def _holds(group: h5py.Group, name: str) -> bool:
+    """Return whether a group has a member of this name, without following a link, which may lead anywhere."""
+    return any(member == name for member in group)

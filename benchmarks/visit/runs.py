@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from benchmarks.visit.plan import Visit
 from tsn.train.fit.compilation import FALLBACK
-from tsn.tsn_shared.splits import SUBSETS, Split, Subset, write_split
+from tsn.tsn_shared.splits import Split, Subset, write_split
 
 SAMPLE_EVERY = 0.2
 """Seconds between two looks at the memory."""
@@ -53,25 +53,17 @@ def tsn(*words: object) -> None:
 
 def repeat(split: Split, path: Path, train: int, test: int) -> None:
     """Write a split of as many clips as asked for, which are some of another's, or all of them over and over."""
-    rows = {s: spread(len(split.subset(s)), count) for s, count in zip(SUBSETS, (train, test), strict=True)}
-    names: dict[Subset, tuple[str, ...]] = {s: split.names(s, slice(None)) for s in SUBSETS}
+    subsets: tuple[Subset, ...] = ("train", "test")
+    rows = {s: spread(len(split.subset(s)), count) for s, count in zip(subsets, (train, test), strict=True)}
+    names: dict[Subset, tuple[str, ...]] = {s: split.names(s, slice(None)) for s in subsets}
     path.parent.mkdir(exist_ok=True)
     write_split(
         path,
         source=f"{split.source}, repeated",
         classes=split.classes,
         shards=dict(zip(split.shard_names, split.shard_sha256, strict=True)),
-        clips={
-            s: replace(
-                clips := split.subset(s),
-                label=clips.label[rows[s]],
-                shard=clips.shard[rows[s]],
-                video=clips.video[rows[s]],
-                frames=clips.frames[rows[s]],
-            )
-            for s in SUBSETS
-        },
-        names={s: tuple(names[s][row] for row in rows[s].tolist()) for s in SUBSETS},
+        clips={s: split.subset(s).take(rows[s]) for s in subsets},
+        names={s: tuple(names[s][row] for row in rows[s].tolist()) for s in subsets},
     )
 
 

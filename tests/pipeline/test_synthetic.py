@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from tsn.pipeline import synthetic
-from tsn.pipeline.splits.lists import group_of, read_annotations, shared_groups
+from tsn.pipeline.splits.groups import group_of, shared_groups
+from tsn.pipeline.splits.lists import read_annotations
 from tsn.pipeline.synthetic import CLASSES, make_dataset
 from tsn.tsn_shared.errors import TsnError
 

@@ -1,5 +1,6 @@
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +68,61 @@ def test_names_come_in_the_order_asked_for(path: Path) -> None:
 def test_layout_is_the_documented_one(path: Path) -> None:
     with h5py.File(path, "r") as file:
         assert sorted(file) == ["class", "shard", "test", "train"]
-        for subset in SUBSETS:
+        for subset in ("train", "test"):
             assert sorted(file[subset]) == ["frames", "label", "name", "shard", "video"]
         assert file["class/name"][()].tolist() == [name.encode() for name in CLASSES]
         assert file["train/name"][2] == b"YoYo/v_\xe9_g02_c02"
         assert (file.attrs["format"], file.attrs["version"]) == ("tsn-split", 1)
+
+
+def test_validation_clips_are_a_subset_of_their_own(tmp_path: Path) -> None:
+    plain = {"train": clips((0, 0, 0, 90)), "test": clips((2, 1, 3, 1))}
+    names = {"train": NAMES["train"][:1], "val": ("Archery/b", "YoYo/c"), "test": NAMES["test"]}
+    path = write(tmp_path / "split1.h5", clips=plain | {"val": clips((0, 0, 1, 8), (2, 1, 4, 5))}, names=names)
+    split = read_split(path)
+    assert split.subset("val") is split.val
+    assert (split.val.label.tolist(), split.val.video.tolist()) == ([0, 2], [1, 4])
+    assert split.names("val", slice(None)) == ("Archery/b", "YoYo/c")
+    assert (len(split.train), len(split.test)) == (1, 1)
+
+
+def test_a_split_without_validation_clips_is_the_file_it_was_before_there_were_any(path: Path, tmp_path: Path) -> None:
+    split = read_split(path)
+    assert len(split.val) == 0
+    assert split.names("val", slice(None)) == ()
+    with h5py.File(path, "r") as file:
+        assert "val" not in file
+    contents = {subset: split.subset(subset) for subset in SUBSETS}
+    again = write(tmp_path / "again.h5", clips=contents, names=NAMES | {"val": ()})
+    assert again.read_bytes() == path.read_bytes()
+
+
+def test_clips_may_be_ranges_of_their_videos_frames(tmp_path: Path) -> None:
+    whole, names = clips((0, 0, 0, 90), (0, 0, 0, 30)), {"train": ("Archery/a_1_2", "Archery/a_2_3"), "test": ()}
+    ranges = replace(whole, first=np.array([25, 60], dtype=np.int32))
+    path = write(tmp_path / "split1.h5", clips={"train": ranges, "test": clips()}, names=names)
+    read = read_split(path)
+    assert read.test.first is None
+    assert read.train.first is not None
+    assert read.train.first.tolist() == [25, 60]
+    assert read.train.take(slice(1, 2)).first == np.array([60])
+    with h5py.File(path, "r") as file:
+        assert file["train/first"][:].tolist() == [25, 60]
+        assert "first" not in file["test"]
+    with pytest.raises(DataError, match="first is out of range"):
+        read_split(
+            write(
+                path,
+                clips={"train": replace(whole, first=np.array([25, -1], dtype=np.int32)), "test": clips()},
+                names=names,
+            ),
+        )
+
+
+def test_some_clips_come_in_the_order_asked_for(path: Path) -> None:
+    split = read_split(path)
+    some = split.train.take(np.array([2, 0]))
+    assert (some.frames.tolist(), some.first, len(some)) == ([7, 90], None, 2)
 
 
 def test_subset_without_clips_is_read_as_none(tmp_path: Path) -> None:
@@ -135,11 +186,19 @@ def link_column(file: h5py.File) -> None:
     file["train/video"] = h5py.ExternalLink("other.h5", "/video")
 
 
+def link_validation(file: h5py.File) -> None:
+    file["val"] = h5py.ExternalLink("other.h5", "/train")
+
+
+def link_first(file: h5py.File) -> None:
+    file["train/first"] = h5py.ExternalLink("other.h5", "/train/first")
+
+
 def drop_source(file: h5py.File) -> None:
     del file.attrs["source"]
 
 
-@pytest.mark.parametrize("change", [drop_column, shorten_column, link_column, drop_source])
+@pytest.mark.parametrize("change", [drop_column, shorten_column, link_column, link_validation, link_first, drop_source])
 def test_tampered_split_with_a_valid_seal_is_refused(path: Path, change: Callable[[h5py.File], None]) -> None:
     with h5py.File(path, "r+") as file:
         change(file)

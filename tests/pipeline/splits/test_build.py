@@ -3,12 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from tests.helpers import frames_of, make_shard, make_shards, write_list
-from tsn.pipeline.splits.build import build_splits, draw_split
-from tsn.pipeline.splits.lists import group_of
+from tsn.pipeline.splits.build import build_splits
+from tsn.pipeline.splits.report import report_text
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn.tsn_shared.hdf5 import read_seal
 from tsn.tsn_shared.settings import SplitsSettings
@@ -83,12 +81,12 @@ def test_split_refers_to_its_shards_by_name_and_seal(lists: Path, settings: Spli
     assert list(split.shard_sha256) == seals
 
 
-def test_splits_say_their_counts(lists: Path, settings: SplitsSettings, capsys: pytest.CaptureFixture[str]) -> None:
-    build_splits(lists, settings)
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.splitlines() == [
-        f"{settings.out}/split{number}.h5: 16 train and 8 test clips of 4 classes, 72 frames" for number in (1, 2, 3)
+def test_what_was_built_is_told_in_one_table(lists: Path, settings: SplitsSettings) -> None:
+    text = report_text(build_splits(lists, settings))
+    assert [" ".join(line.split()) for line in text.splitlines()[2:]] == [
+        f"| {settings.out}/split{number}.h5 | {row} |"
+        for number in (1, 2, 3)
+        for row in ("train | 16 | 4 | 48 |", "test | 8 | 4 | 24 |")
     ]
 
 
@@ -135,15 +133,18 @@ def test_allow_missing_leaves_out_says_so_and_keeps_all_classes(
     there = [name for name in NAMES if name.startswith(("Archery", "YoYo"))]
     make_shards(tmp_path / "frames", there)
     settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits", allow_missing=True)
-    build_splits(lists, settings)
+    reports = build_splits(lists, settings)
     split = read_split(settings.out / "split2.h5")
     assert split.classes == CLASSES
     assert (len(split.train), len(split.test)) == (8, 4)
     assert set(split.train.label.tolist()) == {0, 3}
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("12 of 24 listed videos have no frames")
+    assert lines == [lines[0]]
     assert lines[0].endswith(": left out")
-    assert lines[2] == f"{settings.out}/split2.h5: 8 train and 4 test clips of 2 of 4 classes, 36 frames"
+    train = next(report for report in reports if report.path.name == "split2.h5")
+    assert (train.subset, train.clips, train.classes, train.frames) == ("train", 8, 2, 24)
+    assert train.left_out == {"no frames of that name": 8}
 
 
 def test_failed_videos_are_named_with_their_reason(
@@ -159,9 +160,9 @@ def test_failed_videos_are_named_with_their_reason(
 
 
 def test_lists_and_frames_of_different_data_are_told_apart(lists: Path, tmp_path: Path) -> None:
-    make_shards(tmp_path / "frames", ["v_YoYo_g01_c01", "v_YoYo_g01_c02"])
+    make_shards(tmp_path / "frames", ["Jumping/v_Jumping_g01_c01", "Jumping/v_Jumping_g01_c02"])
     settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits", allow_missing=True)
-    with pytest.raises(DataError, match=r"none of the 24 .* the lists name \S+/\S+\.avi, the shards v_YoYo_g01_c01"):
+    with pytest.raises(DataError, match=r"none of the 24 .* the lists name \S+/\S+\.avi, the shards Jumping/v_J"):
         build_splits(lists, settings)
 
 
@@ -232,73 +233,6 @@ def test_twins_groups_and_counts_that_differ_are_warned_of(tmp_path: Path, capsy
     ]
 
 
-def drawn(names: list[str], **changes: object) -> dict[str, list[str]]:
-    split = draw_split(names, with_(SplitsSettings(split_by="group"), **changes)).splits[0]
-    return {subset: [clip.path for clip in split.clips[subset]] for subset in SUBSETS}
-
-
-def test_split_without_lists_is_drawn_from_the_shards(settings: SplitsSettings, tmp_path: Path) -> None:
-    build_splits(tmp_path / "no lists", with_(settings, split_by="group", test_share=0.34))
-    split = read_split(settings.out / "split1.h5")
-    assert split.classes == CLASSES
-    assert (len(split.train), len(split.test)) == (16, 8)
-    assert np.bincount(split.test.label).tolist() == [2, 2, 2, 2]
-    assert split.source == "drawn by group, test share 0.34, seed 0"
-
-
-@given(
-    groups=st.dictionaries(
-        st.sampled_from(["A", "B", "C"]),
-        st.dictionaries(st.integers(1, 30), st.integers(1, 4), min_size=1, max_size=12),
-        min_size=1,
-    ),
-    seed=st.integers(0, 100),
-    share=st.floats(0.01, 0.9),
-    by=st.sampled_from(["group", "video"]),
-)
-def test_drawn_split_is_a_partition_that_keeps_its_units_and_its_share(
-    groups: dict[str, dict[int, int]], seed: int, share: float, by: str
-) -> None:
-    names = [
-        name_of(label, group, clip + 1)
-        for label, of_class in groups.items()
-        for group, clips in of_class.items()
-        for clip in range(clips)
-    ]
-    sides = drawn(names, seed=seed, test_share=share, split_by=by)
-    assert sorted(sides["train"] + sides["test"]) == sorted(names)
-    for label in groups:
-        units = [
-            {name if by == "video" else group_of(name) for name in sides[subset] if name.startswith(label)}
-            for subset in SUBSETS
-        ]
-        count = len(units[0] | units[1])
-        assert not units[0] & units[1]
-        assert len(units[0]) >= 1
-        assert len(units[1]) == min(max(round(count * share), 1), count - 1)
-
-
-def test_drawn_split_depends_on_the_seed_and_not_on_the_order() -> None:
-    names = [name_of("A", group, 1) for group in range(1, 21)]
-    assert drawn(names) == drawn(names[::-1])
-    assert len({tuple(drawn(names, seed=seed)["test"]) for seed in range(5)}) == 5
-
-
-def test_another_class_does_not_change_the_draw_of_the_first() -> None:
-    names = [name_of("B", group, 1) for group in range(1, 11)]
-    more = drawn(names + [name_of("A", group, 1) for group in range(1, 8)])
-    assert [name for name in more["test"] if name.startswith("B")] == drawn(names)["test"]
-
-
-def test_draw_without_groups_or_folders_says_what_to_do(settings: SplitsSettings) -> None:
-    with pytest.raises(DataError, match=r"A/film names no group .* --split-by video"):
-        drawn(["A/film"])
-    with pytest.raises(DataError, match="film lies in no class folder"):
-        drawn(["film"], split_by="video")
-    with pytest.raises(DataError, match="holds no video"):
-        drawn([])
-
-
 def test_draw_says_which_videos_failed_in_extraction(
     settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -312,54 +246,6 @@ def test_a_shard_that_is_missing_in_the_row_is_said(tmp_path: Path, capsys: pyte
     (frames / "frames-00001.h5").unlink()
     build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="group"))
     assert f"warning: {frames} lacks shards before frames-00002.h5" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("listed", "on_disk"), [("Gr\u00f6\u00dfe/a", "Gro\u0308\u00dfe/a"), ("e\u0301/a", "\u00e9/a")]
-)
-def test_names_match_in_whatever_form_of_unicode_they_are(tmp_path: Path, listed: str, on_disk: str) -> None:
-    (tmp_path / "frames").mkdir()
-    make_shard(tmp_path / "frames/frames-00000.h5", {on_disk: frames_of("x", 2), "Other/b": frames_of("y", 2)})
-    write_list(tmp_path / "lists/train.txt", f"{listed}.avi 0")
-    write_list(tmp_path / "lists/test.txt", "Other/b 1")
-    build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
-    assert read_split(tmp_path / "splits/split1.h5").names("train", slice(None)) == (on_disk,)
-
-
-def test_a_name_in_its_own_form_goes_before_one_in_another(tmp_path: Path) -> None:
-    composed, decomposed = "\u00e9/a", "e\u0301/a"
-    (tmp_path / "frames").mkdir()
-    make_shard(tmp_path / "frames/frames-00000.h5", {decomposed: frames_of("d", 2), composed: frames_of("c", 2)})
-    write_list(tmp_path / "lists/train.txt", f"{decomposed} 0")
-    write_list(tmp_path / "lists/test.txt", f"{composed} 1")
-    build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
-    split = read_split(tmp_path / "splits/split1.h5")
-    assert [split.names(subset, slice(None)) for subset in ("train", "test")] == [(decomposed,), (composed,)]
-
-
-def test_a_failed_video_is_known_in_another_form_of_unicode(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    failed = [("e\u0301/a", "an empty file")]
-    (tmp_path / "frames").mkdir()
-    make_shard(tmp_path / "frames/frames-00000.h5", {"Other/b": frames_of("y", 2)}, failures=failed)
-    write_list(tmp_path / "lists/train.txt", "\u00e9/a.avi 0")
-    write_list(tmp_path / "lists/test.txt", "Other/b 1")
-    with pytest.raises(PartialError, match="1 of 2 listed videos have no frames"):
-        build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
-    assert "\u00e9/a.avi failed in extraction: an empty file" in capsys.readouterr().err
-
-
-def test_a_name_that_differs_by_capitals_alone_is_asked_for(tmp_path: Path) -> None:
-    names = ["Handstand/v_1", "Surfing/v_1", "twins/a", "TWINS/a"]
-    make_shards(tmp_path / "frames", names)
-    settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits")
-    write_list(tmp_path / "lists/train.txt", "HandStand/v_1.avi 0", "Twins/a.avi 2")
-    write_list(tmp_path / "lists/test.txt", "Surfing/v_1.avi 1")
-    words = r"HandStand/v_1.avi \(did you mean Handstand/v_1\?\), Twins/a.avi: no split"
-    with pytest.raises(PartialError, match=words):
-        build_splits(tmp_path / "lists", settings)
-    write_list(tmp_path / "lists/test.txt", "SURFING/v_1.avi 1")
-    with pytest.raises(DataError, match=r"the lists name HandStand/v_1.avi, the shards Handstand/v_1"):
-        build_splits(tmp_path / "lists", settings)
 
 
 def test_names_cannot_steer_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -405,13 +291,80 @@ def test_two_that_write_into_one_folder_at_once_leave_one_whole_result_and_the_o
     assert len(list(settings.out.iterdir())) == 3
 
 
-def test_classes_that_differ_in_their_parents_alone_are_warned_of(
+def test_split_without_lists_is_drawn_from_the_shards(settings: SplitsSettings, tmp_path: Path) -> None:
+    build_splits(tmp_path / "no lists", with_(settings, split_by="group", test_share=0.34))
+    split = read_split(settings.out / "split1.h5")
+    assert split.classes == CLASSES
+    assert (len(split.train), len(split.test)) == (16, 8)
+    assert np.bincount(split.test.label).tolist() == [2, 2, 2, 2]
+    assert split.source == "drawn by group, test share 0.34, seed 0"
+
+
+def three(tmp_path: Path, *names: str) -> tuple[Path, SplitsSettings]:
+    frames = make_shards(tmp_path / "frames", [f"{label}/{n}" for label in ("A", "B") for n in range(3)])
+    for name, number in zip(names, range(3), strict=False):
+        write_list(tmp_path / "lists" / f"{name}.txt", f"A/{number} 0", f"B/{number} 1")
+    return tmp_path / "lists", SplitsSettings(frames=frames, out=tmp_path / "splits")
+
+
+def test_val_is_a_subset_of_its_own_and_said_not_to_be_used_yet(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """A folder of train/CLASS and test/CLASS is hardly meant as twice the classes."""
-    names = [f"{part}/{name}/clip{n}" for part in ("test", "train") for name in ("run", "walk") for n in range(3)]
-    frames = make_shards(tmp_path / "frames", [*names, "train/sit/clip0", "train/sit/clip1"])
-    build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="video"))
-    said = capsys.readouterr().err
-    assert "warning: test/run, train/run, test/walk and 1 more are classes of their own" in said
-    assert "sit" not in said
+    lists, settings = three(tmp_path, "train", "val", "test")
+    build_splits(lists, settings)
+    split = read_split(settings.out / "split1.h5")
+    assert [split.names(subset, slice(None)) for subset in SUBSETS] == [("A/0", "B/0"), ("A/1", "B/1"), ("A/2", "B/2")]
+    assert "its 2 val clips are stored, but not used yet" in capsys.readouterr().err
+
+
+def test_val_without_test_is_stored_as_test_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lists, settings = three(tmp_path, "train", "val")
+    build_splits(lists, settings)
+    split = read_split(settings.out / "split1.h5")
+    assert [len(split.subset(subset)) for subset in SUBSETS] == [2, 0, 2]
+    assert "split 1: no clip is listed for test: those of val are stored as test\n" in capsys.readouterr().err
+
+
+def test_folders_are_the_split_where_no_lists_are_given(tmp_path: Path) -> None:
+    names = [f"{subset}/{label}/{n}" for subset in ("train", "test") for label in ("run", "walk") for n in range(2)]
+    settings = SplitsSettings(frames=make_shards(tmp_path / "frames", names), out=tmp_path / "splits")
+    for changed in (settings, with_(settings, split_by="folder")):
+        build_splits(tmp_path / "none", changed)
+        split = read_split(settings.out / "split1.h5")
+        assert split.classes == ("run", "walk")
+        assert split.names("test", slice(None)) == tuple(names[4:])
+    with pytest.raises(DataError, match=r"none: no such folder of lists: .* --split-by video"):
+        build_splits(tmp_path / "none", SplitsSettings(frames=make_shards(tmp_path / "flat", ["a/1", "b/1"])))
+
+
+def test_videos_all_in_one_folder_are_joined_to_lists_by_their_file_names(lists: Path, tmp_path: Path) -> None:
+    frames = make_shards(tmp_path / "frames", [name.rpartition("/")[2] for name in NAMES])
+    build_splits(lists, SplitsSettings(frames=frames, out=tmp_path / "splits"))
+    split = read_split(tmp_path / "splits/split1.h5")
+    assert len(split.train) == 16
+    assert [split.classes[label] for label in split.test.label.tolist()] == [
+        label for label in CLASSES for _ in range(2)
+    ]
+
+
+def test_two_listed_videos_are_never_joined_to_one_file(tmp_path: Path) -> None:
+    frames = make_shards(tmp_path / "frames", ["001", "002"])
+    write_list(tmp_path / "lists/train.txt", "A/001 0", "A/002 0")
+    write_list(tmp_path / "lists/test.txt", "B/001 1")
+    with pytest.raises(DataError, match="A/001 and B/001 are one video"):
+        build_splits(tmp_path / "lists", SplitsSettings(frames=frames, out=tmp_path / "splits"))
+
+
+def test_times_in_a_list_choose_frames_of_the_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = make_shards(tmp_path / "frames", ["abc", "def_000004_000005"], frames=100)  # 25 a second
+    header = "label,youtube_id,time_start,time_end,split"
+    write_list(tmp_path / "lists/train.csv", header, "A,abc,1,2,train", "B,def,4,5,train")
+    write_list(tmp_path / "lists/test.csv", header, "A,abc,2,4,test")
+    build_splits(tmp_path / "lists", SplitsSettings(frames=frames, out=tmp_path / "splits"))
+    split = read_split(tmp_path / "splits/split1.h5")
+    assert split.names("train", slice(None)) == ("abc_000001_000002", "def_000004_000005")
+    assert split.train.first is not None
+    assert split.test.first is not None
+    assert (split.train.first.tolist(), split.train.frames.tolist()) == ([25, 0], [25, 100])
+    assert (split.test.first.tolist(), split.test.frames.tolist()) == ([50], [50])
+    assert "1 videos have parts in train and in test: abc" in capsys.readouterr().err

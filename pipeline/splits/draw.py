@@ -1,0 +1,117 @@
+"""Splits without lists: drawn from class folders, by group or by video, or as folders train/, val/, test/ say.
+
+The class of a video is the last folder above it, as it is in lists.
+"""
+
+import hashlib
+import os
+from collections.abc import Iterable, Sequence
+
+from tsn.pipeline.splits.groups import group_of
+from tsn.pipeline.splits.listed import SUBSET_WORDS, Annotations, LeftOut, ListedClip, ListedSplit
+from tsn.tsn_shared.console import say, some
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import SplitsSettings
+from tsn.tsn_shared.splits import SUBSETS, Subset
+
+
+def has_split_folders(names: Iterable[str]) -> bool:
+    """Return whether videos lie in class folders below train/ and one of val/ and test/."""
+    subsets = {
+        SUBSET_WORDS.get(folders[0].casefold()) for folders in _below_the_common_folder(names).values() if folders[1:]
+    }
+    return "train" in subsets and bool(subsets & {"val", "test"})
+
+
+def split_by_folders(names: Sequence[str]) -> Annotations:
+    """Take the folders train/, val/ (valid, validation) and test/ above class folders as the split."""
+    folders_of = _below_the_common_folder(names)
+    if not has_split_folders(names):
+        raise DataError(
+            "no split by folders: videos lie as train/CLASS/VIDEO and val/CLASS/VIDEO or test/CLASS/VIDEO; "
+            f"here {some(sorted({'/'.join(folders) or 'no folder' for folders in folders_of.values()}))}"
+        )
+    clips: dict[Subset, list[ListedClip]] = {subset: [] for subset in SUBSETS}
+    left_out, placed = [], list[tuple[Subset, str]]()
+    for name, folders in folders_of.items():
+        subset = SUBSET_WORDS.get(folders[0].casefold()) if folders else None
+        if subset is None or not folders[1:]:
+            left_out.append(LeftOut(subset, name, "in no class folder below train, val or test"))
+        else:
+            placed.append((subset, name))
+    _refuse_same_last_folders({"/".join(folders_of[name][1:]) for _, name in placed})
+    classes = tuple(sorted({folders_of[name][-1] for _, name in placed}))
+    labels = {name: label for label, name in enumerate(classes)}
+    for subset, name in placed:
+        clips[subset].append(ListedClip(name, labels[folders_of[name][-1]]))
+    source = f"the folders {' and '.join(dict.fromkeys(folders_of[name][0] for _, name in placed))}"
+    split = ListedSplit(
+        name="1",
+        source=source,
+        clips={subset: tuple(clips[subset]) for subset in SUBSETS},
+        left_out=tuple(left_out),
+    )
+    return Annotations(classes=classes, splits=(split,))
+
+
+def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
+    """Draw split 1 from videos in class folders: `settings.test_share` of each class's groups (or videos) test.
+
+    The groups or videos of a class are put in the order of a digest of (seed, its name): a pure function of both, so
+    that a video more or less moves few others. A class of one group trains only.
+    """
+    names = sorted(names)
+    units: dict[str, dict[str, list[str]]] = {}
+    for name in names:
+        folder, _, video = name.rpartition("/")
+        unit = name if settings.split_by == "video" else group_of(name)
+        if not folder:
+            raise DataError(
+                f"{video} lies in no class folder: a split is drawn from folders named after their class; for videos "
+                "that are all in one folder, name a folder of lists"
+            )
+        if unit is None:
+            raise DataError(f"{name} names no group (..._g01_c01): use --split-by video, or lists of your own")
+        units.setdefault(folder.rpartition("/")[2], {}).setdefault(unit, []).append(name)
+    if not units:
+        raise DataError(f"{settings.frames} holds no video to draw a split from")
+    _refuse_same_last_folders(_class_folders(names))
+    clips: dict[Subset, list[ListedClip]] = {subset: [] for subset in SUBSETS}
+    for label, videos in enumerate(units.values()):
+        order = sorted(videos, key=lambda unit: hashlib.sha256(os.fsencode(f"{settings.seed} {unit}")).digest())
+        tests = set(order[: min(max(round(len(order) * settings.test_share), 1), len(order) - 1)])
+        for unit, members in videos.items():
+            clips["test" if unit in tests else "train"] += [ListedClip(name, label) for name in members]
+    source = f"drawn by {settings.split_by}, test share {settings.test_share}, seed {settings.seed}"
+    split = ListedSplit(name="1", source=source, clips={subset: tuple(clips[subset]) for subset in SUBSETS})
+    return Annotations(classes=tuple(units), splits=(split,))
+
+
+def _class_folders(names: Sequence[str]) -> set[str]:
+    """Return the class folders, without train/, val/, test/ above them, which a draw that was asked for puts aside."""
+    if not has_split_folders(names):
+        return {name.rpartition("/")[0] for name in names}
+    say("the folders train, val, test are put aside, as --split-by asks: --split-by folder takes them as the split")
+    return {"/".join(folders[1:] or folders) for folders in _below_the_common_folder(names).values()}
+
+
+def _below_the_common_folder(names: Iterable[str]) -> dict[str, list[str]]:
+    """Return the folders above each video, without those that are above all of them."""
+    folders_of = {name: name.split("/")[:-1] for name in names}
+    lowest, highest = min(folders_of.values(), default=[]), max(folders_of.values(), default=[])
+    common = 0  # what the first and the last in order have in common, all between them have
+    while common < min(len(lowest), len(highest)) and lowest[common] == highest[common]:
+        common += 1
+    return {name: folders[common:] for name, folders in folders_of.items()}
+
+
+def _refuse_same_last_folders(folders: Iterable[str]) -> None:
+    """Refuse classes that differ in their parents alone: nobody can tell whether two are meant, or one."""
+    parents: dict[str, list[str]] = {}
+    for folder in sorted(folders):
+        parents.setdefault(folder.rpartition("/")[2], []).append(folder)
+    if same := [folder for group in parents.values() if len(group) > 1 for folder in group]:
+        raise DataError(
+            f"{some(same)} have the same last folder, the name of the class: move their videos into one folder where "
+            "they are one class, give them two names where they are two, or write lists"
+        )

@@ -1,0 +1,116 @@
+"""What build-splits tells: what it wrote and left out, as a table or JSON, and what a person should know of it."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tsn.pipeline.splits.groups import shared_groups
+from tsn.pipeline.splits.join import Joined, JoinedSplit
+from tsn.tsn_shared.console import say, some, table
+from tsn.tsn_shared.splits import SUBSETS, Subset
+
+SHOWN = 3
+"""Names that stand for many in JSON."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubsetReport:
+    """A subset as it was written: its split's file, its clips, classes that have any, frames.
+
+    `left_out` says how many listed clips are in no subset, by reason. `subset` is None for those that lists name for
+    neither.
+    """
+
+    path: Path
+    subset: Subset | None
+    clips: int
+    classes: int
+    frames: int
+    left_out: dict[str, int]
+
+
+def reports_of(path: Path, split: JoinedSplit) -> list[SubsetReport]:
+    """Return what was written of a split; a subset with no clips and none left out is passed over, but for test."""
+    reports = []
+    for subset in (*SUBSETS, None):
+        clips = split.clips[subset] if subset else []
+        left_out = Counter(out.reason for out in split.left_out if out.subset == subset)
+        if clips or left_out or subset in ("train", "test"):
+            reports.append(
+                SubsetReport(
+                    path=path,
+                    subset=subset,
+                    clips=len(clips),
+                    classes=len({clip.listed.label for clip in clips}),
+                    frames=sum(clip.frames for clip in clips),
+                    left_out=dict(left_out.most_common()),
+                )
+            )
+    return reports
+
+
+def report_json(reports: Sequence[SubsetReport]) -> list[dict[str, Any]]:
+    """Return the reports for JSON, a row each."""
+    return [asdict(report) | {"path": str(report.path)} for report in reports]
+
+
+def report_text(reports: Sequence[SubsetReport]) -> str:
+    """Return the reports as a table."""
+    rows = [
+        (
+            report.path,
+            report.subset or "(none)",
+            f"{report.clips:,}",
+            report.classes,
+            f"{report.frames:,}",
+            "; ".join(f"{count:,}: {reason}" for reason, count in report.left_out.items()),
+        )
+        for report in reports
+    ]
+    return table(["split", "subset", "clips", "classes", "frames", "left out"], rows)
+
+
+def warn(split: JoinedSplit, classes: tuple[str, ...]) -> None:
+    """Say what a person should know of a split that is sound in form."""
+    name, clips = f"split {split.listed.name}", split.clips
+    _warn_of_classes(name, classes, clips)
+    for held_out in (subset for subset in SUBSETS[1:] if clips[subset]):
+        _warn_of_leaks(name, clips["train"], clips[held_out], held_out)
+    rows = [clip for subset in SUBSETS for clip in clips[subset]]
+    if counted := [c.listed.path for c in rows if c.listed.frames not in (None, c.frames)]:
+        say(
+            f"{name}: the lists count other frames than were decoded for {len(counted)} clips; the decoded "
+            f"number is used: {some(counted)}"
+        )
+
+
+def _warn_of_classes(split: str, classes: tuple[str, ...], clips: dict[Subset, list[Joined]]) -> None:
+    labels = {subset: {clip.listed.label for clip in clips[subset]} for subset in SUBSETS}
+    if len(set().union(*labels.values())) == 1:
+        say(f"warning: {split} has clips of one class only: there is nothing to tell apart")
+    for subset in SUBSETS:
+        others = set().union(*(labels[other] for other in SUBSETS if other != subset))
+        if not labels[subset]:
+            if subset != "val":
+                say(f"warning: {split} has no {subset} clip")
+        elif others and (alone := sorted(classes[label] for label in labels[subset] - others)):
+            say(f"warning: {split}: {len(alone)} classes have clips in {subset} only: {some(alone)}")
+
+
+def _warn_of_leaks(split: str, train: Sequence[Joined], held_out: Sequence[Joined], subset: Subset) -> None:
+    """Warn where clips that are held out are among those trained on: by group, by video, or frame for frame."""
+    if groups := shared_groups([clip.video.name for clip in train], [clip.video.name for clip in held_out]):
+        say(f"warning: {split}: {len(groups)} groups have clips in train and in {subset}: {some(groups)}")
+    trained = {clip.video.name for clip in train}
+    if videos := sorted({clip.video.name for clip in held_out} & trained):
+        say(f"warning: {split}: {len(videos)} videos have parts in train and in {subset}: {some(videos)}")
+    contents = {(clip.video.content, clip.first, clip.frames): clip.listed.path for clip in train}
+    same = [
+        f"{contents[key]} = {clip.listed.path}"
+        for clip in held_out
+        if (key := (clip.video.content, clip.first, clip.frames)) in contents
+    ]
+    if same:
+        say(f"warning: {split}: {len(same)} {subset} clips are frame for frame the same as a train clip: {some(same)}")

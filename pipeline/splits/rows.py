@@ -1,0 +1,264 @@
+"""A list file to rows, by the ending of its name: plain lines, CSV, JSON. Labels may still be names.
+
+- `.txt`, `.list` (GluonCV, MMAction2, PaddleVideo): `path label` or `path frames label`, labels from 0;
+- `.csv`, `.tsv`: divided by comma, semicolon (Jester, Something-Something v1) or tab, with a header that names the
+  columns (Kinetics) or without (`path,label` or `path,frames,label`); without any of these, `path label` divided at
+  the last space (SlowFast, VideoMAE);
+- `.json` (Something-Something v2): a list of objects whose keys are named as those columns.
+"""
+
+import csv
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tsn.pipeline.splits.class_names import NO_BRACKETS
+from tsn.pipeline.splits.listed import SUBSET_WORDS, checked_path, without_ending
+from tsn.pipeline.splits.text import numbered_lines, text_lines, whole_text
+from tsn.tsn_shared.console import some
+from tsn.tsn_shared.errors import DataError, brief
+from tsn.tsn_shared.splits import Subset
+
+MOST_DIGITS = 9
+"""Digits of a label or a number of frames."""
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "path": (
+        *("path", "video_path", "file_path", "filepath", "clip_path", "file", "filename", "file_name", "video"),
+        *("video_name", "clip_name", "name", "youtube_id", "video_id", "clip_id", "clip", "id", "vid"),
+    ),
+    "label": (
+        *("template", "label_name", "class_name", "label", "class", "category", "action", "label_id", "class_id"),
+        "class_index",
+    ),
+    "frames": ("frames", "num_frames", "n_frames", "total_frames"),
+    "start": ("time_start", "start_time", "start"),
+    "end": ("time_end", "end_time", "end"),
+    "subset": ("split", "subset", "set"),
+}
+"""What columns are called, the first that is there before the others."""
+
+_NAMES = {name for names in COLUMNS.values() for name in names}
+_KINETICS = ("label", "youtube_id", "time_start", "time_end", "split")
+
+
+class Row(NamedTuple):
+    """A clip as a file lists it; `number` is its line from 1, `label` a number from 0, a class's name, or not given."""
+
+    number: int
+    path: str
+    label: int | str | None
+    frames: int | None = None
+    start: float | None = None
+    end: float | None = None
+    subset: Subset | None = None
+
+
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of a list; DataError names the line, shows it, and says what is probably wrong with it."""
+    return FORMS[path.suffix.lower()](path)
+
+
+def where(path: Path, number: int) -> str:
+    """Say where a row stands."""
+    return f"{path}, {'entry' if path.suffix.lower() == '.json' else 'line'} {number}"
+
+
+def with_header(path: Path) -> bool:
+    """Return whether a file names its columns, one of which says the subset."""
+    if path.suffix.lower() == ".json":
+        return any("split" in entry or "subset" in entry for entry in _entries(path)[:1])
+    _, cells = next(_cells(path), (0, []))
+    return _is_header(cells) and "subset" in _columns(path, cells)
+
+
+def numbers_at_end(line: str) -> tuple[str, tuple[int, ...]]:
+    """Take a line apart: what it begins with, and the one or two numbers after white space at its end, if any."""
+    fields = line.rsplit(None, 2)
+    if not _is_number(fields[-1]) or len(fields) == 1:
+        return line, ()
+    last = int(fields[-1])
+    if len(fields) == 3 and _is_number(fields[1]):
+        return fields[0], (int(fields[1]), last)
+    return line[: -len(fields[-1])].rstrip(), (last,)
+
+
+def _is_number(field: str) -> bool:
+    return field.isdecimal() and len(field) <= MOST_DIGITS
+
+
+def _read_lines(path: Path) -> Iterator[Row]:
+    for number, line in numbered_lines(path):
+        name, numbers = numbers_at_end(line)
+        if not numbers:
+            raise DataError(f"{where(path, number)}: {line!r}: {_cause(line, number)}")
+        if name[0] in "./" or ".." in name:
+            name = checked_path(name, where(path, number))
+        yield Row(number, name, numbers[-1], numbers[0] if len(numbers) == 2 else None)
+
+
+def _cause(line: str, number: int) -> str:
+    """Say what is probably wrong with a line that does not end in a number."""
+    form = "a line is `path label` or `path frames label`, labels from 0"
+    first, _, rest = line.partition(" ")
+    last = line.split()[-1]
+    if number == 1 and {word.strip(",;").casefold() for word in line.split()} & _NAMES and "/" not in line:
+        return f"this line is a header, it seems: delete it, or end the file's name in .csv; {form}"
+    if mark := next((mark for mark in ",;" if mark in line), None):
+        return f"{line.rpartition(mark)[2].strip()!r} after {mark!r}: end the file's name in .csv; {form}"
+    if rest and _is_number(first):
+        return f"the label stands before the path, it seems: change the two; {form}"
+    if last == line or without_ending(last) != last:
+        return f"no label after the path; {form}"
+    return f"{last!r} is no number from 0: names of classes for labels go in a .csv, as `path,label`; {form}"
+
+
+def _read_csv(path: Path) -> Iterator[Row]:
+    cells = _cells(path)
+    number, first = next(cells, (0, []))
+    if not first:
+        return iter(())
+    if _is_header(first):
+        columns = _columns(path, first)
+    else:
+        columns = _columns_without_header(path, number, first)
+        cells = chain([(number, first)], cells)
+    return _rows(path, columns, cells)
+
+
+def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield number and fields of each line of a CSV that is not blank."""
+    lines = text_lines(path)
+    blank, first = 0, ""
+    for first in lines:
+        if first.strip():
+            break
+        blank += 1
+    delimiter = _delimiter(first)
+    if delimiter == " ":
+        for number, line in enumerate(chain([first], lines), start=blank + 1):
+            if line.strip():
+                yield number, line.strip().rsplit(None, 1)
+        return
+    reader = csv.reader((line + "\n" for line in chain([first], lines)), delimiter=delimiter, strict=True)
+    try:
+        for fields in reader:
+            if any(fields):
+                yield blank + reader.line_num, [field.strip() for field in fields]
+    except csv.Error as error:
+        raise DataError(
+            f"{where(path, blank + reader.line_num)} is no CSV: {brief(error)}; is a quotation mark not closed?"
+        ) from None
+
+
+def _delimiter(line: str) -> str:
+    """Return what divides the fields of a CSV, by its first line: the mark that comes first, else the last space."""
+    name, numbers = numbers_at_end(line.strip()) if line.strip() else ("", ())
+    if numbers and without_ending(name) != name:
+        return " "
+    marks = [(line.index(mark), mark) for mark in "\t;," if mark in line]
+    return min(marks)[1] if marks else " "
+
+
+def _is_header(cells: Sequence[str]) -> bool:
+    """Return whether a row names columns: two names that are known, since one could be a class."""
+    known = {cell.casefold() for cell in cells} & _NAMES
+    return len(known) >= min(2, len(cells)) > 0 and not any(cell.isdecimal() for cell in cells)
+
+
+def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
+    """Return where each column that is known stands in a row with this header."""
+    at = {name.casefold(): place for place, name in reversed(list(enumerate(header)))}
+    columns = {
+        column: next(at[name] for name in names if name in at)
+        for column, names in COLUMNS.items()
+        if any(name in at for name in names)
+    }
+    if "path" not in columns:
+        raise DataError(
+            f"{path}: none of the columns {some([repr(name) for name in header], shown=8)} names the videos: "
+            f"call that one path and the one of the classes label"
+        )
+    return columns
+
+
+def _columns_without_header(path: Path, number: int, cells: Sequence[str]) -> dict[str, int]:
+    count, place = len(cells), where(path, number)
+    if count == 2 and cells[0].isdecimal() and without_ending(cells[1]) != cells[1]:
+        raise DataError(f"{place}: {cells}: the label stands before the path: change the two, or write a header")
+    if count <= 2:
+        return dict(zip(("path", "label"), range(count), strict=False))
+    if count == 3 and cells[1].isdecimal():
+        return {"path": 0, "frames": 1, "label": 2}
+    if count == len(_KINETICS) and cells[2].replace(".", "", 1).isdecimal():
+        return {"label": 0, "path": 1, "start": 2, "end": 3, "subset": 4}
+    raise DataError(f"{place}: {cells}: {count} fields and no header: name them in a first line, as `path,label`")
+
+
+def _rows(path: Path, columns: dict[str, int], rows: Iterable[tuple[int, Sequence[str]]]) -> Iterator[Row]:
+    path_at, label_at = columns["path"], columns.get("label")
+    others = {name: place for name, place in columns.items() if name not in ("path", "label")}
+    for number, cells in rows:
+        try:
+            name, label = cells[path_at], None if label_at is None else cells[label_at]
+            more = {key: _READ[key](cells[place]) for key, place in others.items() if cells[place]} if others else {}
+        except IndexError:
+            raise DataError(
+                f"{where(path, number)}: {cells}: {len(cells)} fields, where {max(columns.values()) + 1} are needed"
+            ) from None
+        except (ValueError, KeyError) as error:
+            raise DataError(f"{where(path, number)}: {cells}: {brief(error)} is no time, number or subset") from None
+        if not name:
+            raise DataError(f"{where(path, number)}: {cells}: no path of a video")
+        if name[0] in "./" or ".." in name:
+            name = checked_path(name, where(path, number))
+        yield Row(number, name, label or None, **more)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0 <= seconds < 1e7:
+        raise ValueError(text)
+    return seconds
+
+
+_READ: dict[str, Callable[[str], Any]] = {
+    "frames": int,
+    "start": _seconds,
+    "end": _seconds,
+    "subset": lambda word: SUBSET_WORDS[word.casefold()],
+}
+
+
+def _read_json(path: Path) -> Iterator[Row]:
+    entries = _entries(path)
+    header = list(entries[0]) if entries else ["path"]
+    columns = _columns(path, header)
+    cells = (
+        (number, ["" if entry.get(key) is None else str(entry[key]) for key in header])
+        for number, entry in enumerate(entries, start=1)
+    )
+    for row in _rows(path, columns, cells):
+        yield row._replace(label=row.label.translate(NO_BRACKETS)) if isinstance(row.label, str) else row
+
+
+def _entries(path: Path) -> list[dict[str, Any]]:
+    try:
+        entries = json.loads(whole_text(path))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} cannot be read as JSON: {brief(error)}") from None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise DataError(f'{path} is no list of videos: what is read is [{{"id": "1", "template": "Class"}}, ...]')
+    return entries
+
+
+FORMS: dict[str, Callable[[Path], Iterator[Row]]] = {
+    ".txt": _read_lines,
+    ".list": _read_lines,
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".json": _read_json,
+}
+"""How a list is read, by the ending of its file's name."""
