@@ -110,7 +110,8 @@ def build_splits(context: click.Context, /, annotations: Path, as_json: bool, **
     from tsn.pipeline.splits.build import build_splits
     from tsn.pipeline.splits.report import report_json, report_text
 
-    reports = build_splits(annotations, SplitsSettings(**options))
+    lists = annotations if "annotations" in stated(context) or annotations.exists() else None
+    reports = build_splits(lists, SplitsSettings(**options))
     click.echo(json_text(report_json(reports)) if as_json else report_text(reports))
 
 

@@ -82,6 +82,7 @@ def info(paths: Sequence[Path]) -> dict[str, Any]:
                 "source": split.source,
                 "classes": len(split.classes),
                 "train": len(split.train),
+                "val": len(split.val),
                 "test": len(split.test),
             }
             for split in summary.splits
@@ -99,8 +100,8 @@ def info_text(paths: Sequence[Path]) -> str:
         if words:
             parts.append(table([title, "videos", "for example"], _by_reason(words)))
     if summary.splits:
-        rows = [(s.path, len(s.classes), len(s.train), len(s.test), s.source) for s in summary.splits]
-        parts.append(table(["split", "classes", "train", "test", "from"], rows))
+        rows = [(s.path, len(s.classes), len(s.train), len(s.val), len(s.test), s.source) for s in summary.splits]
+        parts.append(table(["split", "classes", "train", "val", "test", "from"], rows))
     if summary.shards:
         parts.append(_whole(summary))
     return "\n\n".join(parts)

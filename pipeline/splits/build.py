@@ -10,21 +10,22 @@ import numpy as np
 
 from tsn.pipeline.splits.draw import draw_split, has_split_folders, split_by_folders
 from tsn.pipeline.splits.index import VideoIndex, index_videos
-from tsn.pipeline.splits.join import Joined, JoinedSplit, join_split, refuse_absent
-from tsn.pipeline.splits.listed import Annotations
+from tsn.pipeline.splits.join import FAILED, Joined, JoinedSplit, join_split, refuse_absent
+from tsn.pipeline.splits.listed import Annotations, LeftOut
 from tsn.pipeline.splits.lists import read_annotations, unread_lists
 from tsn.pipeline.splits.report import SubsetReport, reports_of, warn
 from tsn.tsn_shared import shards
 from tsn.tsn_shared.console import say, some
+from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.files import locked, writing
 from tsn.tsn_shared.settings import SplitsSettings
 from tsn.tsn_shared.splits import SUBSETS, Clips, split_name, write_split
 
 
-def build_splits(annotations: Path, settings: SplitsSettings) -> list[SubsetReport]:
+def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[SubsetReport]:
     """Write `split1.h5`, ... to `settings.out` from the lists in `annotations`, or as `settings.split_by` draws it.
 
-    Where there is no such folder of lists and the videos lie in folders train/, val/, test/, these are the split.
+    With neither, the folders train/, val/ and test/ that the videos lie in are the split.
     PartialError, and no file, when listed videos have no frames, unless `settings.allow_missing`; DataError when the
     lists or the shards cannot be used. Returns what was written, a row for each subset.
     """
@@ -43,21 +44,29 @@ def build_splits(annotations: Path, settings: SplitsSettings) -> list[SubsetRepo
     return reports
 
 
-def _listed(annotations: Path, index: VideoIndex, settings: SplitsSettings) -> Annotations:
+def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSettings) -> Annotations:
     """Return what the lists say, or the split that is drawn or that folders make."""
     names = tuple(index.videos)
-    by = settings.split_by or ("folder" if not annotations.exists() and has_split_folders(names) else None)
-    if by is None:
+    if annotations is not None and settings.split_by is None:
         listed = read_annotations(annotations)
         if unread := unread_lists(annotations, listed):
             say(f"{annotations}: not read, beside the lists that were: {some(unread)}")
         return listed
+    if settings.split_by is None and not has_split_folders(names):
+        raise DataError(
+            "no lists: name the folder that holds them, or draw a split from folders named after their classes with "
+            "--split-by video"
+        )
     last = index.shards[-1][0]
     if last != shards.shard_name(len(index.shards) - 1):
         say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
     if index.failures:
         say(f"{len(index.failures)} videos failed in extraction and are in no split: {some(sorted(index.failures))}")
-    return split_by_folders(names) if by == "folder" else draw_split(names, settings)
+    drawn = settings.split_by in ("group", "video")
+    listed = draw_split(names, settings) if drawn else split_by_folders(names)
+    failed = tuple(LeftOut(None, name, f"{FAILED}: {reason}") for name, reason in index.failures.items())
+    splits = tuple(replace(split, left_out=split.left_out + failed) for split in listed.splits)
+    return replace(listed, splits=splits)
 
 
 def _scored_on_something(split: JoinedSplit) -> JoinedSplit:
@@ -65,9 +74,9 @@ def _scored_on_something(split: JoinedSplit) -> JoinedSplit:
 
     Training chooses the best epoch on the test clips, and evaluate scores them.
     """
-    val, test = split.clips["val"], split.clips["test"]
-    if val and not test:
-        say(f"split {split.listed.name}: no clip is listed for test: those of val are stored as test")
+    val = split.clips["val"]
+    if val and not split.listed.clips["test"]:
+        say(f"split {split.listed.name}: no clip with a class is listed for test: those of val are stored as test")
         left_out = tuple(out._replace(subset="test") for out in split.listed.left_out if out.subset == "val")
         others = tuple(out for out in split.listed.left_out if out.subset != "val")
         return replace(

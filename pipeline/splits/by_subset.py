@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tsn.pipeline.splits.class_names import classes_of_folders, find_class_file, read_class_file
+from tsn.pipeline.splits.class_names import classes_of_folders, did_you_mean, find_class_file, read_class_file
 from tsn.pipeline.splits.listed import (
     SUBSET_WORDS,
     Annotations,
@@ -175,7 +175,10 @@ def _label(row: Row, path: Path, labels: _Labels) -> int:
     if labels.number_of is not None:
         if (known := labels.number_of.get(str(row.label))) is not None:
             return known
-        raise DataError(f"{where(path, row.number)}: {row.path}: {row.label!r} is none of the classes")
+        raise DataError(
+            f"{where(path, row.number)}: {row.path}: {row.label!r} is none of the classes"
+            f"{did_you_mean(str(row.label), labels.number_of)}"
+        )
     label, classes = int(row.label or 0), labels.classes
     if classes is None:
         return label

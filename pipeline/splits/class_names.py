@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -73,6 +74,16 @@ def _read_json(path: Path) -> tuple[str, ...]:
     if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
         raise DataError(f"{path} is no JSON of classes and their numbers from 0")
     return tuple(name.translate(NO_BRACKETS) for name in content)
+
+
+def did_you_mean(name: str, classes: Iterable[str]) -> str:
+    """Return a question for the class whose name differs in capitals, spaces or the form of Unicode, '' without one."""
+
+    def plain(text: str) -> str:
+        return unicodedata.normalize("NFKC", text).casefold().replace("_", " ").strip()
+
+    like = next((other for other in classes if plain(other) == plain(name)), None)
+    return f" (did you mean {like!r}?)" if like else ""
 
 
 def classes_of_folders(folder: Path, clips: Iterable[ListedClip]) -> tuple[str, ...]:

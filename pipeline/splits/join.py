@@ -13,6 +13,7 @@ from tsn.tsn_shared.settings import SplitsSettings
 from tsn.tsn_shared.splits import SUBSETS, Subset
 
 NOT_EXTRACTED = "no frames of that name"
+FAILED = "failed in extraction"
 _ROUNDING = 1e-6
 """Frames by which a time may miss the frame that it means: 0.1 + 0.2 is not 0.3."""
 
@@ -72,7 +73,7 @@ def join(index: VideoIndex, listed: ListedClip) -> Joined | str:
     found = index.find(listed)
     if found is None:
         reason = index.reason(listed)
-        return NOT_EXTRACTED if reason is None else f"failed in extraction: {reason}"
+        return NOT_EXTRACTED if reason is None else f"{FAILED}: {reason}"
     video, in_part = found
     if not in_part:
         return Joined(listed, video, 0, video.frames)

@@ -37,10 +37,13 @@ def read_annotations(folder: Path) -> Annotations:
     """Read and check a folder of lists. DataError names the file, the line and what is wrong with it."""
     if not folder.is_dir():
         raise DataError(_no_folder(folder))
-    for form in FORMATS.values():
-        if form.recognise(folder):
-            return form.read(folder)
-    raise DataError(_no_lists(folder))
+    try:
+        for form in FORMATS.values():
+            if form.recognise(folder):
+                return form.read(folder)
+        raise DataError(_no_lists(folder))
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from None
 
 
 def unread_lists(folder: Path, listed: Annotations) -> list[str]:
@@ -63,13 +66,13 @@ def _no_folder(folder: Path) -> str:
 
 def _no_lists(folder: Path) -> str:
     paths = sorted(folder.iterdir())
-    if archives := [path.name for path in paths if path.suffix.lower() in ARCHIVES]:
-        return f"{folder} holds no lists, but {some(archives)}: unpack it first"
     if lists := [path for path in paths if path.suffix.lower() in FORMS]:
         return (
             f"{folder}: {some([path.name for path in lists])}: which clips train and which test is not said: name the "
             "lists as NAME_train.csv and NAME_val.csv or NAME_test.csv, or give one a column split"
         )
+    if archives := [path.name for path in paths if path.suffix.lower() in ARCHIVES]:
+        return f"{folder} holds no lists, but {some(archives)}: unpack it first"
     there = some([f"{count} {ending}" for ending, count in Counter(p.suffix or p.name for p in paths).most_common()])
     return f"{folder} holds no trainlist01.txt, nor any other list ({', '.join(FORMS)})" + (
         f", but {there}" if there else ""

@@ -11,9 +11,6 @@ from tsn.pipeline.splits.join import Joined, JoinedSplit
 from tsn.tsn_shared.console import say, some, table
 from tsn.tsn_shared.splits import SUBSETS, Subset
 
-SHOWN = 3
-"""Names that stand for many in JSON."""
-
 
 @dataclass(frozen=True, kw_only=True)
 class SubsetReport:
@@ -65,11 +62,19 @@ def report_text(reports: Sequence[SubsetReport]) -> str:
             f"{report.clips:,}",
             report.classes,
             f"{report.frames:,}",
-            "; ".join(f"{count:,}: {reason}" for reason, count in report.left_out.items()),
+            _left_out(report.left_out),
         )
         for report in reports
     ]
     return table(["split", "subset", "clips", "classes", "frames", "left out"], rows)
+
+
+def _left_out(left_out: dict[str, int]) -> str:
+    """Return the reasons in short, each with its count: what failed in extraction, and how, was said before."""
+    short = Counter[str]()
+    for reason, count in left_out.items():
+        short[reason.partition(":")[0]] += count
+    return "; ".join(f"{count:,}: {reason}" for reason, count in short.most_common())
 
 
 def warn(split: JoinedSplit, classes: tuple[str, ...]) -> None:

@@ -124,7 +124,12 @@ def _read_csv(path: Path) -> Iterator[Row]:
         columns = _columns(path, first)
     else:
         columns = _columns_without_header(path, number, first)
-        cells = chain([(number, first)], cells)
+        second, at = next(cells, None), columns["path"]
+        if second and any(map(_is_path, second[1][at : at + 1])) and not _is_path(first[at]):
+            raise DataError(
+                f"{where(path, number)}: {first}: a header, it seems, whose columns are not known: name them path,label"
+            )
+        cells = chain([(number, first)], [second] if second else [], cells)
     return _rows(path, columns, cells)
 
 
@@ -182,6 +187,10 @@ def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
             f"call that one path and the one of the classes label"
         )
     return columns
+
+
+def _is_path(cell: str) -> bool:
+    return "/" in cell or without_ending(cell) != cell
 
 
 def _columns_without_header(path: Path, number: int, cells: Sequence[str]) -> dict[str, int]:

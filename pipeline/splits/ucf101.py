@@ -7,7 +7,7 @@ v_HandStandPushups_*.
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tsn.pipeline.splits.class_names import INDEX, read_class_index
+from tsn.pipeline.splits.class_names import INDEX, did_you_mean, read_class_index
 from tsn.pipeline.splits.listed import Annotations, ListedClip, checked_path, folder_of, listed_split
 from tsn.pipeline.splits.rows import numbers_at_end, where
 from tsn.pipeline.splits.text import numbered_lines
@@ -49,7 +49,9 @@ def _clips(path: Path, labels: Mapping[str, int], subset: Subset) -> Iterator[Li
         folder = folder_of(name)
         label = labels.get(folder)
         if label is None:
-            raise DataError(f"{where(path, number)}: {line!r}: class {folder!r} is not in {INDEX}")
+            raise DataError(
+                f"{where(path, number)}: {line!r}: class {folder!r} is not in {INDEX}{did_you_mean(folder, labels)}"
+            )
         if numbers and numbers[0] != label + 1:
             raise DataError(
                 f"{where(path, number)}: {line!r}: label {numbers[0]}, but {folder} is {label + 1} in {INDEX}"

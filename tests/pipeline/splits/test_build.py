@@ -237,7 +237,9 @@ def test_draw_says_which_videos_failed_in_extraction(
     settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make_shard(settings.frames / "frames-00077.h5", {}, failures=[("YoYo/v_bad", "zero bytes")])
-    build_splits(Path("none"), with_(settings, split_by="group"))
+    reports = build_splits(None, with_(settings, split_by="group"))
+    assert reports[-1].left_out == {"failed in extraction: zero bytes": 1}
+    assert "| 1: failed in extraction |" in report_text(reports)
     assert "1 videos failed in extraction and are in no split: YoYo/v_bad\n" in capsys.readouterr().err
 
 
@@ -317,24 +319,36 @@ def test_val_is_a_subset_of_its_own_and_said_not_to_be_used_yet(
     assert "its 2 val clips are stored, but not used yet" in capsys.readouterr().err
 
 
+def test_val_is_no_test_where_test_is_listed_and_not_extracted(tmp_path: Path) -> None:
+    lists, settings = three(tmp_path, "train", "val")
+    write_list(lists / "test.txt", "A/9 0")
+    build_splits(lists, with_(settings, allow_missing=True))
+    split = read_split(settings.out / "split1.h5")
+    assert [len(split.subset(subset)) for subset in SUBSETS] == [2, 2, 0]
+
+
 def test_val_without_test_is_stored_as_test_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lists, settings = three(tmp_path, "train", "val")
     build_splits(lists, settings)
     split = read_split(settings.out / "split1.h5")
     assert [len(split.subset(subset)) for subset in SUBSETS] == [2, 0, 2]
-    assert "split 1: no clip is listed for test: those of val are stored as test\n" in capsys.readouterr().err
+    assert (
+        "split 1: no clip with a class is listed for test: those of val are stored as test\n" in capsys.readouterr().err
+    )
 
 
 def test_folders_are_the_split_where_no_lists_are_given(tmp_path: Path) -> None:
     names = [f"{subset}/{label}/{n}" for subset in ("train", "test") for label in ("run", "walk") for n in range(2)]
     settings = SplitsSettings(frames=make_shards(tmp_path / "frames", names), out=tmp_path / "splits")
     for changed in (settings, with_(settings, split_by="folder")):
-        build_splits(tmp_path / "none", changed)
+        build_splits(None, changed)
         split = read_split(settings.out / "split1.h5")
         assert split.classes == ("run", "walk")
         assert split.names("test", slice(None)) == tuple(names[4:])
-    with pytest.raises(DataError, match=r"none: no such folder of lists: .* --split-by video"):
-        build_splits(tmp_path / "none", SplitsSettings(frames=make_shards(tmp_path / "flat", ["a/1", "b/1"])))
+    with pytest.raises(DataError, match="none: no such folder of lists"):  # a wrong name is never passed over
+        build_splits(tmp_path / "none", settings)
+    with pytest.raises(DataError, match=r"no lists: name the folder .* --split-by video"):
+        build_splits(None, SplitsSettings(frames=make_shards(tmp_path / "flat", ["a/1", "b/1"])))
 
 
 def test_videos_all_in_one_folder_are_joined_to_lists_by_their_file_names(lists: Path, tmp_path: Path) -> None:

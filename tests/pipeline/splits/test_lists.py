@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,25 @@ def test_archives_are_to_be_unpacked_first(tmp_path: Path, name: str) -> None:
         read_annotations(tmp_path / name)
     with pytest.raises(DataError, match=f"holds no lists, but {name}: unpack it first"):
         read_annotations(tmp_path)
+
+
+def test_a_list_beside_an_archive_is_a_list(tmp_path: Path) -> None:
+    (tmp_path / "videos.zip").write_bytes(b"PK")
+    write_list(tmp_path / "all.csv", "path,label", "A/a.avi,A")
+    with pytest.raises(DataError, match=r"all\.csv: which clips train and which test is not said"):
+        read_annotations(tmp_path)
+
+
+def test_a_fifo_in_the_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None:
+    for name in ("train.csv", "all.csv", "all.json", "train.json", "classes.txt"):
+        folder = tmp_path / name.replace(".", "-")
+        write_list(folder / "train.txt", "A/a.avi 0")
+        write_list(folder / "val.txt", "A/b.avi 0")
+        if name != "classes.txt":
+            (folder / "train.txt").unlink()
+        os.mkfifo(folder / name)
+        with pytest.raises(DataError, match=f"{name} cannot be read: it is a FIFO"):
+            read_annotations(folder)
 
 
 def test_a_list_in_the_place_of_its_folder_is_said(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from tests.helpers import make_shards, write_list
+from tsn.cli import tsn
 from tsn.pipeline.splits.build import build_splits
 from tsn.pipeline.splits.report import report_json, report_text
 from tsn.tsn_shared.settings import SplitsSettings
@@ -57,3 +59,12 @@ def test_an_empty_subset_is_warned_of(
     write_list(tmp_path / "lists/test.csv", "path,label", "A/1,", "B/1,")
     build_splits(tmp_path / "lists", settings)
     assert "warning: split 1 has no test clip\n" in capsys.readouterr().err
+
+
+def test_the_command_prints_the_table_or_json(tmp_path: Path, settings: SplitsSettings) -> None:
+    write_list(tmp_path / "lists/train.txt", "A/0 0", "B/0 1")
+    write_list(tmp_path / "lists/test.txt", "A/1 0", "B/1 1")
+    words = ["build-splits", f"{tmp_path}/lists", "--frames", str(settings.frames), "--out", str(settings.out)]
+    assert "split1.h5 | train  |     2 |       2 |      6 |" in CliRunner().invoke(tsn, words).stdout
+    rows = json.loads(CliRunner().invoke(tsn, [*words, "--json"]).stdout)
+    assert [(row["subset"], row["clips"]) for row in rows] == [("train", 2), ("test", 2)]

@@ -72,6 +72,11 @@ def test_a_line_is_read_by_the_form_of_its_list(tmp_path: Path, name: str, lines
             r"line 1: '/data/A/v.avi' leads out .* an absolute path: write it as Class/video",
         ),
         ("a.csv", ("/data/A/v.avi 0",), r"line 1: '/data/A/v.avi' leads out .* an absolute path"),
+        (
+            "a.csv",
+            ("movie,genre", "A/v.avi,Surf"),
+            r"line 1: \['movie', 'genre'\]: a header, it seems, .*: name them path",
+        ),
         ("a.csv", ("3,A/v.avi",), r"line 1: \['3', 'A/v.avi'\]: the label stands before the path"),
         ("a.csv", ("path,label", "A/v.avi,Surf", "A/w.avi"), r"line 3: \['A/w.avi'\]: 1 fields, where 2 are needed"),
         ("a.csv", ("a,b,c,d",), r"line 1: .*: 4 fields and no header: name them in a first line, as `path,label`"),

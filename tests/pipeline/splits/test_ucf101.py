@@ -81,3 +81,9 @@ def test_faulty_official_lists_are_refused_by_file_and_line(
 ) -> None:
     with pytest.raises(DataError, match=words):
         read_annotations(official(tmp_path, **changes))  # type: ignore[arg-type]
+
+
+def test_a_class_that_differs_in_its_capitals_is_asked_for(tmp_path: Path) -> None:
+    lists = official(tmp_path, test=("HandStandPushups/v_HandStandPushups_g01_c01.avi",))
+    with pytest.raises(DataError, match=r"'HandStandPushups' is not in classInd.txt \(did you mean 'HandstandPushups'"):
+        read_annotations(lists)
