@@ -21,7 +21,7 @@ from tsn.pipeline.splits.listed import (
     folder_of,
     listed_split,
 )
-from tsn.pipeline.splits.rows import FORMS, Row, read_rows, where, with_header
+from tsn.pipeline.splits.rows import FORMS, Row, is_number, read_rows, where, with_header
 from tsn.tsn_shared.console import some
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.splits import SUBSETS, Subset
@@ -30,10 +30,16 @@ Files = dict[Subset, Path]
 
 
 def lists_of(folder: Path) -> dict[str, Path]:
-    """Return the files of a folder that can be lists of clips, by their names in small letters."""
+    """Return the files of a folder that can be lists of clips, by their names in small letters.
+
+    Of those that differ in their endings alone, as Kinetics' train.csv and train.json, the one that FORMS has first.
+    """
     class_file = find_class_file(folder)
-    paths = (path for path in sorted(folder.iterdir()) if path.suffix.lower() in FORMS and path != class_file)
-    return {path.name.casefold(): path for path in paths}
+    paths = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in FORMS and path != class_file]
+    order = list(FORMS)
+    paths.sort(key=lambda path: order.index(path.suffix.lower()), reverse=True)
+    chosen = {path.stem.casefold(): path for path in paths}
+    return {path.name.casefold(): path for path in sorted(chosen.values())}
 
 
 def recognise(folder: Path) -> bool:
@@ -125,7 +131,7 @@ def _labels_of(rows: Sequence[Mapping[Path, list[Row]]], classes: tuple[str, ...
         label = row.label
         if label is None:
             continue
-        if isinstance(label, str) and not label.isdecimal():
+        if isinstance(label, str) and not is_number(label):
             name = name or (path, row)
             names.add(label)
             continue

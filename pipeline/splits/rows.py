@@ -77,15 +77,16 @@ def with_header(path: Path) -> bool:
 def numbers_at_end(line: str) -> tuple[str, tuple[int, ...]]:
     """Take a line apart: what it begins with, and the one or two numbers after white space at its end, if any."""
     fields = line.rsplit(None, 2)
-    if not _is_number(fields[-1]) or len(fields) == 1:
+    if not is_number(fields[-1]) or len(fields) == 1:
         return line, ()
     last = int(fields[-1])
-    if len(fields) == 3 and _is_number(fields[1]):
+    if len(fields) == 3 and is_number(fields[1]):
         return fields[0], (int(fields[1]), last)
     return line[: -len(fields[-1])].rstrip(), (last,)
 
 
-def _is_number(field: str) -> bool:
+def is_number(field: str) -> bool:
+    """Return whether a field is a number from 0, and none of absurdly many digits."""
     return field.isdecimal() and len(field) <= MOST_DIGITS
 
 
@@ -108,7 +109,7 @@ def _cause(line: str, number: int) -> str:
         return f"this line is a header, it seems: delete it, or end the file's name in .csv; {form}"
     if mark := next((mark for mark in ",;" if mark in line), None):
         return f"{line.rpartition(mark)[2].strip()!r} after {mark!r}: end the file's name in .csv; {form}"
-    if rest and _is_number(first):
+    if rest and is_number(first):
         return f"the label stands before the path, it seems: change the two; {form}"
     if last == line or without_ending(last) != last:
         return f"no label after the path; {form}"

@@ -5,7 +5,7 @@ import pytest
 from tests.helpers import write_list
 from tests.pipeline.splits.made import RAWFRAMES, plain
 from tsn.pipeline.splits.listed import ListedClip
-from tsn.pipeline.splits.lists import read_annotations
+from tsn.pipeline.splits.lists import read_annotations, unread_lists
 from tsn.tsn_shared.errors import DataError
 
 
@@ -219,3 +219,21 @@ def test_a_class_that_the_file_of_classes_lacks_is_named(tmp_path: Path) -> None
         DataError, match=r"train\.csv, line 3: 2\.mp4: 'bow' is none of the classes \(did you mean 'Bow'\?\)"
     ):
         read_annotations(tmp_path)
+
+
+def test_a_number_of_absurdly_many_digits_is_no_label(tmp_path: Path) -> None:
+    write_list(tmp_path / "train.csv", "path,label", "1.mp4,0", f"2.mp4,{'9' * 5000}")
+    write_list(tmp_path / "val.csv", "path,label", "3.mp4,0")
+    with pytest.raises(DataError, match=r"line 3: 2\.mp4: the label '9999"):
+        read_annotations(tmp_path)
+
+
+def test_of_lists_that_differ_in_their_endings_alone_one_is_read(tmp_path: Path) -> None:
+    """As Kinetics comes, whose JSON is of another form than what is read."""
+    for subset in ("train", "validate"):
+        write_list(
+            tmp_path / f"{subset}.csv", "label,youtube_id,time_start,time_end,split", f"Bow,{subset}-1,1,11,{subset}"
+        )
+        write_list(tmp_path / f"{subset}.json", '{"x": {"annotations": {"label": "Bow"}}}')
+    assert subsets(tmp_path) == (("Bow",), {"train": [("train-1", 0)], "val": [("validate-1", 0)]})
+    assert unread_lists(tmp_path, read_annotations(tmp_path)) == ["train.json", "validate.json"]
