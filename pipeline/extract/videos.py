@@ -16,7 +16,9 @@ SUFFIXES = (
 )  # fmt: skip
 """Endings, in any case, that make a file a video."""
 
-_ARCHIVES = (".rar", ".zip", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst")
+ARCHIVES = (".rar", ".zip", ".7z", ".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst")
+"""Endings, in small letters, of files that hold others."""
+
 _SHOWN = 6
 """Endings of files that are passed over that are named."""
 
@@ -63,7 +65,7 @@ def find_videos(folder: Path) -> VideoListing:
     be read or holds no video.
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a name is too long
-        if folder.name.lower().endswith(_ARCHIVES):
+        if folder.name.lower().endswith(ARCHIVES):
             raise DataError(f"{folder} is an archive: unpack it first, and name the folder")
         raise DataError(f"{folder} is no folder of videos: unpack UCF101 there, or name another folder")
     found = _Walk(folder=folder)
@@ -169,5 +171,5 @@ class _Walk:
 
     def _pass_over(self, here: Path, name: str, ending: str) -> None:
         self.others[ending or name] += 1
-        if self.archive is None and ending.lower() in _ARCHIVES:
+        if self.archive is None and ending.lower() in ARCHIVES:
             self.archive = here / name

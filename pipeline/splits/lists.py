@@ -8,14 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tsn.pipeline.extract.videos import ARCHIVES
 from tsn.pipeline.splits import by_subset, hmdb51, ucf101
 from tsn.pipeline.splits.class_names import find_class_file
 from tsn.pipeline.splits.listed import SUBSET_WORDS, Annotations
 from tsn.pipeline.splits.rows import FORMS
 from tsn.tsn_shared.console import some
 from tsn.tsn_shared.errors import DataError
-
-ARCHIVES = (".zip", ".rar", ".tar", ".tgz", ".gz", ".bz2", ".xz", ".7z")
 
 
 @dataclass(frozen=True, kw_only=True)
