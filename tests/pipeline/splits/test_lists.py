@@ -1,7 +1,10 @@
 import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.helpers import write_list
 from tests.pipeline.splits.made import RAWFRAMES, TEST, official, plain
@@ -80,3 +83,26 @@ def test_a_fifo_in_the_place_of_a_list_is_not_waited_for(tmp_path: Path) -> None
 def test_a_list_in_the_place_of_its_folder_is_said(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"train\.csv is a file: name the folder that it lies in"):
         read_annotations(write_list(tmp_path / "train.csv", "A/a.avi 0"))
+
+
+WORDS = ("path", "label", "split", "train", "id", "time_start", "A/a.avi", "B/b", "7", "0", "1.5", "-1", "Surf", "..")
+MARKS = (*'/ ,;\t\n"[]{}:é\ufeff\udce9', "\r\n", '"id":', '"template":')
+TEXTS = st.lists(st.sampled_from(WORDS + MARKS), max_size=30).map("".join)
+
+
+@given(
+    name=st.sampled_from(["train.txt", "train.list", "train.csv", "train.tsv", "train.json", "all.csv", "all.json"]),
+    beside=st.sampled_from(["val.csv", "val.json", "test.txt", "classes.txt", "labels.json", "a_test_split1.txt"]),
+    texts=st.tuples(TEXTS, TEXTS),
+)
+def test_whatever_lists_hold_they_are_read_or_refused(name: str, beside: str, texts: tuple[str, str]) -> None:
+    with TemporaryDirectory() as folder:
+        for file, text in zip((name, beside), texts, strict=True):
+            (Path(folder) / file).write_bytes(text.encode("utf-8", "surrogateescape"))
+        (Path(folder) / f"val{Path(name).suffix}").write_text("A/z.avi 0\n")
+        try:
+            read = read_annotations(Path(folder))
+        except DataError:
+            return
+        labels = {clip.label for split in read.splits for clips in split.clips.values() for clip in clips}
+        assert labels <= set(range(len(read.classes)))
