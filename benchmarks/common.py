@@ -1,87 +1,92 @@
-"""What every benchmark needs: the machine in words, fair turns, a table, and a place for the results.
+"""What every benchmark needs: the machine in words, fair turns, one timer, options, and a place for the results.
 
-A single absolute time says little on a shared machine: ways are measured in turns, and read as ratios of medians.
+A single absolute time says little on a shared machine: what is compared is measured in turns, and read as ratios of
+medians.
 """
 
 import os
 import platform
 import re
-from collections.abc import Callable
-from importlib.metadata import PackageNotFoundError, version
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, TypeVar
 
+import click
+
+from tsn.train.versions import versions
 from tsn.tsn_shared.console import table
 
-__all__ = ["RESULTS", "interleaved", "library_versions", "machine", "table", "write_result"]
+if TYPE_CHECKING:
+    import torch
 
+Figure = TypeVar("Figure")
 RESULTS = Path(__file__).parent / "results"
-LIBRARIES = (
-    "torch",
-    "torchvision",
-    "nvidia-dali-cuda120",
-    "h5py",
-    "numpy",
-    "ffmpeg-python",
-    "imageio-ffmpeg",
-    "simplejpeg",
-    "opencv-python-headless",
-)
+
+PATH = click.Path(path_type=Path)
+frames_option = click.option("--frames", type=PATH, default=Path("data/frames"), help="Folder of frame shards.")
+splits_option = click.option("--splits", type=PATH, default=Path("data/splits"), help="Folder of split files.")
+write_option = click.option("--write", is_flag=True, help="Write the result to benchmarks/results.")
+rounds_option = click.option("--rounds", default=5, show_default=True, help="Turns of each way.")
 
 
 def machine() -> str:
     """Return the machine in words: processor, memory, GPUs and their driver, versions; no names, no paths."""
-    cores = f"{len(os.sched_getaffinity(0))} cores ({_processor()})"
+    processors = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
+    cores = f"{len(os.sched_getaffinity(0))} cores ({next(iter(processors), platform.machine())})"
     memory = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
-    libraries = ", ".join(f"{name} {number}" for name, number in library_versions().items())
-    return f"{cores}, {memory}, {_gpus()}; {platform.system()}, Python {platform.python_version()}, {libraries}"
+    query, gpus = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"], "no GPU"
+    with suppress(OSError, subprocess.CalledProcessError):
+        gpus = subprocess.check_output(query, text=True).strip().replace("\n", "; ")
+    words = [cores, memory, gpus, platform.system(), f"Python {platform.python_version()}"]
+    return ", ".join(words + [f"{name} {number}" for name, number in versions().items()])
 
 
-def library_versions() -> dict[str, str]:
-    """Return the versions of those libraries that are installed and decide the speed."""
-    found = {}
-    for name in LIBRARIES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
-def interleaved(ways: dict[str, Callable[[], float]], rounds: int) -> dict[str, list[float]]:
+def interleaved(ways: Mapping[str, Callable[[], Figure]], rounds: int) -> dict[str, list[Figure]]:
     """Call each way in turn, `rounds` times over, so that a busy minute meets all of them; return their figures.
 
     Every second round goes backwards: no way always follows the same other one.
     """
-    figures: dict[str, list[float]] = {name: [] for name in ways}
+    figures: dict[str, list[Figure]] = {name: [] for name in ways}
     for turn in range(rounds):
-        names = list(ways) if turn % 2 == 0 else list(reversed(ways))
-        for name in names:
+        for name in list(ways)[:: -1 if turn % 2 else 1]:
             figures[name].append(ways[name]())
     return figures
 
 
-def write_result(name: str, text: str) -> Path:
-    """Write benchmarks/results/NAME.md and return its path."""
-    RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.md"
-    path.write_text(f"{text.rstrip()}\n", encoding="utf-8")
-    return path
+def ratio(figures: Sequence[float], base: Sequence[float]) -> float:
+    """Return the median over the rounds of a way's figure over another's of the same round."""
+    return median(own / other for own, other in zip(figures, base, strict=True))
 
 
-def _processor() -> str:
-    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.machine()
+def timed(call: Callable[[], object], *, seconds: float, device: "torch.device | None" = None) -> tuple[float, float]:
+    """Return the mean wall and CPU seconds of a call, for about so many seconds, after three that are not counted."""
+    repeated(call, 3, device)
+    first, _ = repeated(call, 3, device)
+    return repeated(call, max(3, int(seconds / first)), device)
 
 
-def _gpus() -> str:
-    """Name the GPUs without torch where its driver is missing; importing torch is left to those who measure it."""
-    driver = Path("/proc/driver/nvidia/version")
-    if not driver.exists():
-        return "no GPU"
+def repeated(call: Callable[[], object], count: int, device: "torch.device | None" = None) -> tuple[float, float]:
+    """Return the mean wall and CPU seconds of so many calls; the device's work is waited for."""
     import torch
 
-    number = re.search(r"Kernel Module.*?\s(\d+\.\d+[.\d]*)\s", driver.read_text(encoding="utf-8", errors="replace"))
-    names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-    cards = ", ".join(f"{card.name} ({card.total_memory / 2**30:.0f} GiB)" for card in names) or "GPU not usable"
-    return f"{cards}, driver {number[1] if number else 'unknown'}, CUDA {torch.version.cuda}"
+    on_gpu = device is not None and device.type == "cuda"
+    wait: Callable[[], None] = torch.cuda.synchronize if on_gpu else lambda: None
+    wait()
+    start, cpu = time.perf_counter(), time.process_time()
+    for _ in range(count):
+        call()
+    wait()
+    return (time.perf_counter() - start) / count, (time.process_time() - cpu) / count
+
+
+def report(name: str, words: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, write: bool) -> None:
+    """Print a result, a title and words over a table, and write it to benchmarks/results/NAME.md if asked."""
+    title, _, rest = words.partition("\n")
+    text = f"# {title}\n\n{rest}\n\n{machine()}.\n\n{table(heads, rows)}\n"
+    click.echo(text)
+    if write:
+        (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")

@@ -8,21 +8,25 @@ They want libraries of their own, so they run in an interpreter of theirs:
         decord Pillow pyyaml addict yapf termcolor rich requests tqdm portalocker matplotlib pandas autocfg \
         importlib_metadata
 
-PyTurboJPEG wants the system's libturbojpeg. Of this project only `benchmarks.turns` is imported here. Frames are JPEG
-files as either project's guide for UCF101 makes them, all frames of the training clips, one folder a video.
+PyTurboJPEG wants the system's libturbojpeg. Of this project only `benchmarks.turns` is imported here. All frames of the
+training clips are JPEG files, a folder a video, as either project's guide for UCF101 makes them.
 """
 
-import itertools
 import json
-import os
 import sys
 from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any, cast
 
-from benchmarks.turns import serve
+from benchmarks.turns import bind, take
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SCALES = (1, 0.875, 0.75, 0.66)
+
+
+def common(job: dict[str, Any]) -> dict[str, int]:
+    """Return what both loaders are asked for: a worker a core, on one core the process itself."""
+    return {"batch_size": job["batch_size"], "num_workers": job["cores"] if job["cores"] > 1 else 0}
 
 
 def gluoncv(job: dict[str, Any]) -> Iterator[Any]:
@@ -32,23 +36,12 @@ def gluoncv(job: dict[str, Any]) -> Iterator[Any]:
     from gluoncv.data.transforms import video
     from mxnet import gluon
 
-    transform = video.VideoGroupTrainTransform(
-        size=(224, 224), scale_ratios=[1.0, 0.875, 0.75, 0.66], mean=MEAN, std=STD
-    )
-    dataset = UCF101(
-        root=f"{job['files']}/native",
-        setting=f"{job['files']}/list.txt",
-        train=True,
-        new_width=340,
-        new_height=256,
-        num_segments=job["segments"],
-        transform=transform,
-    )
-    workers = job["cores"] if job["cores"] > 1 else 0
-    loader = gluon.data.DataLoader(
-        dataset, batch_size=job["batch_size"], shuffle=True, num_workers=workers, last_batch="rollover"
-    )
-    for _ in itertools.count():
+    transform = video.VideoGroupTrainTransform(size=(224, 224), scale_ratios=list(SCALES), mean=MEAN, std=STD)
+    where = {"root": f"{job['files']}/native", "setting": f"{job['files']}/list.txt", "train": True}
+    size = {"new_width": 340, "new_height": 256, "num_segments": job["segments"]}
+    dataset = UCF101(**where, **size, transform=transform)
+    loader = gluon.data.DataLoader(dataset, shuffle=True, last_batch="rollover", **common(job))
+    while True:
         for clips, labels in loader:
             clips.wait_to_read()
             yield clips, labels
@@ -70,14 +63,7 @@ def mmaction2(job: dict[str, Any]) -> Iterator[Any]:
         {"type": "SampleFrames", "clip_len": 1, "frame_interval": 1, "num_clips": job["segments"]},
         {"type": "RawFrameDecode", "io_backend": "disk", "decoding_backend": "turbojpeg"},
         {"type": "Resize", "scale": (-1, 256), "lazy": True},
-        {
-            "type": "MultiScaleCrop",
-            "input_size": 224,
-            "scales": (1, 0.875, 0.75, 0.66),
-            "random_crop": False,
-            "max_wh_scale_gap": 1,
-            "lazy": True,
-        },
+        {"type": "MultiScaleCrop", "input_size": 224, "scales": SCALES, "max_wh_scale_gap": 1, "lazy": True},
         {"type": "Resize", "scale": (224, 224), "keep_ratio": False, "lazy": True},
         {"type": "Flip", "flip_ratio": 0.5, "lazy": True},
         {"type": "Fuse"},
@@ -87,29 +73,19 @@ def mmaction2(job: dict[str, Any]) -> Iterator[Any]:
     dataset = RawframeDataset(
         ann_file=f"{job['files']}/list.txt", data_prefix={"img": f"{job['files']}/stored"}, pipeline=pipeline
     )
-    workers = job["cores"] if job["cores"] > 1 else 0
-    loader = torch.utils.data.DataLoader(
-        dataset,
-        batch_size=job["batch_size"],
-        shuffle=True,
-        num_workers=workers,
-        persistent_workers=workers > 0,
-        collate_fn=pseudo_collate,
-        drop_last=True,
-    )
+    how = {"shuffle": True, "drop_last": True, "persistent_workers": job["cores"] > 1, **common(job)}
+    loader = torch.utils.data.DataLoader(dataset, collate_fn=pseudo_collate, **how)
     mean, std = ([255 * value for value in values] for values in (MEAN, STD))
     normalise = ActionDataPreprocessor(mean=mean, std=std, format_shape="NCHW")
-    for _ in itertools.count():
+    while True:
         for batch in loader:
             yield normalise(batch, training=True)
 
 
 def main() -> None:
-    """Serve a way."""
+    """Take the turn of a way: `own_code WAY JOB --seconds SECONDS`."""
     way, job = sys.argv[1], json.loads(sys.argv[2])
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: job["cores"]])
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)  # these libraries talk
+    bind(job["cores"])
     import cv2
 
     cv2.setNumThreads(0)
@@ -117,7 +93,7 @@ def main() -> None:
         import torch
 
         torch.set_num_threads(1)
-    serve({"gluoncv": gluoncv, "mmaction2": mmaction2}[way](job), job["batch_size"], answers)
+    take({"gluoncv": gluoncv, "mmaction2": mmaction2}[way](job), job["batch_size"], float(sys.argv[4]))
 
 
 if __name__ == "__main__":

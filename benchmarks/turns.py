@@ -2,34 +2,39 @@
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 RUN_UP = 8
-"""Batches before a measurement: more than any way has ready from its turn before."""
+"""Batches before a measurement: more than any way has ready when its first one comes."""
 
 
-def serve(batches: Iterator[Any], batch_size: int, answers: TextIO) -> None:
-    """For each line of seconds on standard input, write the clips a second of that time and the CPU ms a clip."""
-    for line in sys.stdin:
-        for _ in range(RUN_UP):
-            next(batches)
-        count, start, cpu = 0, time.perf_counter(), cpu_seconds()
-        while time.perf_counter() - start < float(line):
-            next(batches)
-            count += batch_size
-        figures = {"rate": count / (time.perf_counter() - start), "cpu": 1000 * (cpu_seconds() - cpu) / count}
-        answers.write(json.dumps(figures) + "\n")
-        answers.flush()
+def bind(cores: int) -> None:
+    """Bind this process, and the workers that it starts, to so many of its cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:cores])
+
+
+def take(batches: Iterator[Any], batch_size: int, seconds: float) -> None:
+    """Print the clips a second of some seconds and the CPU ms a clip, and end the process's group."""
+    for _ in range(RUN_UP):
+        next(batches)
+    count, start, cpu = 0, time.perf_counter(), cpu_seconds()
+    while time.perf_counter() - start < seconds:
+        next(batches)
+        count += batch_size
+    figures = {"rate": count / (time.perf_counter() - start), "cpu": 1000 * (cpu_seconds() - cpu) / count}
+    sys.stdout.write(f"\n{json.dumps(figures)}\n")
+    sys.stdout.flush()
+    os.killpg(0, signal.SIGKILL)  # with the workers, which still run ahead
 
 
 def cpu_seconds() -> float:
     """Return what this process and its children have computed so far; it swings less than time on a busy machine."""
-    ticks = 0
-    processes = [os.getpid()]
+    ticks, processes = 0, [os.getpid()]
     for process in processes:
         for task in Path(f"/proc/{process}/task").iterdir():
             processes += [int(child) for child in (task / "children").read_text().split()]

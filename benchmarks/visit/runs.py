@@ -1,69 +1,52 @@
-"""`tsn` as a user starts it, in a process of its own, watched from outside."""
+"""`tsn train` as a user starts it, in a process of its own, watched from outside; and the splits that it trains on."""
 
 import json
 import os
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.visit.plan import Visit
+from benchmarks.visit.stages import Visit
 from tsn.train.fit.compilation import FALLBACK
-from tsn.tsn_shared.splits import Split, Subset, write_split
-
-SAMPLE_EVERY = 0.2
-"""Seconds between two looks at the memory."""
+from tsn.tsn_shared.splits import SUBSETS, Split, Subset, write_split
 
 
-@dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A look at a run: when, epochs done, bytes of main memory, bytes in use on the GPU."""
+class Look(NamedTuple):
+    """A look at a run: when, epochs done, and bytes in use by kind of memory."""
 
     seconds: float
     epochs: int
-    resident: int
-    gpu: int
+    memory: dict[str, int]
 
 
-@dataclass(kw_only=True)
-class Watch:
-    """All looks at a run."""
-
-    samples: list[Sample] = field(default_factory=list)
-
-    def ended(self, epoch: int) -> float:
-        """Return when an epoch was done, validation and checkpoint with it."""
-        return next(sample.seconds for sample in self.samples if sample.epochs > epoch)
-
-    def most(self, kind: Literal["resident", "gpu"], epoch: int) -> int:
-        """Return the most memory, `resident` or `gpu`, while an epoch ran."""
-        looks = [sample for sample in self.samples if sample.epochs == epoch]
-        return max(sample.resident if kind == "resident" else sample.gpu for sample in looks)
+def ended(looks: list[Look], epoch: int) -> float:
+    """Return when an epoch was done, validation and checkpoint with it."""
+    return next(look.seconds for look in looks if look.epochs > epoch)
 
 
-def tsn(*words: object) -> None:
-    """Run a command of tsn to its end."""
-    subprocess.run([sys.executable, "-m", "tsn", *map(str, words)], check=True)
+def most(looks: list[Look], kind: str, epoch: int) -> int:
+    """Return the most memory of a kind while an epoch ran."""
+    return max(look.memory[kind] for look in looks if look.epochs == epoch)
 
 
-def repeat(split: Split, path: Path, train: int, test: int) -> None:
+def repeat(split: Split, path: Path, **counts: int) -> None:
     """Write a split of as many clips as asked for, which are some of another's, or all of them over and over."""
-    subsets: tuple[Subset, ...] = ("train", "test")
-    rows = {s: spread(len(split.subset(s)), count) for s, count in zip(subsets, (train, test), strict=True)}
-    names: dict[Subset, tuple[str, ...]] = {s: split.names(s, slice(None)) for s in subsets}
+    rows = {subset: spread(len(split.subset(subset)), counts.get(subset, 0)) for subset in SUBSETS}
+    names: dict[Subset, tuple[str, ...]] = {subset: split.names(subset, slice(None)) for subset in SUBSETS}
     path.parent.mkdir(exist_ok=True)
     write_split(
         path,
         source=f"{split.source}, repeated",
         classes=split.classes,
         shards=dict(zip(split.shard_names, split.shard_sha256, strict=True)),
-        clips={s: split.subset(s).take(rows[s]) for s in subsets},
-        names={s: tuple(names[s][row] for row in rows[s].tolist()) for s in subsets},
+        clips={s: split.subset(s).take(rows[s]) for s in SUBSETS},
+        names={s: tuple(names[s][row] for row in rows[s].tolist()) for s in SUBSETS},
     )
 
 
@@ -72,56 +55,35 @@ def spread(clips: int, count: int) -> npt.NDArray[np.int64]:
     return np.arange(count) * max(clips // count, 1) % clips
 
 
-def train_epochs(visit: Visit, run: str, split: str, epochs: int, *words: object) -> tuple[list[dict[str, Any]], Watch]:
-    """Run `tsn train` on a split of the visit; return the rows of its epochs and its memory."""
-    folder, sizes = visit.folder / run, visit.sizes
-    options = {
-        "gpus": 0 if visit.rehearse else 1,
-        "frames": visit.shards,
-        "splits": visit.folder / "splits",
-        "split": split,
-        "run": folder,
-        "weights": "none",
-        "input-size": sizes.input_size,
-        "num-segments": sizes.segments,
-        "batch-size": sizes.batch,
-        "num-epochs": epochs,
-    }
-    flags = [str(word) for name, value in options.items() for word in (f"--{name}", value)]
-    watch, metrics = Watch(), folder / "metrics.jsonl"
-    command = [sys.executable, "-m", "tsn", "train", *flags, *map(str, words)]
+def train_epochs(visit: Visit, run: str, **changed: Any) -> tuple[list[dict[str, Any]], list[Look]]:
+    """Run `tsn train` with the visit's settings, some of them changed; return the rows of its epochs and the looks."""
+    folder, config = visit.folder / run, visit.folder / f"{run}.json"
+    config.write_text(json.dumps({"settings": visit.settings(**changed).plain()}), encoding="utf-8")
+    looks, metrics = list[Look](), folder / "metrics.jsonl"
+    command = [sys.executable, "-m", "tsn", "train", "--config", str(config), "--run", str(folder)]
     with subprocess.Popen(command) as process:
         while process.poll() is None:
-            watch.samples.append(_look(process.pid, metrics, visit))
-            time.sleep(SAMPLE_EVERY)
-    watch.samples.append(Sample(seconds=time.monotonic(), epochs=_lines(metrics), resident=0, gpu=0))
+            looks.append(Look(time.monotonic(), len(_lines(metrics)), memory_of(process.pid)))
+            time.sleep(0.2)
+    looks.append(Look(time.monotonic(), len(_lines(metrics)), {}))
     if process.returncode != 0:
         raise SystemExit(f"tsn train ended with exit code {process.returncode}")
-    for line in (folder / "log.txt").read_text(encoding="utf-8").splitlines():
+    for line in _lines(folder / "log.txt"):
         if FALLBACK in line:  # what a user would put up with is a failure here
             raise SystemExit(line)
-    return [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()], watch
+    return [json.loads(line) for line in _lines(metrics)], looks
 
 
-def _look(process: int, metrics: Path, visit: Visit) -> Sample:
-    try:
-        pages = int(Path(f"/proc/{process}/statm").read_text(encoding="ascii").split()[1])
-    except (OSError, IndexError):  # it has just ended
-        pages = 0
-    return Sample(
-        seconds=time.monotonic(),
-        epochs=_lines(metrics),
-        resident=pages * os.sysconf("SC_PAGE_SIZE"),
-        gpu=0 if visit.rehearse else _gpu_in_use(),
-    )
-
-
-def _gpu_in_use() -> int:
+def memory_of(process: int) -> dict[str, int]:
+    """Return the bytes that a process has in main memory, and those in use on the GPU."""
     import torch
 
-    free, total = torch.cuda.mem_get_info(0)
-    return total - free
+    pages = "0 0"
+    with suppress(OSError):  # it may just have ended
+        pages = Path(f"/proc/{process}/statm").read_text(encoding="ascii") or pages
+    free, total = torch.cuda.mem_get_info(0) if torch.cuda.is_available() else (0, 0)
+    return {"main memory": int(pages.split()[1]) * os.sysconf("SC_PAGE_SIZE"), "GPU memory": total - free}
 
 
-def _lines(path: Path) -> int:
-    return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines() if path.exists() else []

@@ -5,251 +5,234 @@ libraries are imported by the stages: the command that starts them needs none.
 """
 
 import os
+import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from benchmarks.visit.plan import Figure, Visit
-from benchmarks.visit.runs import repeat, train_epochs, tsn
-from tsn.pipeline.synthetic import LISTS, VIDEOS, make_dataset
-from tsn.tsn_shared.splits import read_split
+from tsn.tsn_shared.settings import ExtractSettings, SplitsSettings, TrainSettings
+from tsn.tsn_shared.splits import open_split, read_split
 
 if TYPE_CHECKING:
-    from benchmarks.visit.step import Variant
+    import torch
 
-CPU_TIME = ", CPU time at most"
-"""End of the name of a figure of what a way to load costs the CPU: what waits for the GPU by spinning is in it."""
+EPOCH = {"train": 9_537, "test": 3_783}
+"""Clips of UCF101's split 1."""
+
+
+class Figure(NamedTuple):
+    """A figure with its unit and, where there is one, the aim: at least `least` or at most `most`; or just words."""
+
+    name: str
+    value: float | str
+    unit: str = ""
+    least: float | None = None
+    most: float | None = None
+
+    def row(self, stage: str, *, judged: bool) -> str:
+        """Return the figure as the row of a table, with a verdict where it is judged by its aim."""
+        shown, aim, met = str(self.value), "", ""
+        if not isinstance(self.value, str):
+            size = abs(self.value)
+            digits = 0 if size >= 1000 or isinstance(self.value, int) else 1 if size >= 10 else 3
+            shown = f"{self.value:,.{digits}f}"
+            if self.least is not None:
+                aim, met = f"at least {self.least:g}", "met" if self.value >= self.least else "MISSED"
+            if self.most is not None:
+                aim, met = f"at most {self.most:g}", "met" if self.value <= self.most else "MISSED"
+        return f"| {stage} | {self.name} | {shown} | {self.unit} | {aim} | {met if judged else ''} |"
+
+
+class Visit(NamedTuple):
+    """A folder for what the stages make, where the data are or will be, and whether all is tiny and on the CPU."""
+
+    folder: Path
+    frames: Path
+    splits: Path
+    rehearse: bool
+
+    @property
+    def device(self) -> "torch.device":
+        """Where the stages run."""
+        import torch
+
+        return torch.device("cpu") if self.rehearse else torch.device("cuda", 0)
+
+    @property
+    def seconds(self) -> float:
+        """How long a rate is measured."""
+        return 0.2 if self.rehearse else 2.5
+
+    def settings(self, **changed: Any) -> TrainSettings:
+        """Return the settings of training on epochs of UCF101's length: the published recipe, or what a CPU does."""
+        base: dict[str, Any] = {"frames": self.frames, "splits": self.folder / "splits", "split": "epoch", "gpus": "1"}
+        if self.rehearse:
+            base |= {"gpus": "0", "model": "resnet18", "input_size": 32, "batch_size": 5}
+        return TrainSettings(**(base | {"weights": "none"} | changed))
 
 
 def data(visit: Visit) -> Iterator[Figure]:
     """Draw a data set where none was brought, and repeat its clips to epochs of UCF101's length."""
-    splits = visit.splits or visit.folder / "data" / "splits"
-    if visit.frames is None:
+    from benchmarks.visit.runs import repeat
+    from tsn.pipeline.extract.run import extract_frames
+    from tsn.pipeline.splits.build import build_splits
+    from tsn.pipeline.synthetic import LISTS, VIDEOS, make_dataset
+
+    if not visit.splits.exists():
         made = visit.folder / "data"
         make_dataset(made, groups=4 if visit.rehearse else 16, frames=(30, 60))
-        tsn("extract-frames", made / VIDEOS, "--out", visit.shards)
-        tsn("build-splits", made / LISTS, "--frames", visit.shards, "--out", splits)
-    split = read_split(splits / "split1.h5")
-    repeat(split, visit.folder / "splits" / "splitepoch.h5", *visit.sizes.epoch)
-    repeat(split, visit.folder / "splits" / "splitlesson.h5", *visit.sizes.lesson)
-    yield Figure(name="clips that are there, train", value=len(split.train), unit="clips")
-    yield Figure(name="the same repeated to an epoch", value=visit.sizes.epoch[0], unit="clips")
-
-
-def together(visit: Visit) -> Iterator[Figure]:
-    """See DALI and torch, built for different CUDA versions or not, work in one process in either order of import."""
-    for first, second in (("torch", "nvidia.dali"), ("nvidia.dali", "torch")):
-        imports = f"import sys, {first}, {second}; from benchmarks.visit.loading import Visit, one_batch"
-        code = f"{imports}; one_batch(Visit.decode(sys.argv[1]))"
-        done = subprocess.run([sys.executable, "-c", code, visit.encode()], check=False)
-        words = "works" if done.returncode == 0 else f"exit code {done.returncode}"
-        yield Figure(name=f"{first} imported before {second}", words=words)
-
-
-def agreement(visit: Visit) -> Iterator[Figure]:
-    """Compare clips from every decoder with those of the CPU's graph, in steps of 0 to 255."""
-    import torch
-
-    from benchmarks.visit.loading import decoders, open_loader
-    from tsn.tsn_shared.augment import STD
-
-    scale = 255 * torch.tensor(STD).view(1, 1, 3, 1, 1)
-    with open_loader(visit, device=torch.device("cpu"), all_dali=True) as loader:
-        clips = next(loader).clips.clone()
-    for name, options in decoders(visit).items():
-        with open_loader(visit, **options) as loader:
-            difference = ((next(loader).clips.cpu().float() - clips) * scale).abs()
-        yield Figure(name=f"{name} against the CPU, largest difference", value=difference.max().item(), unit="of 255")
-        yield Figure(
-            name=f"{name} against the CPU, mean difference", value=difference.mean().item(), unit="of 255", most=1.0
-        )
-
-
-def loader(visit: Visit) -> Iterator[Figure]:
-    """Measure the loader alone by decoder: clips a second, and what they cost the CPU."""
-    from benchmarks.visit.loading import decoders, open_loader, threaded, timed
-
-    batch = visit.sizes.batch
-    for name, options in (decoders(visit) | threaded(visit)).items():
-        with open_loader(visit, **options) as batches:
-            seconds, cpu = timed(lambda batches=batches: next(batches), visit)  # type: ignore[misc]
-        yield Figure(name=name, value=batch / seconds, unit="clips/s")
-        yield Figure(name=f"{name}{CPU_TIME}", value=1000 * cpu / batch, unit="core-ms a clip")
-
-
-def step(visit: Visit) -> Iterator[Figure]:
-    """Measure the training step on ready clips, by precision, memory layout, compilation and batch."""
-    from benchmarks.visit.loading import timed
-    from benchmarks.visit.step import TrainStep, matmul_flops, mfu, peak_memory, variants
-
-    peak = matmul_flops(visit.sizes.matmul, visit.device)
-    yield Figure(name="bf16 matmul, 100 % of MFU", value=peak / 1e12, unit="TFLOP/s")
-    for variant in reversed(variants(visit.sizes, on_gpu=not visit.rehearse)):  # what training does first
-        try:
-            seconds, _ = timed(TrainStep(variant, visit.sizes, visit.device), visit)
-        except RuntimeError as error:  # out of memory, or what a card cannot capture or compile: the others go on
-            yield Figure(name=variant.name, words=f"failed: {str(error).splitlines()[0][:60]}")
-            continue
-        rate = variant.batch / seconds
-        yield Figure(name=variant.name, value=rate, unit="clips/s")
-        yield Figure(name=f"{variant.name}, MFU", value=100 * mfu(rate, visit.sizes, peak), unit="%")
-        if (memory := peak_memory(visit.device)) is not None:
-            yield Figure(name=f"{variant.name}, memory", value=memory / 2**30, unit="GiB")
-
-
-def default(visit: Visit) -> Iterator[Figure]:
-    """Run `tsn train` as it comes for two short epochs: it compiles, chooses a decoder and learns."""
-    import math
-
-    rows, _ = train_epochs(visit, "default", "lesson", 2, "--model", visit.sizes.model)
-    chance = math.log(len(read_split(visit.folder / "splits" / "splitlesson.h5").classes))
-    first = rows[0]["train_loss"]
-    yield Figure(name="loss of the first epoch, from chance", value=abs(first - chance), unit="nats", most=1.0)
-    for line in (visit.folder / "default" / "log.txt").read_text(encoding="utf-8").splitlines():
-        words = line.split(" ", 2)[2]
-        if words.startswith(("compiled in", "frames are decoded", "compute-bound", "data-bound")):
-            yield Figure(name=words.split()[0], words=words)
-
-
-def train(visit: Visit) -> Iterator[Figure]:
-    """Run `tsn train` for epochs of UCF101's length, watching its memory: the last ones tell speed and growth."""
-    from benchmarks.visit.step import mfu
-
-    sizes = visit.sizes
-    rows, watch = train_epochs(visit, "train", "epoch", sizes.epochs, "--model", sizes.model)
-    last = rows[-1]
-    for row in (*rows[:2], last):
-        aim = 1500 if row["epoch"] else None
-        yield Figure(name=f"epoch {row['epoch']}", value=row["clips_per_second"], unit="clips/s", least=aim)
-    yield Figure(name="waiting for data", value=100 * last["data_wait_share"], unit="% of an epoch", most=2)
-    ready = {figure.name: figure.value for figure in visit.figures("step")}
-    if alone := ready.get(default_variant(visit).name):
-        yield Figure(
-            name="of the step on ready clips", value=100 * last["clips_per_second"] / alone, unit="%", least=98
-        )
-    for peak in (figure.value for figure in visit.figures("step") if figure.unit == "TFLOP/s"):
-        share = mfu(last["clips_per_second"], sizes, 1e12 * (peak or 0))
-        yield Figure(name="MFU", value=100 * share, unit="%", least=50)
-    yield Figure(name="an epoch's training", value=last["seconds"], unit="s", most=7)
-    ends = sizes.epochs - 1
-    whole = (watch.ended(ends - 1) - watch.ended(1)) / (ends - 2)
-    yield Figure(name="validation and checkpoint take more", value=whole - last["seconds"], unit="s", most=1.0)
-    begun = watch.ended(0) - watch.samples[0].seconds - whole
-    yield Figure(name="the first epoch takes more, from the command on", value=begun, unit="s")
-    yield Figure(name="80 epochs", value=80 * whole / 60, unit="minutes", most=10)
-    for kind, name in (("resident", "main memory"), *(() if visit.rehearse else (("gpu", "GPU memory"),))):
-        most = watch.most(kind, ends)
-        yield Figure(name=name, value=most / 2**30, unit="GiB")
-        grown = (most - watch.most(kind, 2)) / 2**20
-        yield Figure(name=f"{name}, growth from epoch 2 to {ends}", value=grown, unit="MiB", most=64)
-
-
-def curve(visit: Visit) -> Iterator[Figure]:
-    """Train the same 200 steps in fp32 and in bf16 and compare the losses; another seed gives the measure."""
-    sizes = visit.sizes
-    words = ("--model", sizes.learner, "--lr", 0.005, "--warmup-epochs", 1, "--dropout", 0.5)
-    losses = {}
-    for name, precision, seed in (("fp32", "fp32", 0), ("bf16", "bf16", 0), ("another seed", "fp32", 1)):
-        more = ("--precision", precision, "--seed", seed)
-        rows, _ = train_epochs(visit, name, "lesson", sizes.lessons, *words, *more)
-        losses[name] = [row["train_loss"] for row in rows]
-        yield Figure(name=f"loss, {name}", words=" ".join(f"{loss:.3f}" for loss in losses[name]))
-    seeds, formats = (_apart(losses["fp32"], losses[name]) for name in ("another seed", "bf16"))
-    yield Figure(name="another seed against fp32, mean difference", value=100 * seeds, unit="%")
-    yield Figure(name="bf16 against fp32, mean difference", value=100 * formats, unit="%", most=round(100 * seeds, 2))
-
-
-def _apart(losses: list[float], others: list[float]) -> float:
-    """Return the mean difference of two curves, as a share of the first one's mean."""
-    return sum(abs(a - b) for a, b in zip(losses, others, strict=True)) / sum(losses)
-
-
-def default_variant(visit: Visit) -> "Variant":
-    """Return the step that `tsn train` takes by default."""
-    from benchmarks.visit.step import variants
-
-    return variants(visit.sizes, on_gpu=not visit.rehearse)[-1]
-
-
-def paper(visit: Visit) -> Iterator[Figure]:
-    """Say what 8 and 64 of these GPUs would reach, from the step and the fastest loader that were measured."""
-    from benchmarks.scaling import DGX, cores_needed, link_needed, reach, setup_of
-
-    default = default_variant(visit)
-    step = next(f.value for f in visit.figures("step") if f.name == default.name)
-    loading = {f.name: f.value or 0.0 for f in visit.figures("loader")}
-    best = max((name for name in loading if name + CPU_TIME in loading), key=loading.__getitem__)
-    setup = setup_of(DGX, clips_per_second=step or 0.0, batch=default.batch, core_ms=loading[best + CPU_TIME])
-    for gpus in (8, 64):
-        found = reach(setup, gpus)
-        yield Figure(name=f"{gpus} GPUs", value=found.clips_per_second, unit="clips/s")
-        yield Figure(name=f"{gpus} GPUs, bound by", words=f"{found.bound}, {found.efficiency:.0%} efficient")
-        yield Figure(name=f"{gpus} GPUs, link needed", value=link_needed(setup, gpus) / 1e9, unit="GB/s")
-    yield Figure(name="cores that 8 GPUs need", value=cores_needed(setup), unit="cores")
+        extract_frames(made / VIDEOS, ExtractSettings(out=visit.frames))
+        build_splits(made / LISTS, SplitsSettings(frames=visit.frames, out=visit.splits))
+    split, epoch = read_split(visit.splits / "split1.h5"), {"train": 30, "test": 10} if visit.rehearse else EPOCH
+    repeat(split, visit.folder / "splits" / "splitepoch.h5", **epoch)
+    yield Figure("clips that are there, train", len(split.train), "clips")
+    yield Figure("the same repeated to an epoch", epoch["train"], "clips")
 
 
 def tests(visit: Visit) -> Iterator[Figure]:
     """Run the tests that need a GPU, telling each that fails at once; a rehearsal sees them skip."""
     environment = os.environ | ({} if visit.rehearse else {"TSN_REQUIRE_CUDA": "1"})
-    words = ["-v", "-m", "needs_cuda and not slow", "-p", "no:cacheprovider", "-W", "default", "--tb=short"]
-    words += ["--durations=15", "-o", "tmp_path_retention_policy=failed"]
-    counts = dict.fromkeys(("PASSED", "FAILED", "ERROR", "SKIPPED"), 0)
-    command = [sys.executable, "-m", "pytest", *words]
+    command = [sys.executable, "-m", "pytest", "-v", "-m", "needs_cuda and not slow", "-p", "no:cacheprovider"]
+    command += ["-W", "default", "--tb=short", "--durations=15", "-o", "tmp_path_retention_policy=failed"]
+    line = ""
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            outcome = next((word for word in counts if f" {word}" in line and "::" in line and "%]" in line), None)
-            if outcome is not None:
-                counts[outcome] += 1
-            if outcome in ("FAILED", "ERROR"):
-                yield Figure(name=line.split()[0], words="failed")
-    yield Figure(name="passed", value=counts["PASSED"], unit="tests", least=None if visit.rehearse else 1)
-    yield Figure(name="failed", value=counts["FAILED"] + counts["ERROR"], unit="tests", most=0)
-    yield Figure(name="skipped", value=counts["SKIPPED"], unit="tests")
+            if "::" in line and "%]" in line and (" FAILED" in line or " ERROR" in line):
+                yield Figure(line.split()[0], "failed")
+    yield Figure("all of them", line.strip("= \n"))
     if process.returncode not in (0, 5):  # 5: there are none
         raise SystemExit(process.returncode)
 
 
-def profile(visit: Visit) -> Iterator[Figure]:
-    """Say which kernels a training step spends its time in."""
-    from benchmarks.visit.step import TrainStep, kernels
+def step(visit: Visit) -> Iterator[Figure]:
+    """Measure the training step on ready clips, as `tsn train` takes it first, then in other ways."""
+    import torch
 
-    for name, share in kernels(TrainStep(default_variant(visit), visit.sizes, visit.device), visit.device):
-        yield Figure(name=name, value=100 * share, unit="% of a step")
+    from benchmarks.common import timed
+    from benchmarks.scaling import link_needed
+    from benchmarks.train import AS_TRAIN, matmul_flops, mfu, step_of, ways
+
+    device, usual, found = visit.device, visit.settings().batch_size, ways(on_gpu=not visit.rehearse)
+    peak = matmul_flops(256 if visit.rehearse else 8_192, device)
+    yield Figure("bf16 matmul, 100 % of MFU", peak / 1e12, "TFLOP/s")
+    steps = [(name, way, usual) for name, way in found.items() if not way.ddp]
+    for name, way, batch in [steps[0], (f"{4 * usual} clips", found[AS_TRAIN], 4 * usual), *steps[1:]]:
+        settings = visit.settings(batch_size=batch)
+        try:
+            seconds, _ = timed(step_of(way, settings, device), seconds=visit.seconds, device=device)
+        except RuntimeError as error:  # out of memory, or what a card cannot compile: the others go on
+            yield Figure(name, f"failed: {str(error).splitlines()[0][:60]}")
+            continue
+        yield Figure(name, batch / seconds, "clips/s")
+        yield Figure(f"{name}, MFU", 100 * mfu(batch / seconds, settings, peak), "%")
+        if not visit.rehearse:
+            yield Figure(f"{name}, memory", torch.cuda.max_memory_allocated(device) / 2**30, "GiB")
+        if name == AS_TRAIN:
+            for gpus in (8, 64):
+                link = link_needed(batch / seconds, gpus=gpus, batch=batch)
+                yield Figure(f"the link that {gpus} of these need", link / 1e9, "GB/s")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stage:
-    """A stage and the seconds that it may take."""
+def train(visit: Visit) -> Iterator[Figure]:
+    """Run `tsn train` for epochs of UCF101's length, watching its memory: the last ones tell speed and growth."""
+    from benchmarks.train import matmul_flops, mfu
+    from benchmarks.visit.runs import ended, most, train_epochs
 
-    run: Callable[[Visit], Iterator[Figure]]
-    limit: float
+    epochs = 5 if visit.rehearse else 10
+    rows, looks = train_epochs(visit, "train", num_epochs=epochs)
+    for line in (visit.folder / "train" / "log.txt").read_text(encoding="utf-8").splitlines():
+        words = line.split(" ", 2)[2]
+        if words.startswith(("compiled in", "frames are decoded", "compute-bound", "data-bound")):
+            yield Figure(words.split()[0], words)
+    for row in (*rows[:2], rows[-1]):
+        yield Figure(f"epoch {row['epoch']}", row["clips_per_second"], "clips/s", least=1500 if row["epoch"] else None)
+    rate, seconds, last = rows[-1]["clips_per_second"], rows[-1]["seconds"], epochs - 1
+    peak = matmul_flops(256 if visit.rehearse else 8_192, visit.device)
+    yield Figure("MFU", 100 * mfu(rate, visit.settings(), peak), "%", least=50)
+    yield Figure("waiting for data", 100 * rows[-1]["data_wait_share"], "% of an epoch", most=2)
+    yield Figure("an epoch's training", seconds, "s", most=7)
+    whole = (ended(looks, last - 1) - ended(looks, 1)) / (last - 2)
+    yield Figure("validation and checkpoint take more", whole - seconds, "s", most=1.0)
+    begun = ended(looks, 0) - looks[0].seconds - whole
+    yield Figure("the first epoch takes more, from the command on", begun, "s")
+    yield Figure("80 epochs", 80 * whole / 60, "minutes", most=10)
+    for kind in ("main memory", "GPU memory"):
+        peak = most(looks, kind, last)
+        yield Figure(kind, peak / 2**30, "GiB")
+        yield Figure(f"{kind}, growth from epoch 2 to {last}", (peak - most(looks, kind, 2)) / 2**20, "MiB", most=64)
 
 
-STAGES = {
-    "data": Stage(run=data, limit=40),
-    "together": Stage(run=together, limit=40),
-    "default": Stage(run=default, limit=80),
-    "tests": Stage(run=tests, limit=240),
-    "agreement": Stage(run=agreement, limit=30),
-    "loader": Stage(run=loader, limit=60),
-    "step": Stage(run=step, limit=90),
-    "train": Stage(run=train, limit=140),
-    "paper": Stage(run=paper, limit=20),
-    "profile": Stage(run=profile, limit=60),
-    "curve": Stage(run=curve, limit=240),
-}
+def loader(visit: Visit) -> Iterator[Figure]:
+    """Measure the loader alone by decoder and by threads: clips a second, and what they cost the CPU, and how exact.
 
-PARTS = {
-    "right": ("data", "default", "tests", "together"),
-    "figures": ("data", "step", "train", "loader", "paper", "profile", "agreement"),
-}
-"""Each in the order of what a visit that is cut short must not lose."""
+    What waits for the GPU by spinning is in the CPU's time. Pixels are compared with those of the CPU's graph.
+    """
+    import torch
+
+    from benchmarks.common import timed
+    from benchmarks.scaling import cores_needed
+    from tsn.pipeline.loading.loader import train_clips
+    from tsn.pipeline.loading.pixels import Pixels
+    from tsn.tsn_shared.augment import STD
+
+    settings, cores = visit.settings(), len(os.sched_getaffinity(0))
+    opened, batch = partial(train_clips, open_split(settings), visit.frames, settings), settings.batch_size
+    pixels = partial(Pixels, input_size=settings.input_size)
+    ways: dict[str, dict[str, Any]] = {name: {"decoder": name} for name in ("cpu", "engine", "mixed")}
+    ways["cpu, half"] = {"decoder": "cpu", "half": True}
+    if visit.rehearse:
+        ways = {"DALI's finish": {"all_dali": True}, "torch's finish": {}}
+    for name, options in list(ways.items())[:2]:
+        for count in sorted({max(1, cores // 8), max(1, cores // 2)} - {cores}):
+            ways[f"{name}, {count} of {cores} threads"] = options | {"threads": count}
+    with opened(pixels(device=torch.device("cpu"), all_dali=True)) as batches:
+        wanted = next(batches).clips.clone()
+    for name, options in ways.items():
+        with opened(pixels(device=visit.device, **options)) as batches:
+            apart = (next(batches).clips.cpu().float() - wanted).abs() * 255 * torch.tensor(STD).view(3, 1, 1)
+            seconds, cpu = timed(batches.__next__, seconds=visit.seconds, device=visit.device)
+        yield Figure(name, batch / seconds, "clips/s")
+        yield Figure(f"{name}, CPU time at most", 1000 * cpu / batch, "core-ms a clip")
+        needed = cores_needed(1500, gpus=8, core_ms=1000 * cpu / batch)
+        yield Figure(f"{name}, for 8 GPUs of 1,500 clips/s", needed, "cores")
+        if "threads" not in options:
+            yield Figure(f"{name}, largest difference", apart.max().item(), "of 255")
+            yield Figure(f"{name}, mean difference", apart.mean().item(), "of 255", most=1.0)
+
+
+def kernels(visit: Visit) -> Iterator[Figure]:
+    """Say which kernels a training step spends its time in; more of them are in the log."""
+    from torch.profiler import ProfilerActivity, profile
+
+    from benchmarks.common import repeated
+    from benchmarks.train import AS_TRAIN, step_of, ways
+
+    taken = step_of(ways(on_gpu=not visit.rehearse)[AS_TRAIN], visit.settings(), visit.device)
+    repeated(taken, 3, visit.device)
+    with profile(activities=[ProfilerActivity.CPU if visit.rehearse else ProfilerActivity.CUDA]) as profiler:
+        repeated(taken, 5, visit.device)
+    key = "self_cpu_time_total" if visit.rehearse else "self_device_time_total"
+    times = sorted(((getattr(event, key), event.key) for event in profiler.key_averages()), reverse=True)
+    print(*times, sep="\n")
+    for time, name in times[:8]:
+        yield Figure(name[:60], 100 * time / sum(time for time, _ in times), "% of a step")
+
+
+STAGES = {"data": (data, 40), "tests": (tests, 240), "step": (step, 90), "train": (train, 140)}
+STAGES |= {"loader": (loader, 60), "kernels": (kernels, 60)}
+"""The stages, and the seconds that each may take."""
+
+PARTS = {"right": ("tests",), "figures": ("data", "step", "train", "loader", "kernels")}
+"""Each in the order of what must not be lost where the time is short."""
 
 
 if __name__ == "__main__":
-    name, visit = sys.argv[1], Visit.decode(sys.argv[2])
-    for figure in STAGES[name].run(visit):
-        visit.note(name, figure)
+    name, visit = sys.argv[1], pickle.loads(bytes.fromhex(sys.argv[2]))
+    rows = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever else is printed belongs to the log
+    for figure in STAGES[name][0](visit):
+        rows.write(figure.row(name, judged=not visit.rehearse) + "\n")

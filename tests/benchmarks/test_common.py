@@ -1,10 +1,11 @@
 import platform
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from benchmarks import common
-from benchmarks.common import interleaved, machine, write_result
+from benchmarks.common import interleaved, machine, ratio, report, timed
 
 
 def test_machine_is_described_without_names_or_paths() -> None:
@@ -24,11 +25,28 @@ def test_ways_take_turns() -> None:
         order.append(name)
         return float(len(order))
 
-    figures = interleaved({name: lambda name=name: way(name) for name in "ab"}, rounds=3)  # type: ignore[misc]
+    figures = interleaved({name: partial(way, name) for name in "ab"}, rounds=3)
     assert "".join(order) == "abbaab"
     assert figures == {"a": [1, 4, 5], "b": [2, 3, 6]}
 
 
-def test_result_is_written_under_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
-    assert write_result("loader", "| a |\n\n").read_text() == "| a |\n"
+def test_a_ratio_is_of_the_same_round() -> None:
+    assert ratio([2, 30, 400], [1, 10, 100]) == 3
+
+
+def test_a_call_is_timed_after_a_run_up_and_at_least_thrice() -> None:
+    calls: list[int] = []
+    wall, cpu = timed(lambda: calls.append(sum(range(10_000))), seconds=0)
+    assert len(calls) == 9
+    assert wall > 0
+    assert cpu > 0
+
+
+def test_result_is_written_under_its_name_if_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(common, "RESULTS", tmp_path)
+    for write in (False, True):
+        assert list(tmp_path.iterdir()) == []
+        report("loader", "The loader\nOf two\nlines.", ["a"], [["b"]], write=write)
+    text = (tmp_path / "loader.md").read_text()
+    assert text.startswith("# The loader\n\nOf two\nlines.\n\n")
+    assert text.endswith("| a |\n| - |\n| b |\n")
