@@ -11,6 +11,7 @@ from tsn.tsn_shared.exports import on_first_use
 if TYPE_CHECKING:
     from tsn.pipeline.extract.run import extract_frames
     from tsn.pipeline.loading.loader import Batch, ClipLoader, train_clips
+    from tsn.pipeline.loading.pixels import Pixels
     from tsn.pipeline.splits.build import build_splits
     from tsn.tsn_shared.errors import DataError, PartialError, SettingsError, StoppedError, TsnError
     from tsn.tsn_shared.settings import (
@@ -31,6 +32,7 @@ else:  # hidden from type checkers, which would take every misspelling for a nam
         {
             "tsn.pipeline.extract.run": ["extract_frames"],
             "tsn.pipeline.loading.loader": ["Batch", "ClipLoader", "train_clips"],
+            "tsn.pipeline.loading.pixels": ["Pixels"],
             "tsn.pipeline.splits.build": ["build_splits"],
             "tsn.tsn_shared.errors": ["DataError", "PartialError", "SettingsError", "StoppedError", "TsnError"],
             "tsn.tsn_shared.settings": [
@@ -51,6 +53,7 @@ __all__ = [
     "ExtractSettings",
     "LoaderSettings",
     "PartialError",
+    "Pixels",
     "ScoreSettings",
     "SettingsError",
     "Shard",
