@@ -4,7 +4,6 @@ Options come from the dataclasses in `tsn_shared.settings`, so they and their de
 heavy (torch, DALI, HDF5) is imported inside the command that needs it.
 """
 
-import json
 import os
 import sys
 from dataclasses import fields
@@ -168,7 +167,7 @@ def evaluate(
         tsn evaluate runs/a                                the run's own split and segments
         tsn evaluate runs/a --protocol 10crop              25 frames x 10 crops, as papers report it
         tsn evaluate runs/s1 runs/s2 runs/s3               the mean over their splits (--split 1,2,3 checks which)
-        tsn evaluate --fuse runs/rgb,runs/flow --fuse-weights 1,1.5
+        tsn evaluate --fuse runs/vgg,runs/resnet --fuse-weights 1,1.5
 
     Prints a table of the classes and the figures; leaves scores.json, predictions.csv, confusion.png and
     per_class.png in the run's folder, under evaluation/.
@@ -181,7 +180,7 @@ def evaluate(
 
     settings = SplitScoreSettings(**options)
     figures, text = evaluate_runs(fuse or checkpoints, settings, fused=bool(fuse), fuse_weights=fuse_weights, out=out)
-    click.echo(json_text(figures) if as_json else text)
+    click.echo(json_text(figures.plain()) if as_json else text)
 
 
 @tsn.command(short_help="Name the classes of videos.")
@@ -199,10 +198,11 @@ def predict(
     The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
     are listed and end the command with exit code 3.
     """
-    from tsn.train.answers.predict import describe, predict_videos, refuse_failures
+    from tsn.train.answers.predict import predict_videos, refuse_failures
+    from tsn.train.answers.prediction import describe
 
     result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png)
-    click.echo(json_text(result) if as_json else describe(result))
+    click.echo(json_text(result.plain()) if as_json else describe(result))
     refuse_failures(result)
 
 
@@ -221,8 +221,8 @@ def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | No
 
     facts = export(checkpoint, out, size=size, num_segments=num_segments)
     click.echo(
-        f"{out}: {facts['model']}, {len(json.loads(facts['classes']))} classes, {facts['protocol']} "
-        f"({facts['num_segments']} segments), trained on split {facts['split']}; checked against torch"
+        f"{out}: {facts.model}, {len(facts.classes)} classes, {facts.protocol} ({facts.num_segments} segments), "
+        f"trained on split {facts.split}; checked against torch"
     )
 
 

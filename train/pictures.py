@@ -92,45 +92,46 @@ def draw_per_class(rows: Sequence[ClassScore], out: Path, title: str) -> None:
 
 def draw_answer(
     pictures: Sequence[npt.NDArray[np.uint8]],
-    indices: Sequence[int],
+    captions: Sequence[str],
     crop: Sequence[int] | None,
-    answer: dict[str, Any],
+    top: Sequence[tuple[str, float]],
     out: Path,
+    *,
+    title: str,
     source: str,
 ) -> None:
     """Draw a video's sampled frames, the crop (y, x, h, w) that the network saw, and under them the best classes.
 
-    The file states its `source`, the video.
+    `top` are the classes with their probabilities, best first. The file states its `source`, the video.
     """
     from matplotlib.patches import Rectangle
 
     columns = min(len(pictures), 5)
     rows = -(-len(pictures) // columns)
     tall = pictures[0].shape[0] / pictures[0].shape[1]
-    top = answer["top"]
     width = max(2.4 * columns, 5)
     heights = [width / columns * tall + 0.25] * rows + [0.28 * len(top) + 0.5]
     figure = _figure(width, sum(heights) + 0.4)
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
-    for place, (picture, index) in enumerate(zip(pictures, indices, strict=True)):
+    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         axes = figure.add_subplot(grid[place // columns, place % columns])
         axes.imshow(picture)
         if crop is not None:
             y, x, height, breadth = crop
             axes.add_patch(Rectangle((x, y), breadth, height, fill=False, edgecolor="#ffd92f", linewidth=1.2))
-        axes.set_title(f"frame {index} of {answer['frames']}", fontsize=7)
+        axes.set_title(_drawn(caption), fontsize=7)
         axes.set_axis_off()
     axes = figure.add_subplot(grid[rows, :])
     places = range(len(top))
-    axes.barh(places, [guess["score"] for guess in top], color="#4393c3", height=0.7)
-    for place, guess in zip(places, top, strict=True):
-        axes.text(guess["score"] + 0.01, place, f"{guess['score']:.1%}", va="center", fontsize=8)
-    axes.set_yticks(places, [_name(guess["class"]) for guess in top], fontsize=9)
+    axes.barh(places, [score for _, score in top], color="#4393c3", height=0.7)
+    for place, (_, score) in zip(places, top, strict=True):
+        axes.text(score + 0.01, place, f"{score:.1%}", va="center", fontsize=8)
+    axes.set_yticks(places, [_name(name) for name, _ in top], fontsize=9)
     axes.set_xlim(0, 1.12)
     axes.invert_yaxis()
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.suptitle(_drawn(Path(answer["video"]).name), fontsize=10)
+    figure.suptitle(_drawn(title), fontsize=10)
     _save(figure, out, {"Source": source})
 
 

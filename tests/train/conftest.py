@@ -4,6 +4,7 @@ import io
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> DataSettings:
     return DataSettings(frames=folder, splits=folder)
 
 
-def small_settings(data: DataSettings, run: Path) -> dict[str, object]:
+def small_settings(data: DataSettings, run: Path) -> dict[str, Any]:
     """Return settings of a training that takes a second or two."""
     return {
         "frames": data.frames,
@@ -113,7 +114,7 @@ def small_settings(data: DataSettings, run: Path) -> dict[str, object]:
 
 
 @pytest.fixture
-def small(data: DataSettings, tmp_path: Path) -> dict[str, object]:
+def small(data: DataSettings, tmp_path: Path) -> dict[str, Any]:
     """Settings of a training that takes a second or two."""
     return small_settings(data, tmp_path / "run")
 
@@ -123,7 +124,7 @@ def trained_run(data: DataSettings, tmp_path_factory: pytest.TempPathFactory) ->
     """A finished run of two epochs; tests only read it, or copy its checkpoint."""
     folder = tmp_path_factory.mktemp("trained") / "run"
     settings = small_settings(data, folder) | {"lr": 0.002, "dropout": 0.0}
-    train(TrainSettings(**settings), frozenset())  # type: ignore[arg-type]
+    train(TrainSettings(**settings), frozenset())
     return folder
 
 

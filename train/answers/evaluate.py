@@ -5,37 +5,39 @@ import io
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
+from tsn.train.answers.figures import Figures, MeanFigures, percent
 from tsn.train.answers.passes import Scored, pass_over, score
 from tsn.train.answers.trained import learned_from, load_trained
 from tsn.train.pictures import draw_confusion, draw_per_class
 from tsn.train.ranks.devices import count_gpus
-from tsn.train.scores import TOP, confusion, per_class, scores_of
+from tsn.train.scores import TOP, ClassScore, confusion, per_class, scores_of
 from tsn.tsn_shared.console import json_text, say, table
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import locked, write_text, writing
 from tsn.tsn_shared.settings import SplitScoreSettings
 from tsn.tsn_shared.splits import open_split
 
-FIGURES = ("top1", "top5", "mean_class_accuracy", "loss")
 WAY_OUT = "name another folder with --out"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Evaluation:
-    """A pass over the test clips of a split: the figures with what they were computed from, and each clip's logits."""
+    """A pass over the test clips of a split: the figures with what they were computed from, and each clip's logits.
 
-    figures: dict[str, Any]
+    `name` is the run's, `words` say how it was scored, `folder` is where its files go unless told otherwise.
+    """
+
+    figures: Figures
     scored: Scored
     classes: tuple[str, ...]
     folder: Path
     words: str
-    run: Path
+    name: str
 
 
 def evaluate(
@@ -51,22 +53,23 @@ def evaluate(
     folder = trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}"
     hold(folder)
     scored = score(wanted, trained, settings)
-    stated = {
-        "checkpoint": str(trained.path),
-        "epoch": trained.epoch,
-        "protocol": wanted.protocol,
-        "num_segments": wanted.segments,
-        "split": wanted.data.split,
-        "trained_on_split": trained.settings.split,
-        "own_split": learned_from(trained, open_split(wanted.data)),
-    }
     return Evaluation(
-        figures=stated | _figures(scored, trained.classes),
+        figures=Figures(
+            checkpoints=(trained.path,),
+            epoch=trained.epoch,
+            protocol=wanted.protocol,
+            num_segments=wanted.segments,
+            split=wanted.data.split,
+            trained_on_split=trained.settings.split,
+            own_split=learned_from(trained, open_split(wanted.data)),
+            scores=scores_of(scored.values, scored.labels),
+            per_class=tuple(per_class(scored.values, scored.labels, trained.classes)),
+        ),
         scored=scored,
         classes=trained.classes,
         folder=folder,
         words=wanted.words,
-        run=trained.run.resolve(),
+        name=trained.run.resolve().name,
     )
 
 
@@ -80,36 +83,29 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
     for other in evaluations[1:]:
         if (other.scored.names, other.classes) != (first.scored.names, first.classes):
             raise SettingsError(
-                f"{other.figures['checkpoint']} was scored on other clips or classes than "
-                f"{first.figures['checkpoint']}: runs on the same split can be fused"
+                f"{other.figures.checkpoints[0]} was scored on other clips or classes than "
+                f"{first.figures.checkpoints[0]}: runs on the same split can be fused"
             )
     shares = torch.tensor(weights, dtype=torch.float64) / sum(weights)
     probabilities = torch.stack([each.scored.values.double().softmax(dim=1) for each in evaluations])
     mixed = (shares[:, None, None] * probabilities).sum(dim=0)
     scored = Scored(values=mixed.log().float(), labels=first.scored.labels, names=first.scored.names)
-    stated = {
-        "checkpoint": [each.figures["checkpoint"] for each in evaluations],
-        "weights": list(weights),
-        **{name: first.figures[name] for name in ("protocol", "num_segments", "split", "trained_on_split")},
-        "own_split": all(each.figures["own_split"] for each in evaluations),
-    }
     return Evaluation(
-        figures=stated | _figures(scored, first.classes),
+        figures=replace(
+            first.figures,
+            checkpoints=tuple(path for each in evaluations for path in each.figures.checkpoints),
+            epoch=None,
+            weights=tuple(weights),
+            own_split=all(each.figures.own_split for each in evaluations),
+            scores=scores_of(scored.values, scored.labels),
+            per_class=tuple(per_class(scored.values, scored.labels, first.classes)),
+        ),
         scored=scored,
         classes=first.classes,
-        folder=first.folder.with_name(f"fused-{'+'.join(each.run.name for each in evaluations)}-{first.folder.name}"),
+        folder=first.folder.with_name(f"fused-{'+'.join(each.name for each in evaluations)}-{first.folder.name}"),
         words=f"{len(evaluations)} runs fused, {first.words}",
-        run=first.run.with_name(" + ".join(each.run.name for each in evaluations)),
+        name=" + ".join(each.name for each in evaluations),
     )
-
-
-def mean_over_splits(evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """Return the mean of the figures over runs on different splits, as papers report it, and the runs' own."""
-    splits = [each.figures["split"] for each in evaluations]
-    stated = {name: evaluations[0].figures[name] for name in ("protocol", "num_segments")}
-    mean = {name: sum(each.figures[name] for each in evaluations) / len(evaluations) for name in FIGURES}
-    clips = sum(each.figures["clips"] for each in evaluations)
-    return stated | {"splits": splits, "clips": clips, "mean": mean, "runs": [each.figures for each in evaluations]}
 
 
 def evaluate_runs(
@@ -119,7 +115,7 @@ def evaluate_runs(
     fused: bool = False,
     fuse_weights: Sequence[float] | None = None,
     out: Path | None = None,
-) -> tuple[dict[str, Any], str]:
+) -> tuple[Figures | MeanFigures, str]:
     """Evaluate the runs as the command line asks; write their files; return the figures and a text of them.
 
     `settings.split` names a split a run, with commas between them, or one for all that are fused.
@@ -152,12 +148,12 @@ def evaluate_runs(
             hold(each[0].folder)
         for evaluation in each:
             write_files(evaluation, place(evaluation.folder))
-    result = each[0].figures if len(each) == 1 else mean_over_splits(each)
     if len(each) == 1:
-        return result, f"{class_table(result)}\n\n{headline(each[0])}"
-    lines = [headline(evaluation) for evaluation in each]
-    mean = f"mean over splits {', '.join(result['splits'])}, {each[0].words}, {result['clips']} clips in all"
-    return result, "\n".join([*lines, f"{mean}: {_percent(result['mean'])}"])
+        return each[0].figures, f"{class_table(each[0].figures.per_class)}\n\n{headline(each[0])}"
+    figures = MeanFigures(runs=tuple(evaluation.figures for evaluation in each))
+    splits, mean = ", ".join(run.split for run in figures.runs), figures.mean
+    last = f"mean over splits {splits}, {each[0].words}, {mean.clips} clips in all: {percent(mean)}"
+    return figures, "\n".join([*(headline(evaluation) for evaluation in each), last])
 
 
 def _hold(folder: Path, stack: ExitStack) -> None:
@@ -182,14 +178,14 @@ def _check_splits(checkpoints: Sequence[Path], names: Sequence[str | None]) -> N
 
 def write_files(evaluation: Evaluation, folder: Path) -> None:
     """Write scores.json, predictions.csv, confusion.png and per_class.png into a folder."""
-    figures, scored = evaluation.figures, evaluation.scored
-    title = f"{evaluation.run.name}: {headline(evaluation)}"
+    scored, classes = evaluation.scored, evaluation.classes
+    title = f"{evaluation.name}: {headline(evaluation)}"
     with writing(folder, WAY_OUT):
         folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "scores.json", json_text(figures, indent=2) + "\n")
-        write_text(folder / "predictions.csv", predictions_csv(scored, evaluation.classes))
-        draw_confusion(confusion(scored.values, scored.labels), evaluation.classes, folder / "confusion.png", title)
-        draw_per_class(per_class(scored.values, scored.labels, evaluation.classes), folder / "per_class.png", title)
+        write_text(folder / "scores.json", json_text(evaluation.figures.plain(), indent=2) + "\n")
+        write_text(folder / "predictions.csv", predictions_csv(scored, classes))
+        draw_confusion(confusion(scored.values, scored.labels), classes, folder / "confusion.png", title)
+        draw_per_class(evaluation.figures.per_class, folder / "per_class.png", title)
     say(f"scores.json, predictions.csv, confusion.png, per_class.png: {folder}")
 
 
@@ -211,36 +207,21 @@ def predictions_csv(scored: Scored, classes: Sequence[str]) -> str:
 def headline(evaluation: Evaluation) -> str:
     """Return the figures as a line for a person, with the split, the protocol and the number of clips."""
     figures = evaluation.figures
-    where, own = f"split {figures['split']}", figures["trained_on_split"]
-    if figures["split"] != own:
+    where, own = f"split {figures.split}", figures.trained_on_split
+    if figures.split != own:
         where += f" (trained on split {own})"
-    elif not figures["own_split"]:
+    elif not figures.own_split:
         where += f" (another split {own} than it was trained on)"
-    return f"{where}, {evaluation.words}, {figures['clips']} clips: {_percent(figures)}"
+    return f"{where}, {evaluation.words}, {figures.scores.clips} clips: {percent(figures.scores)}"
 
 
-def class_table(figures: dict[str, Any]) -> str:
+def class_table(rows: Sequence[ClassScore]) -> str:
     """Return a table of the classes, in percent, with the class that the clips of each were most often taken for."""
-    rows = [
-        [
-            row["name"],
-            row["clips"],
-            f"{row['top1']:.1%}",
-            f"{row['top5']:.1%}",
-            f"{row['taken_for']} ({row['times']})" if row["taken_for"] else "",
-        ]
-        for row in figures["per_class"]
-    ]
-    return table(["class", "clips", "top-1", "top-5", "most often taken for"], rows)
-
-
-def _figures(scored: Scored, classes: tuple[str, ...]) -> dict[str, Any]:
-    rows = per_class(scored.values, scored.labels, classes)
-    return scores_of(scored.values, scored.labels).plain() | {"per_class": [asdict(row) for row in rows]}
-
-
-def _percent(figures: dict[str, Any]) -> str:
-    return (
-        f"top-1 {figures['top1']:.2%}, top-5 {figures['top5']:.2%}, "
-        f"mean class accuracy {figures['mean_class_accuracy']:.2%}, loss {figures['loss']:.4f}"
+    return table(
+        ["class", "clips", "top-1", "top-5", "most often taken for"],
+        [[row.name, row.clips, f"{row.top1:.1%}", f"{row.top5:.1%}", _taken_for(row)] for row in rows],
     )
+
+
+def _taken_for(row: ClassScore) -> str:
+    return f"{row.taken_for} ({row.times})" if row.taken_for else ""

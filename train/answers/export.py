@@ -9,6 +9,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tsn.train.answers.trained import Trained, height_and_width, load_trained
+from tsn.train.answers.trained import height_and_width, load_trained
 from tsn.train.network.end_to_end import EndToEnd
 from tsn.train.versions import own_version
 from tsn.tsn_shared.errors import SettingsError, TsnError
@@ -33,8 +34,29 @@ METADATA = "metadata.json"
 """Name of the extra file in a .pt2 that holds the metadata."""
 
 
-def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments: int | None = None) -> dict[str, str]:
-    """Write a checkpoint, or the best of a run, as .onnx or .pt2, check the file against torch, return its metadata.
+@dataclass(frozen=True, kw_only=True)
+class ExportedFacts:
+    """What an exported file says of itself; `frame_size` is WIDTHxHEIGHT, `tsn` the version that wrote it."""
+
+    classes: tuple[str, ...]
+    protocol: str = "val"
+    num_segments: int
+    sampling: str = SAMPLING
+    input: str = "frames: uint8 RGB (B, S, H, W, 3)"
+    output: str = "probabilities: float32 (B, C)"
+    frame_size: str
+    input_size: int
+    model: str
+    split: str
+    tsn: str
+
+    def plain(self) -> dict[str, str]:
+        """Return them as texts by name, as the file holds them; `classes` is a JSON list."""
+        return {name: str(value) for name, value in asdict(self).items()} | {"classes": json.dumps(self.classes)}
+
+
+def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments: int | None = None) -> ExportedFacts:
+    """Write a checkpoint, or the best of a run, as .onnx or .pt2, check the file against torch, return what it says.
 
     `size` (WIDTHxHEIGHT) is that of the stored frames, by default as the checkpoint states it.
     """
@@ -45,30 +67,21 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
     shape = height_and_width(size) if size else trained.frame_size
     if shape is None:
         raise SettingsError(f"{trained.path} learned from frames of many sizes: state one with --size WIDTHxHEIGHT")
-    facts = metadata(trained, shape, num_segments or trained.settings.segments)
+    facts = ExportedFacts(
+        classes=trained.classes,
+        num_segments=num_segments or trained.settings.segments,
+        frame_size=f"{shape[1]}x{shape[0]}",
+        input_size=trained.settings.input_size,
+        model=trained.settings.model,
+        split=trained.settings.split,
+        tsn=own_version(),
+    )
     module = EndToEnd(trained.network, frame_size=shape, input_size=trained.settings.input_size).eval()
     way_out = "name another file"
     with alone(out, way_out), writing(out, way_out), replacing(out) as temporary:
-        run = writers[out.suffix](module, facts, temporary)
-        _check(run, module, shape, int(facts["num_segments"]), out)
+        run = writers[out.suffix](module, facts.plain(), temporary)
+        _check(run, module, shape, facts.num_segments, out)
     return facts
-
-
-def metadata(trained: Trained, size: tuple[int, int], segments: int) -> dict[str, str]:
-    """Return what an exported file says of itself, as texts; `classes` is a JSON list."""
-    return {
-        "classes": json.dumps(trained.classes),
-        "protocol": "val",
-        "num_segments": str(segments),
-        "sampling": SAMPLING,
-        "input": "frames: uint8 RGB (B, S, H, W, 3)",
-        "output": "probabilities: float32 (B, C)",
-        "frame_size": f"{size[1]}x{size[0]}",
-        "input_size": str(trained.settings.input_size),
-        "model": trained.settings.model,
-        "split": trained.settings.split,
-        "tsn": own_version(),
-    }
 
 
 def _example(size: tuple[int, int], segments: int, batch: int = 2) -> Tensor:

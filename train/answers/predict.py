@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,7 @@ from tsn.pipeline.extract.run import make_shards, plan_shards
 from tsn.pipeline.extract.videos import Source, find_videos
 from tsn.train.answers.passes import Pass, how_to_score, score
 from tsn.train.answers.predict_pictures import WAY_OUT, draw_answers, holding
+from tsn.train.answers.prediction import Answer, Failure, Guess, Prediction
 from tsn.train.answers.trained import Trained, load_trained
 from tsn.train.network.end_to_end import EndToEnd
 from tsn.train.network.memory import available, estimate_scoring, fitting
@@ -28,6 +28,7 @@ from tsn.tsn_shared.sampling import val_indices
 from tsn.tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Clips, split_name, write_split
+from tsn.tsn_shared.views import VIEWS
 
 SPLIT = "videos"
 """Name of the split that the videos make among themselves."""
@@ -40,7 +41,7 @@ class Extracted:
     shards: tuple[Shard, ...]
     clips: Clips
     names: tuple[str, ...]
-    failures: tuple[tuple[str, str], ...]
+    failures: tuple[Failure, ...]
 
 
 def predict(
@@ -82,7 +83,7 @@ def predict_videos(
     *,
     top: int = 5,
     png: Path | None = None,
-) -> dict[str, Any]:
+) -> Prediction:
     """Return the `top` classes of every video, and of every video below a folder, with probabilities from 0 to 1.
 
     The videos become frames as the checkpoint's were made, and are scored as `evaluate` scores the clips of a split.
@@ -91,12 +92,6 @@ def predict_videos(
     sources = _sources(videos)
     trained = load_trained(checkpoint)
     protocol, segments = how_to_score(trained, settings)
-    stated = {
-        "checkpoint": str(trained.path),
-        "trained_on_split": trained.settings.split,
-        "protocol": protocol,
-        "num_segments": segments,
-    }
     with holding(png, len(sources)), tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
         folder = Path(temporary)
         with writing(folder, "set TMPDIR to another disk"):
@@ -109,15 +104,23 @@ def predict_videos(
             segments=segments,
             other_split=True,
         )
-        answers: list[dict[str, Any]] = []
+        answers: tuple[Answer, ...] = ()
         if extracted.names:
             scored = score(wanted, trained, settings)
             answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
         if png is not None:
             with writing(png, WAY_OUT):
-                draw_answers(answers, extracted.shards, extracted.clips, protocol=protocol, segments=segments, png=png)
-    failed = [{"video": name, "reason": reason} for name, reason in extracted.failures]
-    return stated | {"words": wanted.words, "clips": len(answers), "videos": answers, "failed": failed}
+                shards, clips, view = extracted.shards, extracted.clips, VIEWS[protocol]
+                answers = draw_answers(answers, shards, clips, view=view, segments=segments, png=png)
+    return Prediction(
+        checkpoint=trained.path,
+        trained_on_split=trained.settings.split,
+        protocol=protocol,
+        num_segments=segments,
+        words=wanted.words,
+        answers=answers,
+        failed=extracted.failures,
+    )
 
 
 def extract(sources: Sequence[Source], trained: Trained, folder: Path) -> Extracted:
@@ -147,28 +150,18 @@ def extract(sources: Sequence[Source], trained: Trained, folder: Path) -> Extrac
         clips={"train": none, "test": clips},
         names={"train": (), "test": names},
     )
-    failures = tuple(failure for shard in shards for failure in shard.tables.failures)
+    failures = tuple(Failure(video=name, reason=why) for shard in shards for name, why in shard.tables.failures)
     return Extracted(shards=shards, clips=clips, names=names, failures=failures)
 
 
-def describe(result: dict[str, Any]) -> str:
-    """Return the answers for a person, in percent."""
-    split, clips = result["trained_on_split"], result["clips"]
-    lines = [f"{result['words']}, trained on split {split}, {counted(clips, 'video')}"]
-    for answer in result["videos"]:
-        lines.append(f"{printable(answer['video'])} ({answer['frames']} frames)")
-        lines += [f"  {guess['score']:7.2%}  {guess['class']}" for guess in answer["top"]]
-    return "\n".join(lines)
-
-
-def refuse_failures(result: dict[str, Any]) -> None:
+def refuse_failures(prediction: Prediction) -> None:
     """List the videos that failed, if any, and raise PartialError."""
-    failed = result["failed"]
+    failed, answered = prediction.failed, len(prediction.answers)
     for failure in failed:
-        say(f"  {printable(failure['video'])}: {printable(failure['reason'])}")
+        say(f"  {printable(failure.video)}: {printable(failure.reason)}")
     if failed:
-        others = ", the others are answered" if result["clips"] else ""
-        raise PartialError(f"{len(failed)} of {counted(len(failed) + result['clips'], 'video')} failed{others}")
+        others = ", the others are answered" if answered else ""
+        raise PartialError(f"{len(failed)} of {counted(len(failed) + answered, 'video')} failed{others}")
 
 
 def _sources(videos: Sequence[Path]) -> list[Source]:
@@ -187,18 +180,16 @@ def _sources(videos: Sequence[Path]) -> list[Source]:
     return [Source(name=str(path), path=path) for path in dict.fromkeys(paths)]
 
 
-def _answers(
-    probabilities: torch.Tensor, extracted: Extracted, classes: Sequence[str], top: int
-) -> list[dict[str, Any]]:
+def _answers(probabilities: torch.Tensor, extracted: Extracted, classes: Sequence[str], top: int) -> tuple[Answer, ...]:
     best = probabilities.topk(min(top, len(classes)), dim=1)
     rows = zip(
         extracted.names, extracted.clips.frames.tolist(), best.indices.tolist(), best.values.tolist(), strict=True
     )
-    return [
-        {
-            "video": name,
-            "frames": frames,
-            "top": [{"class": classes[label], "score": value} for label, value in zip(labels, values, strict=True)],
-        }
+    return tuple(
+        Answer(
+            video=name,
+            frames=frames,
+            top=tuple(Guess(name=classes[label], score=value) for label, value in zip(labels, values, strict=True)),
+        )
         for name, frames, labels, values in rows
-    ]
+    )

@@ -3,18 +3,19 @@
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 from tsn.pipeline.jpeg import decode_jpeg
+from tsn.train.answers.prediction import Answer
 from tsn.train.pictures import draw_answer
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, locked, open_regular, writing
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Clips
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import View
 
 WAY_OUT = "set another --png"
 LONGEST = 240
@@ -42,30 +43,33 @@ def holding(png: Path | None, videos: int) -> Iterator[None]:
 
 
 def draw_answers(
-    answers: Sequence[dict[str, Any]],
-    shards: Sequence[Shard],
-    clips: Clips,
-    *,
-    protocol: str,
-    segments: int,
-    png: Path,
-) -> None:
+    answers: Sequence[Answer], shards: Sequence[Shard], clips: Clips, *, view: View, segments: int, png: Path
+) -> tuple[Answer, ...]:
     """Draw each video's sampled frames with its answer into `png`, or into pictures in that folder.
 
-    Row for row `clips` are the videos of the answers, which get the name of their picture as `png`.
+    Row for row `clips` are the videos of the answers. Return these with their pictures.
     """
-    used, view = set[str](), VIEWS[protocol]
+    used, drawn = set[str](), []
     for row, answer in enumerate(answers):
         shard, video = shards[clips.shard[row]], int(clips.video[row])
-        indices = view.frame_rule([answer["frames"]], segments, None)[0].tolist()
+        indices = view.frame_rule([answer.frames], segments, None)[0].tolist()
         first = int(shard.tables.first_frame[video])
         pictures = [decode_jpeg(shard.read(first + index)) for index in indices]
         height, width = pictures[0].shape[:2]
         crop = view.crop_rule([height], [width], None)[0][0, 0].tolist() if view.crops == 1 else None
-        source = printable(str(Path(answer["video"]).absolute()))
-        out = _free_name(png, source, answer["video"], used) if png.is_dir() else png
-        draw_answer(pictures, indices, crop, answer, out, source)
-        answer["png"] = str(out)
+        source = printable(str(Path(answer.video).absolute()))
+        out = _free_name(png, source, answer.video, used) if png.is_dir() else png
+        draw_answer(
+            pictures,
+            [f"frame {index} of {answer.frames}" for index in indices],
+            crop,
+            [(guess.name, guess.score) for guess in answer.top],
+            out,
+            title=Path(answer.video).name,
+            source=source,
+        )
+        drawn.append(replace(answer, png=out))
+    return tuple(drawn)
 
 
 def _free_name(folder: Path, source: str, video: str, used: set[str]) -> Path:

@@ -14,7 +14,7 @@ import torch
 from click.testing import CliRunner
 
 from tsn.cli import tsn
-from tsn.train.answers.export import METADATA, export
+from tsn.train.answers.export import METADATA, ExportedFacts, export
 from tsn.train.answers.predict import predict
 from tsn.train.answers.trained import load_trained
 from tsn.train.network.end_to_end import resize_weights
@@ -72,6 +72,19 @@ def test_the_onnx_file_is_whole_and_of_a_current_opset(exported: dict[str, Path]
     onnx.checker.check_model(model, full_check=True)
     assert [entry.version for entry in model.opset_import if not entry.domain] == [23]
     assert [axis.dim_param for axis in model.graph.input[0].type.tensor_type.shape.dim[:2]] == ["batch", "segments"]
+
+
+def test_the_metadata_are_texts_and_keep_their_names() -> None:
+    facts = ExportedFacts(
+        classes=("a", "b"), num_segments=3, frame_size="64x48", input_size=32, model="resnet18", split="1", tsn="0.1"
+    ).plain()
+    assert list(facts) == [
+        *("classes", "protocol", "num_segments", "sampling", "input", "output"),
+        *("frame_size", "input_size", "model", "split", "tsn"),
+    ]
+    assert set(map(type, facts.values())) == {str}
+    assert json.loads(facts["classes"]) == ["a", "b"]
+    assert (facts["num_segments"], facts["input_size"]) == ("3", "32")
 
 
 def test_a_name_of_another_kind_is_refused_and_nothing_is_left(trained_run: Path, tmp_path: Path) -> None:

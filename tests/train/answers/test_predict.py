@@ -14,7 +14,8 @@ from PIL import Image
 from tests.conftest import Dataset
 from tests.train.runs import evaluated
 from tsn.cli import tsn
-from tsn.train.answers.predict import describe, predict, predict_videos, refuse_failures
+from tsn.train.answers.predict import predict, predict_videos, refuse_failures
+from tsn.train.answers.prediction import describe
 from tsn.train.answers.trained import load_trained
 from tsn.train.data import stored_frames
 from tsn.train.fit.checkpoint import save_checkpoint
@@ -59,11 +60,11 @@ def test_the_numbers_are_those_of_evaluate(dataset: Dataset, run: Path, protocol
     videos = videos_of(dataset, scored.names)
     result = predict_videos(run, videos, ScoreSettings(protocol=protocol, num_segments=segments, **CPU), top=3)
     classes = load_trained(run).classes
-    assert [answer["video"] for answer in result["videos"]] == [str(video) for video in videos]
-    for answer, logits in zip(result["videos"], scored.values, strict=True):
+    assert [answer.video for answer in result.answers] == [str(video) for video in videos]
+    for answer, logits in zip(result.answers, scored.values, strict=True):
         wanted = dict(zip(classes, logits.softmax(dim=0).tolist(), strict=True))
-        assert {guess["class"]: guess["score"] for guess in answer["top"]} == pytest.approx(wanted, abs=1e-6)
-        assert [guess["score"] for guess in answer["top"]] == sorted(wanted.values(), reverse=True)
+        assert {guess.name: guess.score for guess in answer.top} == pytest.approx(wanted, abs=1e-6)
+        assert [guess.score for guess in answer.top] == sorted(wanted.values(), reverse=True)
     tops = scored.values.softmax(dim=1)[:, 0]
     assert float(tops.max() - tops.min()) > 1e-3  # another clip's numbers would be seen
 
@@ -133,7 +134,7 @@ def test_bad_videos_get_extractions_verdict_and_exit_code_3(run: Path, mixed: Pa
 
 def test_only_bad_videos_are_an_answer_as_well(run: Path, mixed: Path) -> None:
     result = predict_videos(run, [mixed / "text.avi"], ScoreSettings(**CPU))
-    assert (result["clips"], result["videos"], len(result["failed"])) == (0, [], 1)
+    assert (result.answers, len(result.failed)) == ((), 1)
     with pytest.raises(PartialError, match=r"^1 of 1 video failed$"):
         refuse_failures(result)
 
@@ -167,15 +168,15 @@ def test_no_picture_of_an_answer_takes_the_place_of_another(run: Path, mixed: Pa
     folder.mkdir()
     (folder / "x.png").write_text("a user's own")
     result = predict_videos(run, videos, ScoreSettings(**CPU), png=folder)
-    drawn = {answer["video"]: Path(answer["png"]) for answer in result["videos"]}
+    drawn = {answer.video: answer.png for answer in result.answers if answer.png}
     assert len({path.name.casefold() for path in drawn.values()}) == 4
-    for video, path in drawn.items():
+    for name, path in drawn.items():
         with Image.open(path) as picture:
-            assert picture.info["Source"] == video
+            assert picture.info["Source"] == name
     assert {path.name for path in folder.iterdir()} == {"x.png", *(path.name for path in drawn.values())}
     assert (folder / "x.png").read_text() == "a user's own"
     again = predict_videos(run, [videos[1]], ScoreSettings(**CPU), png=folder)  # its own picture is made anew
-    assert again["videos"][0]["png"] == str(drawn[str(videos[1])])
+    assert again.answers[0].png == drawn[str(videos[1])]
     assert len(list(folder.iterdir())) == 5
 
 

@@ -1,0 +1,77 @@
+"""The figures of an evaluation, of one network, of several fused, or over several splits, and what they state."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tsn.train.scores import ClassScore, Scores
+
+RATES = ("top1", "top5", "mean_class_accuracy", "loss")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figures:
+    """The figures of a pass over the test clips of a split, and of what it was: one network, or several fused.
+
+    `epoch` is the checkpoint's, None where it states none or several are fused; `weights` are those of a fusion.
+    """
+
+    checkpoints: tuple[Path, ...]
+    epoch: int | None = None
+    weights: tuple[float, ...] | None = None
+    protocol: str
+    num_segments: int
+    split: str
+    trained_on_split: str
+    own_split: bool
+    scores: Scores
+    per_class: tuple[ClassScore, ...]
+
+    def plain(self) -> dict[str, object]:
+        """Return the figures by name, as scores.json holds them."""
+        paths = [str(path) for path in self.checkpoints]
+        asked: dict[str, object] = (
+            {"checkpoint": paths[0], "epoch": self.epoch}
+            if self.weights is None
+            else {"checkpoint": paths, "weights": list(self.weights)}
+        )
+        stated = ("protocol", "num_segments", "split", "trained_on_split", "own_split")
+        return {
+            **asked,
+            **{name: getattr(self, name) for name in stated},
+            **self.scores.plain(),
+            "per_class": [asdict(row) for row in self.per_class],
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeanFigures:
+    """The figures of runs on different splits, and their mean, as papers report it."""
+
+    runs: tuple[Figures, ...]
+
+    @property
+    def mean(self) -> Scores:
+        """The mean of each figure over the runs; `clips` are those of all of them."""
+        each = [run.scores.plain() for run in self.runs]
+        mean = {name: sum(scores[name] for scores in each) / len(each) for name in RATES}
+        return Scores(clips=sum(run.scores.clips for run in self.runs), **mean)
+
+    def plain(self) -> dict[str, object]:
+        """Return the figures by name, as `--json` prints them."""
+        mean, first = self.mean, self.runs[0]
+        return {
+            "protocol": first.protocol,
+            "num_segments": first.num_segments,
+            "splits": [run.split for run in self.runs],
+            "clips": mean.clips,
+            "mean": {name: getattr(mean, name) for name in RATES},
+            "runs": [run.plain() for run in self.runs],
+        }
+
+
+def percent(scores: Scores) -> str:
+    """Return the figures for a person."""
+    return (
+        f"top-1 {scores.top1:.2%}, top-5 {scores.top5:.2%}, "
+        f"mean class accuracy {scores.mean_class_accuracy:.2%}, loss {scores.loss:.4f}"
+    )

@@ -1,0 +1,77 @@
+"""What `predict` answers: the best classes of each video, and the videos that gave no frames."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tsn.tsn_shared.console import counted, printable
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """A class, and its probability."""
+
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """The best classes of a video of so many frames, best first; `png` is the picture of them, if one was drawn."""
+
+    video: str
+    frames: int
+    top: tuple[Guess, ...]
+    png: Path | None = None
+
+    def plain(self) -> dict[str, object]:
+        """Return it by name, as `--json` prints it."""
+        top = [{"class": guess.name, "score": guess.score} for guess in self.top]
+        answer: dict[str, object] = {"video": self.video, "frames": self.frames, "top": top}
+        return answer if self.png is None else answer | {"png": str(self.png)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A video that gave no frames, and why."""
+
+    video: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prediction:
+    """What a checkpoint says of videos: an answer for each that gave frames, `failed` for the others.
+
+    `words` say how they were scored.
+    """
+
+    checkpoint: Path
+    trained_on_split: str
+    protocol: str
+    num_segments: int
+    words: str
+    answers: tuple[Answer, ...]
+    failed: tuple[Failure, ...]
+
+    def plain(self) -> dict[str, object]:
+        """Return it by name, as `--json` prints it."""
+        return {
+            "checkpoint": str(self.checkpoint),
+            "trained_on_split": self.trained_on_split,
+            "protocol": self.protocol,
+            "num_segments": self.num_segments,
+            "words": self.words,
+            "clips": len(self.answers),
+            "videos": [answer.plain() for answer in self.answers],
+            "failed": [asdict(failure) for failure in self.failed],
+        }
+
+
+def describe(prediction: Prediction) -> str:
+    """Return the answers for a person, in percent."""
+    split, answers = prediction.trained_on_split, prediction.answers
+    lines = [f"{prediction.words}, trained on split {split}, {counted(len(answers), 'video')}"]
+    for answer in answers:
+        lines.append(f"{printable(answer.video)} ({answer.frames} frames)")
+        lines += [f"  {guess.score:7.2%}  {guess.name}" for guess in answer.top]
+    return "\n".join(lines)
