@@ -251,8 +251,8 @@ def compare(runs: tuple[Path, ...], out: Path, as_json: bool) -> None:
     """Print runs side by side, with the settings in which they differ, and overlay their curves in a picture."""
     from tsn.train.answers.compare import compare, side_by_side
 
-    columns = compare(runs, out)
-    click.echo(json_text(columns) if as_json else side_by_side(columns))
+    summaries = compare(runs, out)
+    click.echo(json_text([summary.plain() for summary in summaries]) if as_json else side_by_side(summaries))
 
 
 @tsn.command("show-batch", short_help="The very clips of a step, as a picture.")

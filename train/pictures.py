@@ -149,8 +149,8 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
                     marker = "o" if len(points) < 12 else None
                     text = _drawn(name) if style == "-" else "_"
                     face = "white" if style == "--" else colour
-                    how: dict[str, Any] = {"color": colour, "label": text, "marker": marker, "markersize": 4}
-                    axes.plot(*zip(*points, strict=True), style, **how, markerfacecolor=face)
+                    (line,) = axes.plot(*zip(*points, strict=True), style, color=colour, label=text)
+                    line.set(marker=marker, markersize=4, markerfacecolor=face)
         axes.set_title(label, loc="left", fontsize=10)
         _count_epochs(axes, max(history[-1].epoch for history in histories.values()))
         axes.grid(alpha=0.3)

@@ -1,10 +1,10 @@
 """Runs side by side: where their settings differ, how far each came, and their curves in one picture."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tsn.train.fit.folder import read_config, read_history
+from tsn.train.fit.folder import Config, read_config, read_history
 from tsn.train.history import Row, best_row
 from tsn.train.pictures import draw_comparison
 from tsn.tsn_shared.console import say, table
@@ -15,60 +15,101 @@ from tsn.tsn_shared.files import alone, writing
 NO_DIFFERENCE = frozenset({"run", "resume"})
 """Settings that differ between any two runs and say nothing."""
 
+BEST = ("epoch", "val_top1", "val_top5", "val_loss")
+"""Figures of the best epoch that are told."""
 
-def compare(runs: Sequence[Path], out: Path) -> list[dict[str, Any]]:
+
+@dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What a run was and reached; `settings` are those in which any two of the compared runs differ.
+
+    Figures without more words are the last epoch's, `clips_per_second` and `seconds` those of all epochs. `best` is the
+    epoch of the highest validation accuracy, None where none was validated.
+    """
+
+    run: Path
+    split: str
+    protocol: str
+    train_clips: int
+    test_clips: int
+    settings: dict[str, object]
+    epochs: int
+    val_top1: float | None
+    train_top1: float
+    train_loss: float
+    clips_per_second: float
+    seconds: float
+    best: Row | None
+
+    def plain(self) -> dict[str, object]:
+        """Return it by name, as `--json` prints it."""
+        values: dict[str, object] = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "best"}
+        best = {f"best_{name}": getattr(self.best, name) for name in BEST} if self.best is not None else {}
+        return values | {"run": str(self.run)} | best
+
+
+def compare(runs: Sequence[Path], out: Path) -> list[RunSummary]:
     """Return what each run was and reached, and overlay their curves in `out`, a PNG.
 
-    A run is its folder, split, epochs and clips, its best validation epoch, and those settings in which any two differ.
+    Runs without a finished epoch are left out, which is said; SettingsError where no other is there.
     """
     if out.suffix != ".png":
         raise SettingsError(f"--out {out}: it must end in .png")
-    configs = [read_config(run) for run in runs]
-    if young := [run for run in runs if not read_history(run)]:
-        say(f"left out, no epoch is finished: {', '.join(map(str, young))}")
-        configs = [config for config, run in zip(configs, runs, strict=True) if run not in young]
-        runs = [run for run in runs if run not in young]
+    configs = {run: read_config(run) for run in runs}
+    histories = {run: read_history(run) for run in runs}
+    if unfinished := [run for run, history in histories.items() if not history]:
+        say(f"left out, no epoch is finished: {', '.join(map(str, unfinished))}")
+    runs = [run for run in runs if histories[run]]
     if not runs:
         raise SettingsError("nothing to compare yet: no run has a finished epoch in metrics.jsonl")
-    histories = [read_history(run) for run in runs]
-    names = _names(runs)
-    plain = [config.settings.plain() for config in configs]
-    keys = dict.fromkeys(key for settings in plain for key in settings if key not in NO_DIFFERENCE)
-    differing = [key for key in keys if any(settings.get(key) != plain[0].get(key) for settings in plain)]
-    columns = []
-    for run, config, history in zip(runs, configs, histories, strict=True):
-        settings = config.settings.plain()
-        columns.append(
-            {
-                "run": str(run),
-                "split": config.settings.split,
-                "protocol": f"val ({config.settings.segments} segments)",
-                "train_clips": config.split.train,
-                "test_clips": config.split.test,
-                "settings": {key: settings.get(key) for key in differing},
-                **_reached(history),
-            }
-        )
+    settings = {run: configs[run].settings.plain() for run in runs}
+    differing = [
+        name
+        for name in settings[runs[0]]
+        if name not in NO_DIFFERENCE and any(settings[run][name] != settings[runs[0]][name] for run in runs)
+    ]
     way_out = "set another --out"
     with alone(out, way_out), writing(out, way_out):
-        draw_comparison(dict(zip(names, histories, strict=True)), out)
+        draw_comparison(dict(zip(_names(runs), (histories[run] for run in runs), strict=True)), out)
     say(f"the curves: {out}")
-    return columns
-
-
-def side_by_side(columns: Sequence[dict[str, Any]]) -> str:
-    """Return the runs as the columns of a table for a person."""
-    headers = ["run", *_names([Path(column["run"]) for column in columns])]
-    facts = ("split", "protocol", "train_clips", "test_clips")
-    lines = [
-        *((key.replace("_", " "), *(str(column[key]) for column in columns)) for key in facts),
-        *((flag_of(key), *(_plain(column["settings"][key]) for column in columns)) for key in columns[0]["settings"]),
+    return [
+        _summary(run, configs[run], histories[run], {name: settings[run][name] for name in differing}) for run in runs
     ]
-    for key, text, form in _FIGURES:
-        lines.append((text, *("-" if column.get(key) is None else form.format(column[key]) for column in columns)))
+
+
+def _summary(run: Path, config: Config, history: Sequence[Row], settings: dict[str, object]) -> RunSummary:
+    last, seconds = history[-1], sum(row.seconds for row in history)
+    return RunSummary(
+        run=run,
+        split=config.settings.split,
+        protocol=f"val ({config.settings.segments} segments)",
+        train_clips=config.split.train,
+        test_clips=config.split.test,
+        settings=settings,
+        epochs=len(history),
+        val_top1=last.val_top1,
+        train_top1=last.train_top1,
+        train_loss=last.train_loss,
+        clips_per_second=sum(row.clips_per_second * row.seconds for row in history) / max(seconds, 1e-9),
+        seconds=seconds,
+        best=best_row(history),
+    )
+
+
+def side_by_side(summaries: Sequence[RunSummary]) -> str:
+    """Return the runs as the columns of a table for a person."""
+    headers = ["run", *_names([summary.run for summary in summaries])]
+    plain = [summary.plain() for summary in summaries]
+    lines = [
+        *((name.replace("_", " "), *(str(values[name]) for values in plain)) for name in _FACTS),
+        *((flag_of(name), *(_shown(each.settings[name]) for each in summaries)) for name in summaries[0].settings),
+    ]
+    for name, text, form in _FIGURES:
+        lines.append((text, *("-" if values.get(name) is None else form.format(values[name]) for values in plain)))
     return table(headers, lines)
 
 
+_FACTS = ("split", "protocol", "train_clips", "test_clips")
 _FIGURES = (
     ("epochs", "epochs done", "{}"),
     ("best_epoch", "best epoch", "{}"),
@@ -83,27 +124,11 @@ _FIGURES = (
 )
 
 
-def _reached(history: Sequence[Row]) -> dict[str, Any]:
-    last = history[-1]
-    seconds = sum(row.seconds for row in history)
-    reached: dict[str, Any] = {
-        "epochs": len(history),
-        "val_top1": last.val_top1,
-        "train_top1": last.train_top1,
-        "train_loss": last.train_loss,
-        "clips_per_second": sum(row.clips_per_second * row.seconds for row in history) / max(seconds, 1e-9),
-        "seconds": seconds,
-    }
-    if best := best_row(history):
-        reached |= {f"best_{key}": getattr(best, key) for key in ("epoch", "val_top1", "val_top5", "val_loss")}
-    return reached
-
-
 def _names(runs: Sequence[Path]) -> list[str]:
     """Return the runs' folder names, or their paths where two have the same name."""
     names = [run.resolve().name for run in runs]
     return names if len(set(names)) == len(names) else [str(run) for run in runs]
 
 
-def _plain(value: Any) -> str:
+def _shown(value: object) -> str:
     return ",".join(map(str, value)) if isinstance(value, list) else str(value)

@@ -8,7 +8,6 @@ attributes          format, version, checkpoint, model, protocol, num_segments, 
 """
 
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
@@ -31,7 +30,7 @@ def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *,
     trained = load_trained(checkpoint)
     wanted = pass_over(subset, trained, settings, features=True)
     way_out = "name another file"
-    stated: dict[str, Any] = {
+    stated = {
         "checkpoint": str(trained.path),
         "model": trained.settings.model,
         "protocol": wanted.protocol,

@@ -53,6 +53,10 @@ def test_json_holds_fractions(runs: list[Path], tmp_path: Path) -> None:
     assert columns[1]["best_val_top1"] == 0.875
     assert columns[1]["settings"] == {"lr": 0.5, "lr_decay_epoch": [3, 4]}
     assert columns[0]["protocol"] == "val (3 segments)"
+    assert list(columns[0]) == [
+        *("run", "split", "protocol", "train_clips", "test_clips", "settings", "epochs", "val_top1", "train_top1"),
+        *("train_loss", "clips_per_second", "seconds", "best_epoch", "best_val_top1", "best_val_top5", "best_val_loss"),
+    ]
 
 
 def test_runs_of_one_name_go_by_their_paths(runs: list[Path], tmp_path: Path) -> None:
@@ -68,7 +72,7 @@ def test_what_is_no_run_or_has_no_epoch_is_said(
     with pytest.raises(SettingsError, match="is not a run folder"):
         compare([tmp_path / "none"], tmp_path / "a.png")
     (runs[1] / "metrics.jsonl").write_text("")
-    assert [column["run"] for column in compare(runs, tmp_path / "a.png")] == [str(runs[0])]
+    assert [summary.run for summary in compare(runs, tmp_path / "a.png")] == [runs[0]]
     assert f"left out, no epoch is finished: {runs[1]}" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="no run has a finished epoch"):
         compare(runs[1:], tmp_path / "a.png")
