@@ -12,11 +12,11 @@ import numpy.typing as npt
 from torch import Tensor
 
 from tsn.train.history import Row, best_row
-from tsn.train.scores import ClassScore
+from tsn.train.metrics import ClassMetrics
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.files import replacing
 
-# where HOME cannot be written it says so in two lines, which nobody need act on: its cache is a folder of its own then
+# where HOME cannot be written, matplotlib warns in two lines that its cache is elsewhere: nobody need act on that
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
 
 DPI = 110
@@ -24,10 +24,10 @@ CELL = 0.19
 """Inches a class in the tables: 101 classes make a picture of about 2,600 pixels whose names can be read."""
 
 LONGEST = 32
-"""Letters of a class's name that are drawn."""
+"""Characters of a class's name that are drawn."""
 
-STAIRS = 6
-"""Learning rates of a run up to which they are steps, each a factor below the one before: drawn on a log scale."""
+MOST_STEPS = 6
+"""A run of at most so many learning rates steps from one to the next by a factor: they are drawn on a log scale."""
 
 
 def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str) -> None:
@@ -64,22 +64,22 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str
     _save(figure, out)
 
 
-def draw_per_class(rows: Sequence[ClassScore], out: Path, title: str) -> None:
+def draw_per_class(rows: Sequence[ClassMetrics], out: Path, title: str) -> None:
     """Draw a bar of top-1 for each class, the best on top, a mark for top-5, and the mean over classes."""
     ordered = sorted(rows, key=lambda row: (row.top1, row.top5, row.name))
     figure = _figure(10, max(CELL * len(rows) + 1.6, 3))
     axes = figure.subplots()
-    places = np.arange(len(ordered))
+    positions = np.arange(len(ordered))
     mean = 100 * sum(row.top1 for row in rows) / len(rows)
-    axes.barh(places, [100 * row.top1 for row in ordered], color="#4393c3", height=0.75, label="top-1")
+    axes.barh(positions, [100 * row.top1 for row in ordered], color="#4393c3", height=0.75, label="top-1")
     axes.plot(
-        [100 * row.top5 for row in ordered], places, "|", color="#053061", markersize=9, label="top-5", clip_on=False
+        [100 * row.top5 for row in ordered], positions, "|", color="#053061", markersize=9, label="top-5", clip_on=False
     )
     axes.axvline(mean, color="#b2182b", linewidth=1, label=f"mean class accuracy {mean:.1f} %")
-    for place, row in zip(places, ordered, strict=True):
+    for position, row in zip(positions, ordered, strict=True):
         text = f"{row.top1:.1%}" + (f"  taken for {_name(row.taken_for)} ({row.times})" if row.taken_for else "")
-        axes.text(101.5, place, text, va="center", fontsize=7, color="#333333")
-    axes.set_yticks(places, [f"{_name(row.name)} ({row.clips})" for row in ordered], fontsize=7)
+        axes.text(101.5, position, text, va="center", fontsize=7, color="#333333")
+    axes.set_yticks(positions, [f"{_name(row.name)} ({row.clips})" for row in ordered], fontsize=7)
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.set_xlim(0, 100.4)  # for the mark of a top-5 of 100 %
     axes.set_xlabel("% of the class's clips")
@@ -113,8 +113,8 @@ def draw_answer(
     heights = [width / columns * tall + 0.25] * rows + [0.28 * len(top) + 0.5]
     figure = _figure(width, sum(heights) + 0.4)
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
-    for place, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
-        axes = figure.add_subplot(grid[place // columns, place % columns])
+    for position, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
+        axes = figure.add_subplot(grid[position // columns, position % columns])
         axes.imshow(picture)
         if crop is not None:
             y, x, height, breadth = crop
@@ -122,11 +122,11 @@ def draw_answer(
         axes.set_title(_drawn(caption), fontsize=7)
         axes.set_axis_off()
     axes = figure.add_subplot(grid[rows, :])
-    places = range(len(top))
-    axes.barh(places, [score for _, score in top], color="#4393c3", height=0.7)
-    for place, (_, score) in zip(places, top, strict=True):
-        axes.text(score + 0.01, place, f"{score:.1%}", va="center", fontsize=8)
-    axes.set_yticks(places, [_name(name) for name, _ in top], fontsize=9)
+    positions = range(len(top))
+    axes.barh(positions, [score for _, score in top], color="#4393c3", height=0.7)
+    for position, (_, score) in zip(positions, top, strict=True):
+        axes.text(score + 0.01, position, f"{score:.1%}", va="center", fontsize=8)
+    axes.set_yticks(positions, [_name(name) for name, _ in top], fontsize=9)
     axes.set_xlim(0, 1.12)
     axes.invert_yaxis()
     axes.tick_params(length=0, labelbottom=False)
@@ -173,7 +173,7 @@ def draw_curves(history: Sequence[Row], out: Path, title: str) -> None:
     top1.set_ylim(bottom=0)
     if best := best_row(history):
         _mark_best(top1, best.epoch, best.val_top1 or 0.0)
-    if 1 < len({row.lr for row in history}) <= STAIRS:
+    if 1 < len({row.lr for row in history}) <= MOST_STEPS:
         lr.set_yscale("log")
     else:
         lr.set_ylim(bottom=0)

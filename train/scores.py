@@ -1,7 +1,4 @@
-"""Scoring: logits of every clip exactly once on any number of ranks, and the figures that follow from them."""
-
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+"""A network's scores of clips: of a batch, and of a pass that scores each clip once on any number of ranks."""
 
 import torch
 from torch import Tensor, nn
@@ -13,26 +10,9 @@ from tsn.train.ranks.group import Ranks
 from tsn.tsn_shared.console import Progress
 from tsn.tsn_shared.errors import DataError
 
-TOP = 5
-
 CHUNK = {"cpu": 25, "cuda": 250}
 """Frames that go through the network at once in evaluation, where a clip has no more: VGG16 at 224 pixels takes 26 MB a
 frame in fp32."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """Figures of a pass, as fractions from 0 to 1: loss is the mean cross-entropy in nats."""
-
-    clips: int
-    loss: float
-    top1: float
-    top5: float
-    mean_class_accuracy: float
-
-    def plain(self) -> dict[str, float]:
-        """Return the figures by name."""
-        return asdict(self)
 
 
 @torch.inference_mode()
@@ -91,59 +71,3 @@ def clips_at_once(segments: int, device: torch.device) -> int:
 def clip_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:
     """Return the cross-entropy of each clip (B,), float32, of logits (B, C) and labels (B,)."""
     return cross_entropy(logits.float(), labels, label_smoothing=smoothing, reduction="none")
-
-
-def scores_of(logits: Tensor, labels: Tensor) -> Scores:
-    """Compute the figures from logits (N, C) and labels (N,)."""
-    ranked = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-    hits = ranked == labels[:, None]
-    right = hits[:, 0].double()
-    per_class = [right[labels == label].mean() for label in torch.unique(labels)]
-    return Scores(
-        clips=len(labels),
-        loss=float(cross_entropy(logits.double(), labels)),
-        top1=float(right.mean()),
-        top5=float(hits.any(dim=1).double().mean()),
-        mean_class_accuracy=float(torch.stack(per_class).mean()),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ClassScore:
-    """How the clips of one class fared; `taken_for` is the class most often given in error, None without errors."""
-
-    name: str
-    clips: int
-    top1: float
-    top5: float
-    taken_for: str | None
-    times: int
-
-
-def per_class(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> list[ClassScore]:
-    """Return a row for each class that has clips, in the order of the labels."""
-    ranked = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
-    rows = []
-    for label in torch.unique(labels).tolist():
-        mine = ranked[labels == label]
-        given = torch.bincount(mine[:, 0], minlength=len(classes))
-        right = int(given[label])
-        given[label] = 0
-        times, wrong = given.max(dim=0)
-        rows.append(
-            ClassScore(
-                name=classes[label],
-                clips=len(mine),
-                top1=right / len(mine),
-                top5=float((mine == label).any(dim=1).double().mean()),
-                taken_for=classes[int(wrong)] if times else None,
-                times=int(times),
-            )
-        )
-    return rows
-
-
-def confusion(logits: Tensor, labels: Tensor) -> Tensor:
-    """Count how often clips of class i (row) were taken for class j (column): (C, C), int64."""
-    classes = logits.shape[1]
-    return torch.bincount(labels * classes + logits.argmax(dim=1), minlength=classes**2).view(classes, classes)

@@ -32,11 +32,11 @@ def _no_fall_back(tmp_path: Path) -> Iterator[None]:
 
 
 def test_dropout_masks_are_those_of_the_cpu() -> None:
-    places, blocks = torch.tensor([[0], [7], [2**33 + 5]]), torch.arange(1000)[None]
-    here = philox(places, blocks, seed=2**40 + 3, purpose=2)
+    positions, blocks = torch.tensor([[0], [7], [2**33 + 5]]), torch.arange(1000)[None]
+    here = philox(positions, blocks, seed=2**40 + 3, purpose=2)
     compiled: Any = torch.compile(philox)
     for compute in (philox, compiled):
-        there = compute(places.cuda(), blocks.cuda(), seed=2**40 + 3, purpose=2)
+        there = compute(positions.cuda(), blocks.cuda(), seed=2**40 + 3, purpose=2)
         assert torch.equal(there.cpu(), here)
 
 

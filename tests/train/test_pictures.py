@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from tsn.train.history import Row
+from tsn.train.metrics import class_metrics, confusion
 from tsn.train.pictures import draw_comparison, draw_confusion, draw_curves, draw_per_class
-from tsn.train.scores import confusion, per_class
 
 CLASSES = tuple(f"ClassOfALongName{number:03d}" for number in range(101))
 
@@ -27,7 +27,7 @@ def scored() -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_a_row_of_101_classes_has_room_for_its_name(scored: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
     draw_confusion(confusion(*scored), CLASSES, tmp_path / "confusion.png", "title, 505 clips: top-1")
-    draw_per_class(per_class(*scored, CLASSES), tmp_path / "per_class.png", "title")
+    draw_per_class(class_metrics(*scored, CLASSES), tmp_path / "per_class.png", "title")
     with Image.open(tmp_path / "confusion.png") as picture:
         assert min(picture.size) > 101 * 18  # pixels a class, of letters 8 to 11 pixels high
         assert max(picture.size) < 4000
@@ -48,7 +48,7 @@ def test_names_are_drawn_as_they_are_and_never_as_formulas(name: str, tmp_path: 
     labels = torch.tensor([0, 0])
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     draw_confusion(confusion(logits, labels), (name, name), tmp_path / "confusion.png", name)
-    draw_per_class(per_class(logits, labels, (name, name)), tmp_path / "per_class.png", name)
+    draw_per_class(class_metrics(logits, labels, (name, name)), tmp_path / "per_class.png", name)
     draw_comparison({name: [ROW]}, tmp_path / "compare.png")
     draw_curves([ROW], tmp_path / "curves.png", name)
     assert sorted(path.name for path in tmp_path.iterdir()) == [

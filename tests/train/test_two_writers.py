@@ -10,7 +10,7 @@ from tsn.train.answers.compare import compare
 from tsn.train.answers.evaluate import evaluate_runs
 from tsn.train.answers.export import export
 from tsn.train.answers.features import write_features
-from tsn.train.answers.passes import score
+from tsn.train.answers.passes import run_pass
 from tsn.train.answers.predict import predict_videos
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, locked
@@ -40,7 +40,7 @@ def test_a_file_that_another_command_is_writing_is_refused(
     name: str,
     command: Callable[[Path, Path, Path], object],
 ) -> None:
-    monkeypatch.setattr("tsn.train.answers.features.score", never)
+    monkeypatch.setattr("tsn.train.answers.features.run_pass", never)
     monkeypatch.setattr("tsn.train.answers.predict.extract", never)
     monkeypatch.setattr("torch.export.export", never)
     (tmp_path / "video.avi").touch()
@@ -52,7 +52,7 @@ def test_a_file_that_another_command_is_writing_is_refused(
 def test_a_folder_of_an_evaluation_or_of_pictures_that_is_in_use_is_refused(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("tsn.train.answers.evaluate.score", never)
+    monkeypatch.setattr("tsn.train.answers.evaluate.run_pass", never)
     monkeypatch.setattr("tsn.train.answers.predict.extract", never)
     own = trained_run / "evaluation" / "split1-val-3"
     for held, out in ((own, None), (tmp_path / "out", tmp_path / "out")):
@@ -79,9 +79,9 @@ def test_an_evaluation_holds_its_folder_until_its_files_are_there(
         with pytest.raises(SettingsError) as raised, locked(out, "busy"):
             pass
         refused.append(raised.value)
-        return score(*words)
+        return run_pass(*words)
 
-    monkeypatch.setattr("tsn.train.answers.evaluate.score", score_beside_another)
+    monkeypatch.setattr("tsn.train.answers.evaluate.run_pass", score_beside_another)
     evaluate_runs([trained_run], SplitScoreSettings(**CPU), out=out)
     assert len(refused) == 1
     wanted = ["confusion.png", "per_class.png", "predictions.csv", "scores.json"]

@@ -11,11 +11,11 @@ from pathlib import Path
 import torch
 
 from tsn.train.answers.figures import Figures, MeanFigures, percent
-from tsn.train.answers.passes import Scored, pass_over, score
+from tsn.train.answers.passes import ScoredClips, plan_pass, run_pass
 from tsn.train.answers.trained import learned_from, load_trained
+from tsn.train.metrics import TOP, ClassMetrics, class_metrics, confusion, metrics_of
 from tsn.train.pictures import draw_confusion, draw_per_class
 from tsn.train.ranks.devices import count_gpus
-from tsn.train.scores import TOP, ClassScore, confusion, per_class, scores_of
 from tsn.tsn_shared.console import json_text, say, table
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import locked, write_text, writing
@@ -33,7 +33,7 @@ class Evaluation:
     """
 
     figures: Figures
-    scored: Scored
+    scored: ScoredClips
     classes: tuple[str, ...]
     folder: Path
     words: str
@@ -43,16 +43,16 @@ class Evaluation:
 def evaluate(
     checkpoint: Path, settings: SplitScoreSettings, hold: Callable[[Path], None] = lambda folder: None
 ) -> Evaluation:
-    """Score a checkpoint, or the best of a run, on every test clip once; errors are those of `pass_over`.
+    """Score a checkpoint, or the best of a run, on every test clip once; errors are those of `plan_pass`.
 
     `hold` is called with the folder of its files before the clips are scored, which takes long.
     """
     trained = load_trained(checkpoint)
-    wanted = pass_over("test", trained, settings)
+    wanted = plan_pass("test", trained, settings)
     other = "" if trained.path.stem in ("best", "model") else f"-{trained.path.stem}"
     folder = trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}"
     hold(folder)
-    scored = score(wanted, trained, settings)
+    scored = run_pass(wanted, trained, settings)
     return Evaluation(
         figures=Figures(
             checkpoints=(trained.path,),
@@ -62,8 +62,8 @@ def evaluate(
             split=wanted.data.split,
             trained_on_split=trained.settings.split,
             own_split=learned_from(trained, open_split(wanted.data)),
-            scores=scores_of(scored.values, scored.labels),
-            per_class=tuple(per_class(scored.values, scored.labels, trained.classes)),
+            metrics=metrics_of(scored.values, scored.labels),
+            per_class=tuple(class_metrics(scored.values, scored.labels, trained.classes)),
         ),
         scored=scored,
         classes=trained.classes,
@@ -89,7 +89,7 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
     shares = torch.tensor(weights, dtype=torch.float64) / sum(weights)
     probabilities = torch.stack([each.scored.values.double().softmax(dim=1) for each in evaluations])
     mixed = (shares[:, None, None] * probabilities).sum(dim=0)
-    scored = Scored(values=mixed.log().float(), labels=first.scored.labels, names=first.scored.names)
+    scored = ScoredClips(values=mixed.log().float(), labels=first.scored.labels, names=first.scored.names)
     return Evaluation(
         figures=replace(
             first.figures,
@@ -97,8 +97,8 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
             epoch=None,
             weights=tuple(weights),
             own_split=all(each.figures.own_split for each in evaluations),
-            scores=scores_of(scored.values, scored.labels),
-            per_class=tuple(per_class(scored.values, scored.labels, first.classes)),
+            metrics=metrics_of(scored.values, scored.labels),
+            per_class=tuple(class_metrics(scored.values, scored.labels, first.classes)),
         ),
         scored=scored,
         classes=first.classes,
@@ -189,7 +189,7 @@ def write_files(evaluation: Evaluation, folder: Path) -> None:
     say(f"scores.json, predictions.csv, confusion.png, per_class.png: {folder}")
 
 
-def predictions_csv(scored: Scored, classes: Sequence[str]) -> str:
+def predictions_csv(scored: ScoredClips, classes: Sequence[str]) -> str:
     """Return a line a clip: its name and label, then its best five classes with their probabilities."""
     best = scored.values.double().softmax(dim=1).topk(min(TOP, len(classes)), dim=1)
     file = io.StringIO()
@@ -212,10 +212,10 @@ def headline(evaluation: Evaluation) -> str:
         where += f" (trained on split {own})"
     elif not figures.own_split:
         where += f" (another split {own} than it was trained on)"
-    return f"{where}, {evaluation.words}, {figures.scores.clips} clips: {percent(figures.scores)}"
+    return f"{where}, {evaluation.words}, {figures.metrics.clips} clips: {percent(figures.metrics)}"
 
 
-def class_table(rows: Sequence[ClassScore]) -> str:
+def class_table(rows: Sequence[ClassMetrics]) -> str:
     """Return a table of the classes, in percent, with the class that the clips of each were most often taken for."""
     return table(
         ["class", "clips", "top-1", "top-5", "most often taken for"],
@@ -223,5 +223,5 @@ def class_table(rows: Sequence[ClassScore]) -> str:
     )
 
 
-def _taken_for(row: ClassScore) -> str:
+def _taken_for(row: ClassMetrics) -> str:
     return f"{row.taken_for} ({row.times})" if row.taken_for else ""

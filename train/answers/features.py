@@ -12,7 +12,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from tsn.train.answers.passes import pass_over, score
+from tsn.train.answers.passes import plan_pass, run_pass
 from tsn.train.answers.trained import load_trained
 from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.files import alone, writing
@@ -25,10 +25,10 @@ KIND = hdf5.Kind(name="tsn-features", version=1)
 def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *, subset: Subset = "test") -> str:
     """Write the features of a subset's clips to `out` and return a line that says what is in it.
 
-    Errors are those of `pass_over`.
+    Errors are those of `plan_pass`.
     """
     trained = load_trained(checkpoint)
-    wanted = pass_over(subset, trained, settings, features=True)
+    wanted = plan_pass(subset, trained, settings, features=True)
     way_out = "name another file"
     stated = {
         "checkpoint": str(trained.path),
@@ -47,7 +47,7 @@ def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *,
         file.attrs.update(stated)
 
     with alone(out, way_out):
-        scored = score(wanted, trained, settings)
+        scored = run_pass(wanted, trained, settings)
         with writing(out, way_out):
             hdf5.create(out, KIND, fill)
     clips, width = scored.values.shape

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tsn.train.scores import ClassScore, Scores
+from tsn.train.metrics import ClassMetrics, Metrics
 
 RATES = ("top1", "top5", "mean_class_accuracy", "loss")
 
@@ -23,8 +23,8 @@ class Figures:
     split: str
     trained_on_split: str
     own_split: bool
-    scores: Scores
-    per_class: tuple[ClassScore, ...]
+    metrics: Metrics
+    per_class: tuple[ClassMetrics, ...]
 
     def plain(self) -> dict[str, object]:
         """Return the figures by name, as scores.json holds them."""
@@ -38,7 +38,7 @@ class Figures:
         return {
             **asked,
             **{name: getattr(self, name) for name in stated},
-            **self.scores.plain(),
+            **self.metrics.plain(),
             "per_class": [asdict(row) for row in self.per_class],
         }
 
@@ -50,11 +50,11 @@ class MeanFigures:
     runs: tuple[Figures, ...]
 
     @property
-    def mean(self) -> Scores:
+    def mean(self) -> Metrics:
         """The mean of each figure over the runs; `clips` are those of all of them."""
-        each = [run.scores.plain() for run in self.runs]
-        mean = {name: sum(scores[name] for scores in each) / len(each) for name in RATES}
-        return Scores(clips=sum(run.scores.clips for run in self.runs), **mean)
+        each = [run.metrics.plain() for run in self.runs]
+        mean = {name: sum(metrics[name] for metrics in each) / len(each) for name in RATES}
+        return Metrics(clips=sum(run.metrics.clips for run in self.runs), **mean)
 
     def plain(self) -> dict[str, object]:
         """Return the figures by name, as `--json` prints them."""
@@ -69,9 +69,9 @@ class MeanFigures:
         }
 
 
-def percent(scores: Scores) -> str:
+def percent(metrics: Metrics) -> str:
     """Return the figures for a person."""
     return (
-        f"top-1 {scores.top1:.2%}, top-5 {scores.top5:.2%}, "
-        f"mean class accuracy {scores.mean_class_accuracy:.2%}, loss {scores.loss:.4f}"
+        f"top-1 {metrics.top1:.2%}, top-5 {metrics.top5:.2%}, "
+        f"mean class accuracy {metrics.mean_class_accuracy:.2%}, loss {metrics.loss:.4f}"
     )

@@ -1,4 +1,4 @@
-"""A pass of a network over clips under one of them, on one device or many ranks."""
+"""Passes of a network over the clips of a split, each clip once, on one device or many ranks."""
 
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch import Tensor
 
 import tsn.train.loaders as data
 from tsn.pipeline.loading.reader import FrameReader
-from tsn.train.answers.trained import Trained, check_split, load_trained, settings_for
+from tsn.train.answers.trained import TrainedNetwork, check_split, load_trained, settings_for
 from tsn.train.network.memory import available, estimate_scoring, fitting
 from tsn.train.network.model import shapes_of, without_last_layer
 from tsn.train.ranks.devices import channels_last, count_gpus, precision_of
@@ -28,8 +28,8 @@ from tsn.tsn_shared.views import VIEWS
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pass:
-    """One pass: the checkpoint, the subset of a split, the protocol, and whether it gives logits or features.
+class ScoringPass:
+    """What is scored: the checkpoint, the subset of a split, the protocol, and whether it gives logits or features.
 
     Plain values only: it travels to the ranks.
     """
@@ -49,7 +49,7 @@ class Pass:
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Scored:
+class ScoredClips:
     """The outcome of a pass: values (N, C), logits or features, labels (N,) and names of the clips, in split order."""
 
     values: Tensor
@@ -57,13 +57,15 @@ class Scored:
     names: tuple[str, ...]
 
 
-def pass_over(subset: Subset, trained: Trained, settings: SplitScoreSettings, *, features: bool = False) -> Pass:
+def plan_pass(
+    subset: Subset, trained: TrainedNetwork, settings: SplitScoreSettings, *, features: bool = False
+) -> ScoringPass:
     """Return the pass that the settings ask for; what they leave open is the checkpoint's: data, split and segments.
 
     SettingsError for another split than its own unless `settings.other_split`.
     """
-    protocol, segments = how_to_score(trained, settings)
-    return Pass(
+    protocol, segments = protocol_and_segments(trained, settings)
+    return ScoringPass(
         checkpoint=trained.path,
         data=settings_for(
             trained,
@@ -80,13 +82,13 @@ def pass_over(subset: Subset, trained: Trained, settings: SplitScoreSettings, *,
     )
 
 
-def how_to_score(trained: Trained, settings: ScoreSettings) -> tuple[str, int]:
+def protocol_and_segments(trained: TrainedNetwork, settings: ScoreSettings) -> tuple[str, int]:
     """Return the protocol, and how many segments a clip is scored by: those stated, the protocol's, or the run's."""
     protocol = settings.protocol
     return protocol, settings.num_segments or VIEWS[protocol].segments or trained.settings.segments
 
 
-def score(wanted: Pass, trained: Trained, settings: ScoreSettings) -> Scored:
+def run_pass(wanted: ScoringPass, trained: TrainedNetwork, settings: ScoreSettings) -> ScoredClips:
     """Run a pass, every clip once, on the devices that the settings ask for; `trained` is the checkpoint, loaded.
 
     DataError where the network's answer for a clip is not finite.
@@ -104,17 +106,17 @@ def score(wanted: Pass, trained: Trained, settings: ScoreSettings) -> Scored:
         check_split(trained, split, other_split=wanted.other_split)  # before any process starts
         values, labels = run_processes(_score_as_rank, wanted, on_gpu, processes=processes)
     names = split.names(wanted.subset, slice(None))
-    silent = np.flatnonzero(~np.isfinite(values).all(axis=1))
-    if len(silent):
+    not_finite = np.flatnonzero(~np.isfinite(values).all(axis=1))
+    if len(not_finite):
         raise DataError(
-            f"{trained.path} gives no numbers for {len(silent)} of {counted(len(names), 'clip')}, the first is "
-            f"{printable(names[silent[0]])}: its weights are too large, take another checkpoint"
+            f"{trained.path} gives no numbers for {len(not_finite)} of {counted(len(names), 'clip')}, the first is "
+            f"{printable(names[not_finite[0]])}: its weights are too large, take another checkpoint"
         )
-    return Scored(values=torch.from_numpy(values), labels=torch.from_numpy(labels), names=names)
+    return ScoredClips(values=torch.from_numpy(values), labels=torch.from_numpy(labels), names=names)
 
 
 def _score_as_rank(
-    wanted: Pass, on_gpu: bool, trained: Trained | None = None
+    wanted: ScoringPass, on_gpu: bool, trained: TrainedNetwork | None = None
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
     """Run this rank's part of a pass; every rank returns the values (N, C) and labels (N,) of all clips."""
     trained = trained or load_trained(wanted.checkpoint)
@@ -122,37 +124,34 @@ def _score_as_rank(
     split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
     view = VIEWS[wanted.protocol]
-    clips, crops = len(split.subset(wanted.subset)), view.crops
+    clips, frames = len(split.subset(wanted.subset)), wanted.segments * view.crops
     shapes = shapes_of(settings, len(trained.classes))
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
-    a_load = settings.batch_size * settings.segments  # frames and crops at once: as many as in training
-    with joined(on_gpu=on_gpu) as ranks:
+    with joined(on_gpu=on_gpu) as ranks, ExitStack() as stack:
         precision = precision_of(settings, ranks.device)
         needs = estimate_scoring(
             shapes,
             segments=wanted.segments,
-            crops=crops,
+            crops=view.crops,
             at_once=clips_at_once(wanted.segments, ranks.device),
             input_size=settings.input_size,
             half=precision != "fp32",
             answers=clips * len(trained.classes),
         )
         free = available(ranks.device, processes=ranks.local_world_size)
-        asked = max(
-            1, min(a_load // (wanted.segments * crops), -(-clips // ranks.world_size))
-        )  # what goes beyond the clips is padding
-        most = ranks.agree(partial(fitting, needs, batch_size=asked, free=free, where=str(ranks.device)))
+        as_in_training = settings.batch_size * settings.segments // frames  # as many frames and crops in a batch
+        share = -(-clips // ranks.world_size)  # of this rank: what a batch has beyond it is padding
+        fit = partial(fitting, needs, batch_size=max(1, min(as_in_training, share)), free=free, where=str(ranks.device))
         reader = FrameReader(split, wanted.subset, wanted.data.frames, view=view, segments=wanted.segments)
-        with ExitStack() as stack:
-            loader = data.open_val_loader(reader, ranks, batch_size=most, input_size=settings.input_size)
-            one_pass = stack.enter_context(loader).one_pass()
-            total, first = one_pass.steps, ranks.is_first
-            progress = stack.enter_context(Progress("scoring", total=total, unit="step", visible=first))
-            values, labels = score_clips(
-                channels_last(network).to(ranks.device),
-                one_pass,
-                ranks=ranks,
-                precision=precision,
-                progress=progress,
-            )
+        batch_size = ranks.agree(fit)
+        loader = data.open_val_loader(reader, ranks, batch_size=batch_size, input_size=settings.input_size)
+        clips_of_rank = stack.enter_context(loader).one_pass()
+        progress = Progress("scoring", total=clips_of_rank.steps, unit="step", visible=ranks.is_first)
+        values, labels = score_clips(
+            channels_last(network).to(ranks.device),
+            clips_of_rank,
+            ranks=ranks,
+            precision=precision,
+            progress=stack.enter_context(progress),
+        )
     return values.numpy(), labels.numpy()  # not tensors: those travel between processes by a handle that dies with one

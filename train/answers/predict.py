@@ -14,10 +14,10 @@ import torch
 
 from tsn.pipeline.extract.run import make_shards, plan_shards
 from tsn.pipeline.extract.videos import Source, find_videos
-from tsn.train.answers.passes import Pass, how_to_score, score
+from tsn.train.answers.passes import ScoringPass, protocol_and_segments, run_pass
 from tsn.train.answers.predict_pictures import WAY_OUT, draw_answers, holding
 from tsn.train.answers.prediction import Answer, Failure, Guess, Prediction
-from tsn.train.answers.trained import Trained, load_trained
+from tsn.train.answers.trained import TrainedNetwork, load_trained
 from tsn.train.network.end_to_end import EndToEnd
 from tsn.train.network.memory import available, estimate_scoring, fitting
 from tsn.train.network.model import shapes_of
@@ -45,7 +45,7 @@ class Extracted:
 
 
 def predict(
-    model: Trained, frames: npt.NDArray[np.uint8], *, num_segments: int | None = None
+    model: TrainedNetwork, frames: npt.NDArray[np.uint8], *, num_segments: int | None = None
 ) -> npt.NDArray[np.float32]:
     """Return the class probabilities (C,), in the order of `model.classes`, of a video's frames (T, H, W, 3), RGB.
 
@@ -69,7 +69,7 @@ def predict(
     return np.asarray(answer.cpu().numpy())
 
 
-def _check_fit(model: Trained, segments: int, device: torch.device) -> None:
+def _check_fit(model: TrainedNetwork, segments: int, device: torch.device) -> None:
     size = model.settings.input_size
     shapes = shapes_of(model.settings, len(model.classes))
     needs = estimate_scoring(shapes, segments=segments, crops=1, at_once=1, input_size=size, half=False)
@@ -91,12 +91,12 @@ def predict_videos(
     """
     sources = _sources(videos)
     trained = load_trained(checkpoint)
-    protocol, segments = how_to_score(trained, settings)
+    protocol, segments = protocol_and_segments(trained, settings)
     with holding(png, len(sources)), tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
         folder = Path(temporary)
         with writing(folder, "set TMPDIR to another disk"):
             extracted = extract(sources, trained, folder)
-        wanted = Pass(
+        wanted = ScoringPass(
             checkpoint=trained.path,
             data=DataSettings(frames=folder, splits=folder, split=SPLIT),
             subset="test",
@@ -106,7 +106,7 @@ def predict_videos(
         )
         answers: tuple[Answer, ...] = ()
         if extracted.names:
-            scored = score(wanted, trained, settings)
+            scored = run_pass(wanted, trained, settings)
             answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
         if png is not None:
             with writing(png, WAY_OUT):
@@ -123,7 +123,7 @@ def predict_videos(
     )
 
 
-def extract(sources: Sequence[Source], trained: Trained, folder: Path) -> Extracted:
+def extract(sources: Sequence[Source], trained: TrainedNetwork, folder: Path) -> Extracted:
     """Extract videos into a folder as the frames were made that a network learned from, and join them to a split."""
     made = trained.frames
     settings = ExtractSettings(out=folder, size=made.size)

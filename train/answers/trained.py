@@ -14,7 +14,7 @@ from tsn.tsn_shared.splits import Split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Trained:
+class TrainedNetwork:
     """A network in evaluation mode, from a checkpoint.
 
     `frames` says how the frames that it learned from were made, and `train_sha256` is the digest of the names of the
@@ -46,7 +46,7 @@ def height_and_width(size: str) -> tuple[int, int] | None:
     return None if parsed is None else (parsed[1], parsed[0])
 
 
-def load_trained(checkpoint: Path) -> Trained:
+def load_trained(checkpoint: Path) -> TrainedNetwork:
     """Load a checkpoint, the best one of a run folder, or a run's model.safetensors; DataError says what is wrong.
 
     The network takes its weights as they were read, once they fit: what a file claims of its classes takes no memory.
@@ -57,7 +57,7 @@ def load_trained(checkpoint: Path) -> Trained:
     network = shapes_of(facts.settings, len(facts.classes))
     weights = weights_of(found, network.state_dict(), path)
     network.load_state_dict({name: value.contiguous() for name, value in weights.items()}, assign=True)
-    return Trained(
+    return TrainedNetwork(
         path=path,
         network=network.eval(),
         settings=facts.settings,
@@ -69,7 +69,7 @@ def load_trained(checkpoint: Path) -> Trained:
 
 
 def settings_for(
-    trained: Trained,
+    trained: TrainedNetwork,
     *,
     frames: Path | None = None,
     splits: Path | None = None,
@@ -86,12 +86,12 @@ def settings_for(
     return replace(own, frames=frames or own.frames, splits=splits or own.splits, split=split or own.split)
 
 
-def learned_from(trained: Trained, split: Split) -> bool:
+def learned_from(trained: TrainedNetwork, split: Split) -> bool:
     """Whether a network learned from just the training clips of a split, as far as its checkpoint says."""
     return trained.train_sha256 in (None, split.train_sha256())
 
 
-def check_split(trained: Trained, split: Split, *, other_split: bool) -> None:
+def check_split(trained: TrainedNetwork, split: Split, *, other_split: bool) -> None:
     """Refuse a split of other classes, or one that goes by the right name but trains on other clips."""
     if split.classes != trained.classes[: len(split.classes)]:
         raise SettingsError(

@@ -94,11 +94,11 @@ class Run:
         """
         if loaders.val is None:
             return row
-        scores = self.trainer.validate(loaders.val.one_pass())
-        if not math.isfinite(scores.loss):
+        metrics = self.trainer.validate(loaders.val.one_pass())
+        if not math.isfinite(metrics.loss):
             self.folder.say("warning: the network's answers for the test clips were not all numbers: no validation")
             return row
-        return replace(row, val_loss=scores.loss, val_top1=scores.top1, val_top5=scores.top5)
+        return replace(row, val_loss=metrics.loss, val_top1=metrics.top1, val_top5=metrics.top5)
 
     def save(self, saver: CheckpointWriter, *, best: bool) -> None:
         """Save the run as it stands, from the first rank."""

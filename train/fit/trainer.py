@@ -19,11 +19,12 @@ from tsn.train.fit.data_wait import DataWait
 from tsn.train.fit.recipe import base_lr, build_optimizer, learning_rate
 from tsn.train.fit.rehearsal import Rehearsal
 from tsn.train.history import Row
+from tsn.train.metrics import Metrics, metrics_of
 from tsn.train.network.dropout import key_dropout
 from tsn.train.ranks.devices import autocast, compiles
 from tsn.train.ranks.group import Ranks
 from tsn.train.ranks.stop import StopRequest
-from tsn.train.scores import Scores, clip_losses, score_clips, scores_of
+from tsn.train.scores import clip_losses, score_clips
 from tsn.tsn_shared.console import Progress
 from tsn.tsn_shared.errors import NotFiniteError, StoppedError
 from tsn.tsn_shared.settings import TrainSettings
@@ -131,12 +132,12 @@ class Trainer:
         waited = torch.tensor(self.tally.waited - waited_before, dtype=torch.float64, device=self.ranks.device)
         return self._row(epoch, self.ranks.max(waited).item(), self.tally.seconds - before)
 
-    def validate(self, wanted: EvalPass) -> Scores:
+    def validate(self, wanted: EvalPass) -> Metrics:
         """Score every clip of a pass once, with the first rank's buffers (batch normalisation's statistics) on all."""
         for buffer in self.model.buffers():
             self.ranks.broadcast(buffer)
         logits, labels = score_clips(self._scored, wanted, ranks=self.ranks, precision=self.precision)
-        return scores_of(logits, labels)
+        return metrics_of(logits, labels)
 
     def read_sums(self) -> bool:
         """Bring the device's sums over all ranks into the tally; return whether a rank was asked to stop.

@@ -53,9 +53,9 @@ def resize_weights(size: int, out: int) -> npt.NDArray[np.float32]:
     A product with it rounds alike in torch and in ONNX Runtime, whose own resizes differ in the last bit.
     """
     one, half = np.float32(1), np.float32(0.5)
-    places = np.maximum((np.arange(out, dtype=np.float32) + half) * np.float32(size / out) - half, np.float32(0))
-    low = np.minimum(places.astype(np.int64), size - 1)
-    share = (places - low).astype(np.float32)
+    positions = np.maximum((np.arange(out, dtype=np.float32) + half) * np.float32(size / out) - half, np.float32(0))
+    low = np.minimum(positions.astype(np.int64), size - 1)
+    share = (positions - low).astype(np.float32)
     matrix = np.zeros((out, size), dtype=np.float32)
     np.add.at(matrix, (np.arange(out), low), one - share)
     np.add.at(matrix, (np.arange(out), np.minimum(low + 1, size - 1)), share)

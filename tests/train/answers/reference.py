@@ -1,4 +1,4 @@
-"""Scores by Pillow, OpenCV and a plain network: what all that answers must agree with."""
+"""Metrics by Pillow, OpenCV and a plain network: what all that answers must agree with."""
 
 import io
 from pathlib import Path

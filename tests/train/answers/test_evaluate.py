@@ -15,7 +15,7 @@ from click.testing import CliRunner
 from tests.train.answers.reference import clips_of, network_of, reference
 from tests.train.runs import evaluated
 from tsn.cli import tsn
-from tsn.train.answers import passes as scoring
+from tsn.train.answers import passes
 from tsn.train.answers.evaluate import evaluate_runs, fuse, headline
 from tsn.train.fit.checkpoint import load_checkpoint
 from tsn.train.ranks.processes import run_processes
@@ -67,11 +67,11 @@ def test_any_number_of_ranks_scores_every_clip_once(
         started.append(processes)
         return run_processes(*work, processes=processes)
 
-    monkeypatch.setattr(scoring, "run_processes", noted)
+    monkeypatch.setattr(passes, "run_processes", noted)
     alone = evaluated(trained_run, **CPU)
     together = evaluated(changed_run("run", settings={"batch_size": 1}), num_processes=ranks, **CPU)
     assert started == [ranks]
-    assert together.figures.scores.clips == OF_CLIPS
+    assert together.figures.metrics.clips == OF_CLIPS
     assert together.scored.names == alone.scored.names
     assert torch.equal(together.scored.labels, alone.scored.labels)
     assert torch.allclose(together.scored.values, alone.scored.values, atol=1e-5)
@@ -113,7 +113,7 @@ def test_another_split_is_refused_also_under_its_own_splits_name(
     with pytest.raises(SettingsError, match="it trains on other clips"):
         evaluated(trained_run, splits=tmp_path, **CPU)
     found = evaluated(trained_run, splits=tmp_path, split="2", other_split=True, **CPU)
-    assert (found.figures.split, found.figures.trained_on_split, found.figures.scores.clips) == ("2", "1", 12)
+    assert (found.figures.split, found.figures.trained_on_split, found.figures.metrics.clips) == ("2", "1", 12)
     assert headline(found).startswith("split 2 (trained on split 1), val (3 segments, centre crop), 12 clips: top-1 ")
     found = evaluated(trained_run, splits=tmp_path, other_split=True, **CPU)
     assert headline(found).startswith("split 1 (another split 1 than it was trained on), val ")
@@ -218,7 +218,7 @@ def test_several_runs_give_the_mean_over_their_splits(
     assert result["splits"] == ["1", "2", "3"]
     assert result["clips"] == 7 + 12 + 12
     for name in ("top1", "top5", "mean_class_accuracy", "loss"):
-        assert result["mean"][name] == pytest.approx(np.mean([getattr(figures.scores, name) for figures in each]))
+        assert result["mean"][name] == pytest.approx(np.mean([getattr(figures.metrics, name) for figures in each]))
     assert {path.name for path in (tmp_path / "out").iterdir()} == {f"split{n}-val-3" for n in "123"}
     last = CliRunner().invoke(tsn, words).stdout.splitlines()[-1]
     assert last.startswith("mean over splits 1, 2, 3, val (3 segments, centre crop), 31 clips in all: top-1")

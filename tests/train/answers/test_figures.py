@@ -4,9 +4,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from tsn.train.answers.figures import Figures, MeanFigures, percent
-from tsn.train.scores import ClassScore, Scores
+from tsn.train.metrics import ClassMetrics, Metrics
 
-ROW = ClassScore(name="a", clips=4, top1=0.25, top5=1.0, taken_for="b", times=3)
+ROW = ClassMetrics(name="a", clips=4, top1=0.25, top5=1.0, taken_for="b", times=3)
 FIGURES = Figures(
     checkpoints=(Path("run/best.pt"),),
     epoch=3,
@@ -15,11 +15,11 @@ FIGURES = Figures(
     split="1",
     trained_on_split="1",
     own_split=True,
-    scores=Scores(clips=4, loss=1.5, top1=0.25, top5=1.0, mean_class_accuracy=0.25),
+    metrics=Metrics(clips=4, loss=1.5, top1=0.25, top5=1.0, mean_class_accuracy=0.25),
     per_class=(ROW,),
 )
 ROWS = [{"name": "a", "clips": 4, "top1": 0.25, "top5": 1.0, "taken_for": "b", "times": 3}]
-SCORES = {"clips": 4, "loss": 1.5, "top1": 0.25, "top5": 1.0, "mean_class_accuracy": 0.25}
+METRICS = {"clips": 4, "loss": 1.5, "top1": 0.25, "top5": 1.0, "mean_class_accuracy": 0.25}
 
 
 def test_figures_of_one_network() -> None:
@@ -31,7 +31,7 @@ def test_figures_of_one_network() -> None:
         "split": "1",
         "trained_on_split": "1",
         "own_split": True,
-        **SCORES,
+        **METRICS,
         "per_class": ROWS,
     }
     assert list(FIGURES.plain().items()) == list(wanted.items())
@@ -44,7 +44,9 @@ def test_figures_of_fused_networks_state_their_weights_and_no_epoch() -> None:
 
 
 def test_the_mean_is_that_of_each_figure_over_all_clips_in_all() -> None:
-    other = replace(FIGURES, split="2", scores=Scores(clips=6, loss=0.5, top1=0.75, top5=1.0, mean_class_accuracy=0.5))
+    other = replace(
+        FIGURES, split="2", metrics=Metrics(clips=6, loss=0.5, top1=0.75, top5=1.0, mean_class_accuracy=0.5)
+    )
     mean = MeanFigures(runs=(FIGURES, other))
     wanted = {
         "protocol": "val",

@@ -32,12 +32,12 @@ def _forget_what_was_compiled() -> None:
 
 
 def test_compiled_dropout_keeps_what_plain_dropout_keeps() -> None:
-    places = torch.tensor([3, 2**33 + 5, 11])
-    module = ClipDropout(0.7, seed=2**40 + 3, layer=1, places=places).train()
+    positions = torch.tensor([3, 2**33 + 5, 11])
+    module = ClipDropout(0.7, seed=2**40 + 3, layer=1, positions=positions).train()
     features = torch.rand(9, 130) + 1
     fast: Any = torch.compile(module, fullgraph=True)
     assert torch.equal(fast(features), module(features))
-    places += 4  # the next step's
+    positions += 4  # the next step's
     assert torch.equal(fast(features), module(features))
 
 
@@ -57,8 +57,8 @@ def test_compiled_steps_and_scores_are_the_plain_ones() -> None:
         clips = torch.randn(9, 2, SIZE, SIZE, 3, generator=generator).permute(0, 1, 4, 2, 3)
         stretch = [batch_of(clips[start : start + 3], start) for start in range(0, 9, 3)]
         row = trainer.train_epoch(iter(stretch), lambda: None)
-        scores = trainer.validate(EvalPass(batches=iter(stretch), steps=3, clips=9))
-        rows[fast] = row.train_loss, scores.loss
+        metrics = trainer.validate(EvalPass(batches=iter(stretch), steps=3, clips=9))
+        rows[fast] = row.train_loss, metrics.loss
     assert rows[True] == pytest.approx(rows[False], rel=1e-5)
 
 

@@ -45,7 +45,7 @@ def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(s
     rows = history(folder)
     assert [row["epoch"] for row in rows] == [0, 1]
     assert [row["step"] for row in rows] == [3, 5]  # 24 clips, 5 a step
-    last = evaluated(folder / "checkpoints" / LAST, protocol="val").figures.scores.plain()
+    last = evaluated(folder / "checkpoints" / LAST, protocol="val").figures.metrics.plain()
     assert last["clips"] == 7
     assert {name: last[name] for name in ("loss", "top1", "top5")} == {
         name: rows[-1][f"val_{name}"] for name in ("loss", "top1", "top5")

@@ -11,17 +11,17 @@ from tsn.tsn_shared.draws import philox as reference
 CPU = torch.device("cpu")
 
 
-@given(place=st.integers(0, 2**40), seed=st.integers(0, 2**64 - 1), purpose=st.integers(2, 9))
-def test_numbers_are_those_of_the_shared_generator(place: int, seed: int, purpose: int) -> None:
-    got = philox(torch.tensor([[place]]), torch.arange(5)[None], seed=seed, purpose=purpose)
-    expected = reference((place & 0xFFFFFFFF, place >> 32, np.arange(5), purpose), seed)
+@given(position=st.integers(0, 2**40), seed=st.integers(0, 2**64 - 1), purpose=st.integers(2, 9))
+def test_numbers_are_those_of_the_shared_generator(position: int, seed: int, purpose: int) -> None:
+    got = philox(torch.tensor([[position]]), torch.arange(5)[None], seed=seed, purpose=purpose)
+    expected = reference((position & 0xFFFFFFFF, position >> 32, np.arange(5), purpose), seed)
     assert np.array_equal(got[0].numpy(), expected)
 
 
-def dropped(places: list[int], *, p: float = 0.9, layer: int = 0, seed: int = 0, segments: int = 3) -> torch.Tensor:
-    module = ClipDropout(p, seed=seed, layer=layer, places=torch.tensor(places)).train()
-    kept: torch.Tensor = module(torch.ones(len(places) * segments, 500))
-    return kept.view(len(places), segments, 500)
+def dropped(positions: list[int], *, p: float = 0.9, layer: int = 0, seed: int = 0, segments: int = 3) -> torch.Tensor:
+    module = ClipDropout(p, seed=seed, layer=layer, positions=torch.tensor(positions)).train()
+    kept: torch.Tensor = module(torch.ones(len(positions) * segments, 500))
+    return kept.view(len(positions), segments, 500)
 
 
 def test_a_clips_mask_is_its_own_wherever_it_stands_in_a_batch() -> None:
@@ -42,7 +42,7 @@ def test_features_are_dropped_with_probability_p_and_the_others_scaled(p: float)
 
 def test_nothing_is_dropped_in_evaluation_or_at_0_and_everything_at_1() -> None:
     ones = torch.ones(2, 6)
-    module = ClipDropout(0.9, seed=0, layer=0, places=torch.zeros(1, dtype=torch.int64))
+    module = ClipDropout(0.9, seed=0, layer=0, positions=torch.zeros(1, dtype=torch.int64))
     assert torch.equal(module.eval()(ones), ones)
     assert torch.equal(dropped([0], p=0.0), torch.ones(1, 3, 500))
     assert torch.equal(dropped([0], p=1.0), torch.zeros(1, 3, 500))
@@ -51,9 +51,9 @@ def test_nothing_is_dropped_in_evaluation_or_at_0_and_everything_at_1() -> None:
 def test_all_dropouts_of_a_model_are_keyed_by_layer_and_share_the_places() -> None:
     model = nn.Sequential(nn.Dropout(0.5), nn.Sequential(nn.ReLU(), nn.Dropout(0.9)))
     keys = set(model.state_dict())
-    places = key_dropout(model, seed=7, batch_size=4, device=CPU)
+    positions = key_dropout(model, seed=7, batch_size=4, device=CPU)
     found = [module for module in model.modules() if isinstance(module, nn.Dropout)]
     assert [(type(module), module.p) for module in found] == [(ClipDropout, 0.5), (ClipDropout, 0.9)]
     assert [module.layer for module in found if isinstance(module, ClipDropout)] == [0, 1]
-    assert all(module.places is places for module in found if isinstance(module, ClipDropout))
+    assert all(module.positions is positions for module in found if isinstance(module, ClipDropout))
     assert set(model.state_dict()) == keys

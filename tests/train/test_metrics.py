@@ -1,0 +1,39 @@
+"""The metrics against plain loops."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tsn.train.metrics import class_metrics, confusion, metrics_of
+
+CLASSES = tuple(f"c{number}" for number in range(7))
+
+
+@given(st.integers(1, 40), st.integers(0, 2**31))
+def test_figures_are_those_of_a_plain_loop(clips: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    logits = torch.from_numpy(rng.normal(size=(clips, len(CLASSES))))
+    labels = torch.from_numpy(rng.integers(0, len(CLASSES), size=clips))
+    order = [sorted(range(len(CLASSES)), key=lambda c: -row[c]) for row in logits.tolist()]
+    rights = [ranked[0] == label for ranked, label in zip(order, labels.tolist(), strict=True)]
+    scores, rows, table = metrics_of(logits, labels), class_metrics(logits, labels, CLASSES), confusion(logits, labels)
+    assert scores.top1 == pytest.approx(sum(rights) / clips)
+    assert scores.top5 == pytest.approx(
+        sum(label in ranked[:5] for ranked, label in zip(order, labels.tolist(), strict=True)) / clips
+    )
+    assert int(table.sum()) == clips
+    assert scores.mean_class_accuracy == pytest.approx(np.mean([row.top1 for row in rows]))
+    for row in rows:
+        label = CLASSES.index(row.name)
+        mine = [ranked for ranked, own in zip(order, labels.tolist(), strict=True) if own == label]
+        assert row.clips == len(mine)
+        assert row.top1 == pytest.approx(sum(ranked[0] == label for ranked in mine) / len(mine))
+        assert row.top5 == pytest.approx(sum(label in ranked[:5] for ranked in mine) / len(mine))
+        wrong = [ranked[0] for ranked in mine if ranked[0] != label]
+        assert (row.taken_for is None) == (not wrong)
+        if row.taken_for is not None:
+            assert row.times == wrong.count(CLASSES.index(row.taken_for)) == max(map(wrong.count, wrong))
+        for other in range(len(CLASSES)):
+            assert int(table[label, other]) == sum(ranked[0] == other for ranked in mine)

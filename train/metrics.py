@@ -1,0 +1,81 @@
+"""What scores are worth: loss and accuracies over clips, by class, and which class was taken for which."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+TOP = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """Figures of a pass, as fractions from 0 to 1: loss is the mean cross-entropy in nats."""
+
+    clips: int
+    loss: float
+    top1: float
+    top5: float
+    mean_class_accuracy: float
+
+    def plain(self) -> dict[str, float]:
+        """Return the figures by name."""
+        return asdict(self)
+
+
+def metrics_of(logits: Tensor, labels: Tensor) -> Metrics:
+    """Compute the figures from logits (N, C) and labels (N,)."""
+    ranked = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    hits = ranked == labels[:, None]
+    right = hits[:, 0].double()
+    per_class = [right[labels == label].mean() for label in torch.unique(labels)]
+    return Metrics(
+        clips=len(labels),
+        loss=float(cross_entropy(logits.double(), labels)),
+        top1=float(right.mean()),
+        top5=float(hits.any(dim=1).double().mean()),
+        mean_class_accuracy=float(torch.stack(per_class).mean()),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassMetrics:
+    """How the clips of one class fared; `taken_for` is the class most often given in error, None without errors."""
+
+    name: str
+    clips: int
+    top1: float
+    top5: float
+    taken_for: str | None
+    times: int
+
+
+def class_metrics(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> list[ClassMetrics]:
+    """Return a row for each class that has clips, in the order of the labels."""
+    ranked = logits.topk(min(TOP, logits.shape[1]), dim=1).indices
+    rows = []
+    for label in torch.unique(labels).tolist():
+        mine = ranked[labels == label]
+        given = torch.bincount(mine[:, 0], minlength=len(classes))
+        right = int(given[label])
+        given[label] = 0
+        times, wrong = given.max(dim=0)
+        rows.append(
+            ClassMetrics(
+                name=classes[label],
+                clips=len(mine),
+                top1=right / len(mine),
+                top5=float((mine == label).any(dim=1).double().mean()),
+                taken_for=classes[int(wrong)] if times else None,
+                times=int(times),
+            )
+        )
+    return rows
+
+
+def confusion(logits: Tensor, labels: Tensor) -> Tensor:
+    """Count how often clips of class i (row) were taken for class j (column): (C, C), int64."""
+    classes = logits.shape[1]
+    return torch.bincount(labels * classes + logits.argmax(dim=1), minlength=classes**2).view(classes, classes)
