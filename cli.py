@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 import click
 
-from tsn.tsn_shared.console import json_text
+from tsn.tsn_shared.console import json_text, say, speaking
 from tsn.tsn_shared.errors import TsnError
 from tsn.tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
 from tsn.tsn_shared.settings import (
@@ -359,6 +359,11 @@ def demo(folder: Path) -> None:
 
 def main() -> None:
     """Run the command line; every failure that a user can act on is one line and an exit code."""
+    with speaking():
+        _main()
+
+
+def _main() -> None:
     try:
         tsn.main(prog_name="tsn", standalone_mode=False)
     except click.exceptions.Exit as end:
@@ -370,8 +375,6 @@ def main() -> None:
         click.echo("tsn: interrupted", err=True)
         sys.exit(INTERRUPTED)
     except TsnError as error:
-        from tsn.tsn_shared.console import say
-
         say(f"tsn: {error}")
         for line in "\n".join(getattr(error, "__notes__", ())).splitlines():
             say(line)

@@ -2,11 +2,14 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from tsn.tsn_shared.console import speaking
 
 # no test is timed, and the same tree gives the same answer
 settings.register_profile("tsn", deadline=None, derandomize=True)
@@ -14,6 +17,13 @@ settings.load_profile("tsn")
 
 # a shell's background jobs ignore Ctrl-C and hand that on to the commands that tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def spoken() -> Iterator[None]:
+    """Let tests that call functions of the library hear what a command would print."""
+    with speaking():
+        yield
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,14 +1,19 @@
-"""How tsn speaks to a person: words to standard error, results to standard output, tables, progress that fits.
+"""How tsn speaks to a person: words, tables, progress that fits. Results are what a command prints to standard output.
+
+Words go to the logger `tsn`. A command prints them to standard error (`speaking`). A program that calls tsn as a
+library hears nothing, unless it listens to that logger; `logging.basicConfig(level=logging.INFO)` is enough.
 
 On a terminal progress is a bar; elsewhere (a log file, CI) it is a line now and then. Both give rates and the end time.
 """
 
 import json
+import logging
 import math
 import re
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from shutil import get_terminal_size
 from threading import Lock
@@ -30,16 +35,51 @@ BAR = "{desc}: {percentage:3.0f}%|{bar:6}| {n_fmt}/{total_fmt}{postfix}"
 _NUMBER = re.compile(r"[-+]?\d[\d,.]*( ?[%\w/]{1,9})?|-?")  # with its unit, or none
 
 
-def say(text: str) -> None:
-    """Print one line of words to standard error, past a progress bar; what names in it would do to a terminal is shown.
+LOG = logging.getLogger("tsn")
+LOG.addHandler(logging.NullHandler())  # else Python prints warnings for a program that does not listen
 
-    So whoever makes the line puts names in as they are.
+
+class _Terminal(logging.Handler):
+    """Prints words to standard error as it is at that moment, past a progress bar."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a line."""
+        tqdm.write(record.getMessage(), file=sys.stderr)
+
+
+@contextmanager
+def speaking() -> Iterator[None]:
+    """Print words and progress to standard error while this lasts, as commands do."""
+    if is_speaking():
+        yield
+        return
+    handler, before = _Terminal(), (LOG.level, LOG.propagate)
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False  # a library that gives the root logger a handler would print every line a second time
+    try:
+        yield
+    finally:
+        LOG.removeHandler(handler)
+        LOG.setLevel(before[0])
+        LOG.propagate = before[1]
+
+
+def is_speaking() -> bool:
+    """Return whether words are printed to standard error."""
+    return any(isinstance(handler, _Terminal) for handler in LOG.handlers)
+
+
+def say(text: str) -> None:
+    """Say one line of words; what names in it would do to a terminal is shown, so the caller puts them in as they are.
+
+    It is logged as information, or as a warning where it begins with "warning:".
     """
-    tqdm.write(printable(text), file=sys.stderr)
+    LOG.log(logging.WARNING if text.startswith("warning:") else logging.INFO, "%s", printable(text))
 
 
 def printable(name: str) -> str:
-    """Return text as one line that any terminal shows: line ends, controls, bytes that are no text are escaped."""
+    """Return text as one line that any terminal shows: line ends, controls and bytes that are not UTF-8 are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in name)
 
 
@@ -103,7 +143,7 @@ def _without_nan(value: Any) -> Any:
 class Progress:
     """Progress of `total` items; further counters are shown with their rate (`advance(1, frames=187)`), and a `note`.
 
-    Without `visible` nothing is shown: of many ranks one speaks.
+    Without `visible` nothing is shown: of many ranks one speaks. A bar is for commands (`speaking`) alone.
     """
 
     def __init__(self, title: str, *, total: int, unit: str, visible: bool = True) -> None:
@@ -114,7 +154,7 @@ class Progress:
         self._lock = Lock()
         self._start = self._spoken = time.monotonic()
         self._bar: tqdm[Any] | None = None
-        if visible and sys.stderr.isatty():
+        if visible and is_speaking() and sys.stderr.isatty():
             width, height = get_terminal_size()  # 80 x 24 where a terminal does not know
             self._bar = tqdm(total=total, desc=title, file=sys.stderr, bar_format=BAR, ncols=width, nrows=height)
 

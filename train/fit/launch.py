@@ -33,10 +33,9 @@ def train(settings: TrainSettings, given: frozenset[str] = frozenset()) -> None:
     if settings.nnodes == 1:
         environment.adopt_slurm()
     if environment.launched() is not None:
-        from tsn.train.ranks.devices import count_gpus
         from tsn.train.ranks.group import joined
 
-        with joined(on_gpu=count_gpus(settings.gpus) > 0) as ranks:
+        with joined(on_gpu=_gpus(settings) > 0) as ranks:
             try:
                 run_rank(ranks.agree(partial(_placed, settings, given, ranks.world_size)), ranks)
             except (StoppedError, NotFiniteError) as error:  # all ranks raise it, one tells it
@@ -45,13 +44,11 @@ def train(settings: TrainSettings, given: frozenset[str] = frozenset()) -> None:
     place = place_run(settings, given)  # first: a run that goes on does so on as many devices as before
     settings = place.settings
     try:
-        split = check_data(settings)
-        from tsn.train.ranks.devices import count_gpus
-        from tsn.train.ranks.group import joined
-
-        gpus = count_gpus(settings.gpus)
+        split, gpus = check_data(settings), _gpus(settings)
         processes = gpus or settings.num_processes
         _check_step(split, settings, world_size=processes * settings.nnodes)
+        from tsn.train.ranks.group import joined
+
         if processes == 1 and settings.nnodes == 1:
             with joined(on_gpu=gpus > 0) as ranks:
                 run_rank(place, ranks)
@@ -118,6 +115,15 @@ def run_started_rank(place: RunPlace, on_gpu: bool) -> None:
         if restarts and ranks.is_first:
             say(f"a rank died: restart {restarts} of {place.settings.max_restarts}, from the last checkpoint")
         run_rank(replace(place, resume=place.resume or restarts > 0), ranks)
+
+
+def _gpus(settings: TrainSettings) -> int:
+    """Return how many GPUs to train on; torch, which counts them, is loaded where there may be any."""
+    if settings.gpus == "0":
+        return 0
+    from tsn.train.ranks.devices import count_gpus
+
+    return count_gpus(settings.gpus)
 
 
 def _placed(settings: TrainSettings, given: frozenset[str], world_size: int) -> RunPlace:

@@ -3,6 +3,8 @@
 Loads no torch, so that what is wrong is told soon.
 """
 
+import errno
+import os
 import time
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -58,6 +60,8 @@ def _holds_a_run(folder: Path) -> bool:
     except UnicodeEncodeError:
         raise SettingsError(f"--run {printable(str(folder))}: the name must be text in UTF-8: set another") from None
     with writing(folder, "set another --run"):
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
         return (folder / "config.json").exists()
 
 

@@ -8,6 +8,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import fields
 from multiprocessing import parent_process
 from pathlib import Path
@@ -20,7 +21,7 @@ from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from tsn.train.ranks.group import LostRankError
 from tsn.train.ranks.stop import signal_children, stop_requests
-from tsn.tsn_shared.console import say
+from tsn.tsn_shared.console import is_speaking, say, speaking
 from tsn.tsn_shared.errors import SettingsError, StoppedError, TsnError, brief
 from tsn.tsn_shared.files import replacing
 
@@ -57,7 +58,7 @@ def run_processes(
             say(f"meeting {nnodes - 1} more of {nnodes} machines at {rdzv_endpoint}")
         try:
             with stop_requests(then=stop):
-                ends = elastic_launch(launch, _as_rank)(work, args, left)
+                ends = elastic_launch(launch, _as_rank)(work, args, left, is_speaking())
         except SignalException as signalled:
             if signalled.sigval == signal.SIGINT:
                 raise KeyboardInterrupt from None
@@ -103,13 +104,17 @@ def _patience() -> dict[str, Any]:
     return {"shutdown_timeout": SHUTDOWN_SECONDS} if there else {}
 
 
-def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], left: Path) -> Any:
-    """Do the work of a rank; a failure that the user can act on is left in the file `left` for the parent."""
+def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], left: Path, speaks: bool) -> Any:
+    """Do the work of a rank, with words where the parent `speaks`.
+
+    A failure that the user can act on is left in the file `left` for the parent.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if left.exists():
         raise SystemExit(1)  # a restart cannot mend what the user must
     try:
-        return work(*args)
+        with speaking() if speaks else nullcontext():
+            return work(*args)
     except LostRankError:
         raise  # a restart can mend it
     except StoppedError as stopped:
