@@ -1,5 +1,6 @@
 """Features: what the last layer reads, with the names and labels of the clips."""
 
+import re
 from pathlib import Path
 
 import h5py
@@ -45,9 +46,9 @@ def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
 def test_the_example_of_the_documentation_runs(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from tests.train.answers.test_export import example
-
+    text = (Path(__file__).parents[3] / "docs" / "answers.md").read_text()
+    (example,) = re.findall(r"```python\n(with h5py\.File.*?)```", text, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(tsn, ["features", str(trained_run), "features.h5", "--gpus", "0"]).exit_code == 0
-    exec(compile(example("h5py"), "docs/answers.md", "exec"), {"h5py": h5py})
+    exec(compile(example, "docs/answers.md", "exec"), {"h5py": h5py})
     assert capsys.readouterr().out == "(7, 512) 7 val\n"
