@@ -62,9 +62,10 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
     """
     names = sorted(names)
     units: dict[str, dict[str, list[str]]] = {}
+    places = _without_split_folders(names)
     for name in names:
         folder, _, video = name.rpartition("/")
-        unit = name if settings.split_by == "video" else group_of(name)
+        unit = name if settings.split_by == "video" else group_of(places[name])
         if not folder:
             raise DataError(
                 f"{video} lies in no class folder: a split is drawn from folders named after their class; for videos "
@@ -75,7 +76,7 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
         units.setdefault(folder.rpartition("/")[2], {}).setdefault(unit, []).append(name)
     if not units:
         raise DataError(f"{settings.frames} holds no video to draw a split from")
-    _refuse_same_last_folders(_class_folders(names))
+    _refuse_same_last_folders({place.rpartition("/")[0] for place in places.values()})
     clips: dict[Subset, list[ListedClip]] = {subset: [] for subset in SUBSETS}
     for label, videos in enumerate(units.values()):
         order = sorted(videos, key=lambda unit: hashlib.sha256(os.fsencode(f"{settings.seed} {unit}")).digest())
@@ -87,12 +88,13 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
     return Annotations(classes=tuple(units), splits=(split,))
 
 
-def _class_folders(names: Sequence[str]) -> set[str]:
-    """Return the class folders, without train/, val/, test/ above them, which a draw that was asked for puts aside."""
+def _without_split_folders(names: Sequence[str]) -> dict[str, str]:
+    """Return each video's path without train/, val/, test/ above its class: a draw puts these aside."""
     if not has_split_folders(names):
-        return {name.rpartition("/")[0] for name in names}
+        return {name: name for name in names}
     say("the folders train, val, test are put aside, as --split-by asks: --split-by folder takes them as the split")
-    return {"/".join(folders[1:] or folders) for folders in _below_the_common_folder(names).values()}
+    below = _below_the_common_folder(names)
+    return {name: "/".join([*(folders[1:] or folders), name.rpartition("/")[2]]) for name, folders in below.items()}
 
 
 def _below_the_common_folder(names: Iterable[str]) -> dict[str, list[str]]:

@@ -106,7 +106,8 @@ def _warn_of_classes(split: str, classes: tuple[str, ...], clips: dict[Subset, l
 
 def _warn_of_leaks(split: str, train: Sequence[Joined], held_out: Sequence[Joined], subset: Subset) -> None:
     """Warn where clips that are held out are among those trained on: by group, by video, or frame for frame."""
-    if groups := shared_groups([clip.video.name for clip in train], [clip.video.name for clip in held_out]):
+    names = [[_class_and_file(clip.video.name) for clip in clips] for clips in (train, held_out)]
+    if groups := shared_groups(*names):
         say(f"warning: {split}: {len(groups)} groups have clips in train and in {subset}: {some(groups)}")
     trained = {clip.video.name for clip in train}
     if videos := sorted({clip.video.name for clip in held_out} & trained):
@@ -119,3 +120,8 @@ def _warn_of_leaks(split: str, train: Sequence[Joined], held_out: Sequence[Joine
     ]
     if same:
         say(f"warning: {split}: {len(same)} {subset} clips are frame for frame the same as a train clip: {some(same)}")
+
+
+def _class_and_file(name: str) -> str:
+    """Return a video's name below its class folder's parent: a group in train/Bow is that in test/Bow."""
+    return "/".join(name.split("/")[-2:])

@@ -139,3 +139,11 @@ def test_a_draw_that_is_asked_for_puts_split_folders_aside_and_says_so(capsys: p
 
 def test_the_class_is_the_last_folder() -> None:
     assert draw_split(["a/x/YoYo/1", "a/y/Archery/1"], SplitsSettings(split_by="video")).classes == ("YoYo", "Archery")
+
+
+def test_a_group_is_kept_whole_whatever_split_folder_its_clips_lie_in() -> None:
+    names = [f"{('train', 'test')[clip % 2]}/A/v_A_g{g:02d}_c{clip:02d}" for g in range(10) for clip in range(4)]
+    sides = drawn(names)
+    groups = [{name.partition("_g")[2][:2] for name in sides[subset]} for subset in SIDES]
+    assert [len(group) for group in groups] == [7, 3]
+    assert not groups[0] & groups[1]

@@ -68,3 +68,11 @@ def test_the_command_prints_the_table_or_json(tmp_path: Path, settings: SplitsSe
     assert "split1.h5 | train  |     2 |       2 |      6 |" in CliRunner().invoke(tsn, words).stdout
     rows = json.loads(CliRunner().invoke(tsn, [*words, "--json"]).stdout)
     assert [(row["subset"], row["clips"]) for row in rows] == [("train", 2), ("test", 2)]
+
+
+def test_a_group_on_both_sides_is_warned_of_in_folders_too(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [f"{side}/{label}/v_{label}_g01_c0{clip}" for clip, side in enumerate(("train", "test")) for label in "AB"]
+    frames = make_shards(tmp_path / "frames", names)
+    build_splits(None, SplitsSettings(frames=frames, out=tmp_path / "splits"))
+    words = "warning: split 1: 2 groups have clips in train and in test: A/v_A_g01, B/v_B_g01\n"
+    assert words in capsys.readouterr().err
