@@ -55,20 +55,20 @@ class FrameReader:
         wanted = []
         for row, indices in zip(plan.rows.tolist(), plan.frame_indices, strict=True):
             shard, video = self._find(row)
-            numbers = (shard.index.first_frame[video] + indices).tolist()
+            numbers = (shard.index.first_frame[video] + self._start(row) + indices).tolist()
             shard.will_need(numbers)
             wanted.append((shard, numbers))
         return [shard.read(number) for shard, numbers in wanted for number in numbers]
 
     def jpeg(self, row: int, frame: int) -> Jpeg:
-        """Return the JPEG of one frame of a clip, given by its number in the video."""
+        """Return the JPEG of one frame of a clip, given by its number in the clip."""
         shard, video = self._find(row)
-        return shard.read(int(shard.index.first_frame[video]) + frame)
+        return shard.read(int(shard.index.first_frame[video]) + self._start(row) + frame)
 
     def place(self, row: int, frame: int) -> str:
         """Say where a frame of a clip is stored: shard, video, frame."""
         shard, video = self._find(row)
-        return f"{shard.path}: video {printable(shard.tables.names[video])}, frame {frame}"
+        return f"{shard.path}: video {printable(shard.tables.names[video])}, frame {self._start(row) + frame}"
 
     def frame_size(self, row: int) -> tuple[int, int]:
         """Return height and width of a clip's stored frames."""
@@ -78,12 +78,21 @@ class FrameReader:
     def _find(self, row: int) -> tuple[Shard, int]:
         """Return the shard of a clip, open, and the clip's row in its tables."""
         shard, video = self._shard(int(self.clips.shard[row])), int(self.clips.video[row])
-        if video >= shard.index.videos or shard.index.frames(video) != self.clips.frames[row]:
+        if video >= shard.index.videos or not self._fits(row, shard.index.frames(video)):
             name = self.split.names(self.subset, slice(row, row + 1))[0]
             raise DataError(
                 f"{self.split.path}: clip {name} is not what {shard.path} holds: run tsn build-splits again"
             )
         return shard, video
+
+    def _start(self, row: int) -> int:
+        """Return the first frame of a clip in its video."""
+        return 0 if self.clips.first is None else int(self.clips.first[row])
+
+    def _fits(self, row: int, frames: int) -> bool:
+        """Return whether a clip can be of a video of so many frames: it is all of them, or a part where it may be."""
+        stop = self._start(row) + int(self.clips.frames[row])
+        return stop == frames if self.clips.first is None else stop <= frames
 
     def _shard(self, number: int) -> Shard:
         with self._lock:

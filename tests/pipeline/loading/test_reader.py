@@ -1,5 +1,7 @@
 """The frames of shards as a source of clips: planning reads no frame, reading gives those that were planned."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -7,6 +9,7 @@ from tests.pipeline.conftest import HEIGHT, TEST, TRAIN, WIDTH
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, TrainSchedule
 from tsn.pipeline.loading.source import ClipSource
+from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Subset, open_split
@@ -46,3 +49,25 @@ def test_a_frame_is_named_by_shard_video_and_number(clips: DataSettings) -> None
     words = f"{clips.frames}/frames-0000{video // 7}.h5: video Class{video % 4}/v_{video}, frame 1"
     assert reader_of(clips).place(2, 1) == words
     assert reader_of(clips).frame_size(2) == (HEIGHT, WIDTH)
+
+
+def test_a_part_of_a_video_is_served_as_a_video_of_its_own(clips: DataSettings) -> None:
+    """Clips that begin later and end earlier in the same videos: their frame 0 is the video's frame `first`."""
+    split = open_split(clips)
+    frames = split.test.frames
+    first = (frames // 3).astype(np.int32)
+    parts = replace(split, test=replace(split.test, first=first, frames=np.maximum(frames // 2, 1).astype(np.int32)))
+    whole, part = reader_of(clips), FrameReader(parts, "test", clips.frames, view=VIEWS["val"], segments=3)
+    plan = part.plan(EvalSchedule(num_clips=len(TEST), batch_size=len(TEST)).batch(0))
+    assert (plan.frame_indices < np.maximum(frames // 2, 1)[:, None]).all()
+    wanted = [whole.jpeg(row, int(first[row]) + i) for row, at in enumerate(plan.frame_indices) for i in at.tolist()]
+    assert all(np.array_equal(a, b) for a, b in zip(part.read(plan), wanted, strict=True))
+    assert part.place(0, 1) == whole.place(0, 1 + int(first[0]))
+
+
+def test_a_part_that_ends_after_its_video_is_refused(clips: DataSettings) -> None:
+    split = open_split(clips)
+    parts = replace(split, test=replace(split.test, first=np.ones(len(TEST), dtype=np.int32)))
+    reader = FrameReader(parts, "test", clips.frames, view=VIEWS["val"], segments=3)
+    with pytest.raises(DataError, match=r"is not what .* holds: run tsn build-splits again"):
+        reader.jpeg(0, 0)
