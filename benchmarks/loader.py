@@ -131,7 +131,9 @@ def cold(frames: Path, folder: Path, *, announced: bool) -> float:
 
 def waits(job: Job, *, epochs: int) -> str:
     """Say how long the loader makes its user wait in the first ten steps after an epoch's end, and in the others."""
-    clips, batches = len(read_split(Path(job.split)).train), ours(job)
+    clips = len(read_split(Path(job.split)).train)
+    job = job._replace(batch_size=max(1, min(5, clips // 40)))
+    batches = ours(job)
     firsts = [first_step(epoch, num_clips=clips, clips_per_step=job.batch_size) for epoch in range(1, epochs)]
     seconds: dict[bool, list[float]] = {True: [], False: []}
     for step in range(firsts[-1] + 10):
@@ -171,7 +173,7 @@ def main(child: str | None, job: str, seconds: float, rounds: int, write: bool, 
             own = whole._replace(cores=cores)
             turns = {name: partial(turn, name, own, seconds, options["peers_python"]) for name in names}
             figures[cores] = interleaved(turns, rounds)
-        words = waits(whole._replace(batch_size=5), epochs=20)
+        words = waits(whole, epochs=20)
         reads = {name: partial(cold, frames, Path(files), announced=name == "ahead") for name in ("plain", "ahead")}
         rates = interleaved(reads, 2 * rounds)
         gain, ahead = ratio(rates["ahead"], rates["plain"]), statistics.median(rates["ahead"])

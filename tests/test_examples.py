@@ -37,11 +37,10 @@ def test_every_frame_of_a_shard_can_be_read(capsys: pytest.CaptureFixture[str]) 
 
 
 def test_every_example_is_run_by_a_test_and_named_for_readers() -> None:
-    root = EXAMPLES.parent
-    texts = "".join(path.read_text() for path in (root / "README.md", root / "docs" / "answers.md"))
-    tests = "".join(
-        (root / "tests" / name).read_text() for name in ("test_examples.py", "train/answers/test_export.py")
-    )
+    root, answers = EXAMPLES.parent, Path("tests", "train", "answers")
+    texts = "".join((root / name).read_text() for name in ("README.md", "docs/answers.md"))
+    run_by = (Path(__file__), root / answers / "test_export.py", root / answers / "test_features.py")
+    tests = "".join(path.read_text() for path in run_by)
     for path in EXAMPLES.glob("*.py"):
         assert f"examples/{path.name}" in texts
         assert path.stem in tests

@@ -15,7 +15,7 @@ SCALE_PAIRS = tuple((i, j) for i in range(4) for j in range(4) if abs(i - j) <= 
 """Indices into SCALES of a crop's height and width: ten pairs."""
 
 POSITIONS = ((0, 0), (0, 4), (4, 0), (4, 4), (2, 2), (0, 2), (4, 2), (2, 0), (2, 4), (1, 1), (1, 3), (3, 1), (3, 3))
-"""The 13 places of a crop, (y, x) in quarters of the room that it leaves."""
+"""The 13 positions of a crop, (y, x) in quarters of the margin that it leaves."""
 
 CENTRE = 0.875
 """Edge of the validation crop over the frame's shorter side: 224 of 256."""
@@ -39,8 +39,8 @@ def train_crops(height: npt.ArrayLike, width: npt.ArrayLike, draws: Uint32) -> t
     pair = np.array(SCALE_PAIRS)[below(draws[:, 0], len(SCALE_PAIRS))]
     rows = np.arange(len(edges))
     crop_h, crop_w = edges[rows, pair[:, 0]], edges[rows, pair[:, 1]]
-    place = np.array(POSITIONS)[below(draws[:, 1], len(POSITIONS))]
-    y, x = place[:, 0] * ((height - crop_h) // 4), place[:, 1] * ((width - crop_w) // 4)
+    position = np.array(POSITIONS)[below(draws[:, 1], len(POSITIONS))]
+    y, x = position[:, 0] * ((height - crop_h) // 4), position[:, 1] * ((width - crop_w) // 4)
     return np.stack([y, x, crop_h, crop_w], axis=1), below(draws[:, 2], 2).astype(np.bool_)
 
 
@@ -76,7 +76,7 @@ def ten_crops(height: npt.ArrayLike, width: npt.ArrayLike) -> tuple[Int64, npt.N
     height, width = np.asarray(height, dtype=np.int64), np.asarray(width, dtype=np.int64)
     edge = np.maximum((np.minimum(height, width) * CENTRE).astype(np.int64), 1)
     down, right, zero = height - edge, width - edge, np.zeros_like(edge)
-    places = [(down // 2, right // 2), (zero, zero), (zero, right), (down, zero), (down, right)]
-    five = np.stack([np.stack([y, x, edge, edge], axis=1) for y, x in places], axis=1)
+    corners = [(down // 2, right // 2), (zero, zero), (zero, right), (down, zero), (down, right)]
+    five = np.stack([np.stack([y, x, edge, edge], axis=1) for y, x in corners], axis=1)
     flips = np.broadcast_to(np.arange(10) >= 5, (len(edge), 10))
     return np.concatenate([five, five], axis=1), flips

@@ -13,7 +13,7 @@ any other exception is a defect of ours and keeps its traceback.
 
 
 class TsnError(Exception):
-    """A failure that the user can act on; the message is the whole story."""
+    """A failure that the user can act on; the message says all of it."""
 
     exit_code = 1
 

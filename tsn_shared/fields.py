@@ -63,9 +63,9 @@ class Settings:
 
 
 def from_plain(kind: type[Any], values: Any) -> Any:
-    """Build settings of a kind from plain values by name, as `plain` gave them and a file may hold them.
+    """Build settings of a kind from plain values by name, as `plain` returns them and a file may hold them.
 
-    Unknown names are refused, absent ones take their defaults; SettingsError for whatever cannot be.
+    Unknown names are refused, absent ones take their defaults; SettingsError for values that cannot be.
     """
     hints = get_type_hints(kind)
     if not isinstance(values, dict):
@@ -97,7 +97,7 @@ def _plain(value: Any) -> Any:
 
 
 def _number(value: Any, where: str) -> None:
-    """Check a number, which may be none of the finite ones: those are told with the bounds."""
+    """Check a number. Infinity and NaN pass here: the check of the bounds names them."""
     if isinstance(value, float) or schema.is_real(value):
         return
     raise schema.wrong(value, where, "a number")

@@ -1,7 +1,7 @@
 """Files that are never seen half-written: a temporary name, fsync, rename; their SHA-256; folders held by a lock.
 
-And files that are read without trust: never a FIFO or a device, which could be waited for without end, and never more
-of one than it may hold. What a file system refuses (locks, hard links) is done without, and said once.
+Files are read without trust: never a FIFO or a device, which a reader could wait for without end, and never more of
+them than a limit. Where a file system refuses locks or hard links, the work goes on without them, and one line says so.
 """
 
 import errno
@@ -33,39 +33,40 @@ WRONG_PATH = frozenset(
     | {errno.ENAMETOOLONG, errno.ELOOP}
 )
 
-NOT_HERE = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL})
-"""What file systems answer to what they cannot do: Lustre and NFS without a lock service, exFAT, SMB, FUSE."""
+UNSUPPORTED = frozenset({errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EPERM, errno.EINVAL})
+"""How file systems answer what they do not support: Lustre and NFS without a lock service, exFAT, SMB, FUSE."""
 
 KINDS = {stat.S_IFIFO: "a FIFO", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device", stat.S_IFSOCK: "a socket"}
 
 LOCK = ".tsn-lock"
-"""Name of the file that is held for a folder, and with a file's name before it for that; no other program's."""
+"""Name of a folder's lock file; that of a single file has the file's name before it. No other program uses it."""
 
 TRIES = 100
-"""Times that a lock is opened and found to be gone before it counts as held: that many others come and go."""
+"""How often a lock file that vanishes as it is opened is tried again: other processes come and go, each deletes it."""
 
 NAME_MAX = 255
 """Bytes of a file's name."""
 
 _LEFT_OVER = re.compile(rf"\.[0-9a-f]{{32}}{re.escape(TEMPORARY)}$")
-_told = set[str]()
+_warned = set[str]()
 
 
 @contextmanager
-def writing(path: Path, way_out: str, then: str = "", also: type[Exception] = OSError) -> Iterator[None]:
-    """Turn an OSError of writing to `path`, or what a library raises for one, into a line that says the way out.
+def writing(path: Path, or_else: str, *, then: str = "", library_error: type[Exception] = OSError) -> Iterator[None]:
+    """Turn an OSError of writing to `path` into one line: what is wrong, and what to do (`or_else`, and `then`).
 
-    SettingsError where the path cannot be written to, TsnError where the disk is full or fails.
+    `library_error` is what a library raises in place of an OSError. SettingsError where the path cannot be written to,
+    TsnError where the disk is full or fails.
     """
     try:
         yield
-    except (OSError, also) as error:
+    except (OSError, library_error) as error:
         stated = re.search(r"(?:errno = |os error )(\d+)", str(error))  # as HDF5 and Rust put it
         number = getattr(error, "errno", None) or (int(stated[1]) if stated else 0)
         reason = os.strerror(number) if number else brief(error)
         kind = SettingsError if number in WRONG_PATH else TsnError
-        mend = "free some space" if number in FULL else way_out
-        raise kind(f"{path} cannot be written: {reason}: {mend}{then}") from None
+        remedy = "free some space" if number in FULL else or_else
+        raise kind(f"{path} cannot be written: {reason}: {remedy}{then}") from None
 
 
 @contextmanager
@@ -86,7 +87,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def remove_left_overs(folder: Path, *, of: str | None = None) -> None:
-    """Remove what writers of a folder, or `of` one file in it, left as they were killed; for those who hold it."""
+    """Remove what killed writers of a folder, or `of` one file in it, left behind; the caller must hold its lock."""
     for path in folder.glob(f"*{TEMPORARY}"):
         match = _LEFT_OVER.search(path.name)
         if match and of in (None, path.name[: match.start()]):
@@ -125,11 +126,11 @@ def read_bounded(path: Path, most: int) -> bytes:
 
 
 def name_as_well(path: Path, name: Path) -> None:
-    """Give a file, which is never changed in place, a second name; a copy where hard links are refused."""
+    """Give a file that is never changed in place a second name; make a copy where hard links are refused."""
     try:
         os.link(path, name)
     except OSError as error:
-        if error.errno not in NOT_HERE | {errno.EMLINK}:
+        if error.errno not in UNSUPPORTED | {errno.EMLINK}:
             raise
         _warn_once("hard links are", path.parent, error, "copies are made instead")
         shutil.copyfile(path, name)
@@ -143,10 +144,10 @@ def sha256(path: Path) -> str:
 
 @contextmanager
 def locked(folder: Path, busy: str, *within: str) -> Iterator[None]:
-    """Hold a folder, made if need be; SettingsError(busy) while another process does. A dead one's lock does not hold.
+    """Hold a folder, made if need be; SettingsError(busy) while another process holds it. A dead process holds nothing.
 
-    What was left half-written in it and in its folders `within`, by a dead one or a lost worker of ours, is removed.
-    Where the file system refuses locks, that is said, and done without.
+    Half-written files that a dead process or a lost worker left in it, and in its folders `within`, are removed.
+    Where the file system refuses locks, a line says so and the work goes on without.
     """
     with _held(folder / LOCK, busy) as protected:
         for part in (folder, *(folder / name for name in within)) if protected else ():
@@ -157,14 +158,14 @@ def locked(folder: Path, busy: str, *within: str) -> Iterator[None]:
 
 
 @contextmanager
-def alone(path: Path, way_out: str) -> Iterator[None]:
-    """Be the only one who writes a file, its folder made if need be; for a command that takes long to have its content.
+def alone(path: Path, or_else: str) -> Iterator[None]:
+    """Hold a file as its only writer, its folder made if need be: for a command that works long before it writes.
 
     SettingsError where `path` cannot be written, or while another process does the same.
     """
-    busy = f"{path} is being written by another tsn: wait for it, or {way_out}"
+    busy = f"{path} is being written by another tsn: wait for it, or {or_else}"
     with ExitStack() as stack:
-        with writing(path, way_out):
+        with writing(path, or_else):
             if path.is_dir():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if stack.enter_context(_held(_beside(path, ".", LOCK), busy)):
@@ -174,21 +175,21 @@ def alone(path: Path, way_out: str) -> Iterator[None]:
 
 @contextmanager
 def _held(lock: Path, busy: str) -> Iterator[bool]:
-    """Hold a file that is there as long as it is held, and its folder, which goes again if it was made and stays empty.
+    """Hold a lock file, which exists while it is held; folders made for it are removed again if they stay empty.
 
-    Gives whether that protects. It is the open file that is held, not its existence.
+    Yields whether the lock protects. What is locked is the open file, so a file that a dead process left locks nothing.
     """
-    missing = [place for place in lock.parents if not place.exists()]
+    missing = [folder for folder in lock.parents if not folder.exists()]
     descriptor, protected = _take(lock, busy)
     try:
         yield protected
     finally:
         with suppress(OSError):
-            lock.unlink()  # while it is held: who has opened it meanwhile finds it gone, and opens another
+            lock.unlink()  # while it is held: a process that has opened it meanwhile finds it gone and opens another
         os.close(descriptor)
         with suppress(OSError):  # it is not empty
-            for place in missing:
-                place.rmdir()
+            for folder in missing:
+                folder.rmdir()
 
 
 def _take(lock: Path, busy: str) -> tuple[int, bool]:
@@ -218,7 +219,7 @@ def _lock(descriptor: int, folder: Path, busy: str) -> bool:
     except BlockingIOError:
         raise SettingsError(busy) from None
     except OSError as error:
-        if error.errno not in NOT_HERE:
+        if error.errno not in UNSUPPORTED:
             raise
         _warn_once("locks are", folder, error, "another tsn that writes there is not noticed")
         return False
@@ -243,14 +244,14 @@ def _refuse_special(path: Path, status: os.stat_result) -> None:
 
 
 def _warn_once(what: str, folder: Path, error: OSError, then: str) -> None:
-    """Warn of what is done without, once in a process."""
-    if what not in _told:
-        _told.add(what)
+    """Warn once in a process of something that the file system refuses."""
+    if what not in _warned:
+        _warned.add(what)
         say(f"warning: {folder}: {what} refused here ({error.strerror}): {then}")
 
 
 def _beside(path: Path, before: str, after: str) -> Path:
-    """Return a path in the same folder whose name is this one's with more before and after it, cut where too long."""
+    """Return a path in the same folder, with this name between `before` and `after`, cut where it is too long."""
     room = NAME_MAX - len(before) - len(after)
     return path.with_name(before + os.fsdecode(os.fsencode(path.name)[:room]) + after)
 
@@ -259,7 +260,7 @@ def _sync(descriptor: int, folder: Path) -> None:
     try:
         os.fsync(descriptor)
     except OSError as error:
-        if error.errno not in NOT_HERE:
+        if error.errno not in UNSUPPORTED:
             raise
         _warn_once("fsync is", folder, error, "a power cut can lose what was just written")
 

@@ -7,9 +7,9 @@ Every file opens with a user block of 512 bytes, which HDF5 skips and `head -c 5
     sha256 <hexadecimal>
     <zeros>
 
-The digest covers every byte after the user block, less the payload (a shard's JPEG bytes, which carry a CRC32 a frame).
-It is checked before HDF5 sees the file: the library can loop for ever over a flipped byte. What a sealed file can still
-do on purpose (external links, virtual data sets, absurd sizes, holes in place of data) is refused before it is read.
+The digest covers every byte after the user block except the payload (a shard's JPEG bytes, which carry a CRC32 a
+frame). It is checked before HDF5 sees the file: the library can loop for ever over a flipped byte. What a file sealed
+with bad intent could do (external links, virtual data sets, absurd sizes, holes instead of data) is refused.
 """
 
 import errno
@@ -65,7 +65,7 @@ class Seal:
 
 
 def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None]) -> None:
-    """Write an HDF5 file whole: `fill` gets the open file; `complete` is set after it, then the seal, then the name."""
+    """Write an HDF5 file whole: `fill` writes its content, then it is marked complete, sealed, and given its name."""
     with replacing(path) as temporary:
         with _disk(temporary) as disk, h5py.File(disk, "w", userblock_size=USER_BLOCK, libver=_LIBVER) as file:
             file.attrs.update({"format": kind.name, "version": kind.version})
@@ -79,7 +79,7 @@ def create(path: Path, kind: Kind, fill: Callable[[h5py.File], None]) -> None:
 
 
 class _Disk(io.FileIO):
-    """A file whose writes never fail as HDF5 sees it, which crashes where it cannot close a file; `error` is kept."""
+    """A file whose writes never fail for HDF5, which crashes when it cannot close a file; `error` is the first one."""
 
     error: OSError | None = None
 
@@ -104,7 +104,7 @@ class _Disk(io.FileIO):
 
 @contextmanager
 def _disk(path: Path) -> Iterator[_Disk]:
-    """Open a file for HDF5 to write to; what went wrong on the disk is raised at the end, in place of what followed."""
+    """Open a file for HDF5 to write to; the first error of the disk is raised at the end, not what it led to."""
     with _Disk(path, "w+") as disk:
         try:
             yield disk
@@ -163,7 +163,7 @@ def _reading(path: Path) -> h5py.File:
 
 
 def column(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None = None) -> npt.NDArray[Any]:
-    """Read a whole column, (rows,), after checking that it is a plain array of this file and of no absurd size."""
+    """Read a whole column, (rows,), after checking that it is a plain array of this file, no larger than it."""
     data = plain_dataset(file, name, dtype, rows=rows)
     try:
         return np.asarray(data[()])
@@ -172,7 +172,7 @@ def column(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None
 
 
 def plain_dataset(file: h5py.File, name: str, dtype: npt.DTypeLike, *, rows: int | None = None) -> h5py.Dataset:
-    """Return a one-dimensional data set after refusing whatever could make a reader open another file or eat memory."""
+    """Return a one-dimensional data set; refuse whatever could make a reader open another file or run out of memory."""
     where = f"{file.filename}, {name}"
     try:
         _refuse_links(file, name, where)
@@ -193,7 +193,7 @@ def offset_of(file: h5py.File, name: str) -> int:
 def _refuse_odd(data: Any, wanted: np.dtype[Any], where: str) -> None:
     if not isinstance(data, h5py.Dataset) or data.is_virtual or data.external:
         raise DataError(f"{where} is not a plain data set of this file: refused")
-    # of strings only the kind is fixed: their length is that of the longest
+    # strings may have any length: it is that of the longest
     if data.ndim != 1 or (data.dtype.kind != "S" if wanted.kind == "S" else data.dtype != wanted):
         raise DataError(f"{where} is {data.dtype} of {data.ndim} dimensions, not a column of {wanted}: refused")
     size = data.shape[0] * data.dtype.itemsize
@@ -207,7 +207,7 @@ def text_attribute(file: h5py.File, name: str) -> str:
     """Return a root attribute that is one string."""
     value = _attribute(file, name)
     if not isinstance(value, str):
-        raise DataError(f"{file.filename}: attribute {name} is not a text: refused")
+        raise DataError(f"{file.filename}: attribute {name} is not text: refused")
     return value
 
 
@@ -265,12 +265,12 @@ def _raw(path: Path) -> Iterator[BufferedReader]:
 
 
 def _spans(size: int, payload: tuple[int, int]) -> list[tuple[int, int]]:
-    """Return where the bytes of the tables lie: all after the user block, less the payload."""
+    """Return where the bytes of the tables lie: all after the user block except the payload."""
     return [(USER_BLOCK, payload[0]), (payload[1], size)] if payload[1] else [(USER_BLOCK, size)]
 
 
 def _refuse_holes(descriptor: int, path: Path, payload: tuple[int, int]) -> None:
-    """Refuse a sparse file that is holes for the most part: it would take memory for what is not there."""
+    """Refuse a sparse file that is mostly holes: reading it would take memory for data that are not there."""
     tables = _spans(os.fstat(descriptor).st_size, payload)
     for what, spans in (("tables", tables), ("payload", [payload])):
         declared = sum(max(stop - start, 0) for start, stop in spans)
@@ -280,7 +280,7 @@ def _refuse_holes(descriptor: int, path: Path, payload: tuple[int, int]) -> None
 
 
 def _held_bytes(descriptor: int, start: int, stop: int) -> int:
-    """Return how many bytes of a span are no holes, as far as the file system knows."""
+    """Return how many bytes of a span are stored, not holes, as far as the file system knows."""
     held = 0
     try:
         while start < stop:
@@ -288,12 +288,12 @@ def _held_bytes(descriptor: int, start: int, stop: int) -> int:
             start = os.lseek(descriptor, data, os.SEEK_HOLE)
             held += max(min(start, stop) - data, 0)
     except OSError as error:
-        return held if error.errno == errno.ENXIO else max(stop - start, 0)  # no data after that; else it cannot tell
+        return held if error.errno == errno.ENXIO else max(stop - start, 0)  # no data after that; or unknown
     return held
 
 
 def _digest(descriptor: int, path: Path, payload: tuple[int, int]) -> str:
-    """SHA-256 of the bytes after the user block, less the payload."""
+    """SHA-256 of the bytes after the user block except the payload."""
     digest = hashlib.sha256()
     for start, stop in _spans(os.fstat(descriptor).st_size, payload):
         while start < stop:

@@ -1,6 +1,6 @@
 """Options of commands, made from the dataclasses of `tsn.tsn_shared.settings`; and settings read from files.
 
-So options and their defaults stand in one place, and a setting cannot be offered and not exist.
+Options and their defaults stand in one place, so no option can be offered that is not a setting.
 """
 
 import tomllib
@@ -112,7 +112,7 @@ def read_config_file(context: click.Context, parameter: click.Parameter, path: P
 
 
 def _fits(value: Any, kind: click.ParamType[Any]) -> bool:
-    """Whether a value of a file is of an option's type; a number will do for a text, as 2 for --gpus."""
+    """Return whether a value of a file is of an option's type; a number will do for text, as 2 for --gpus."""
     switch = isinstance(kind, type(click.BOOL))
     if isinstance(value, bool) or switch:
         return isinstance(value, bool) and switch
@@ -126,7 +126,7 @@ def _fits(value: Any, kind: click.ParamType[Any]) -> bool:
 
 
 def _settings_of_run(config: Any) -> dict[str, Any]:
-    """Return what a run's config.json states, less which run it was."""
+    """Return the settings in a run's config.json, without those that say which run it was."""
     settings = config.get("settings") if isinstance(config, dict) else None
     if not isinstance(settings, dict):
         raise ValueError("it is not the config.json of a run")

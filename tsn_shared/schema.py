@@ -1,7 +1,8 @@
 """What a value from outside may be: small checks that are put together, and one line that says what is wrong.
 
-A check takes a value and the words for its place ("settings.lr"), and raises WrongValueError. It never trusts what it
-is given: a value may be of any type, of any size and nested to any depth, and is not copied, walked or printed whole.
+A check takes a value and the words for where it stands ("settings.lr"), and raises WrongValueError. It never trusts
+what it is given: a value may be of any type and size and nested to any depth, and is not copied, walked or printed
+whole.
 """
 
 import json
@@ -14,14 +15,14 @@ from typing import Any
 Check = Callable[[Any, str], None]
 
 LONGEST = 4096
-"""Letters of a text, at most: as long as a path may be."""
+"""Characters of text, at most: as long as a path may be."""
 
 MOST = 2**62
 """Of a whole number: it fits torch's and NumPy's."""
 
 
 class WrongValueError(ValueError):
-    """A value is not what it must be; the message names its place, the value, and what it must be."""
+    """A value is not what it must be; the message says where it stands, the value, and what it must be."""
 
 
 def whole(low: int = -MOST, high: int = MOST) -> Check:
@@ -52,9 +53,9 @@ def is_real(value: Any) -> bool:
 
 
 def text(value: Any, where: str) -> None:
-    """Check a text that can be a name or a path."""
+    """Check text that can be a name or a path."""
     if not isinstance(value, str) or len(value) > LONGEST or "\0" in value:
-        raise wrong(value, where, f"a text of at most {LONGEST} letters")
+        raise wrong(value, where, f"text of at most {LONGEST} characters")
 
 
 def flag(value: Any, where: str) -> None:
@@ -79,8 +80,8 @@ def each(check: Check, *, most: int) -> Check:
     def check_all(value: Any, where: str) -> None:
         if not isinstance(value, list | tuple) or len(value) > most:
             raise wrong(value, where, f"a list of at most {most:,}")
-        for place, item in enumerate(value):
-            check(item, f"{where}[{place}]")
+        for index, item in enumerate(value):
+            check(item, f"{where}[{index}]")
 
     return check_all
 
@@ -118,7 +119,7 @@ def read_json(content: str | bytes) -> Any:
 
 
 def wrong(value: Any, where: str, must_be: str) -> WrongValueError:
-    """Return the error for a value at a place."""
+    """Return the error for a value."""
     return WrongValueError(f"{where or 'it'} is {shown(value)}: it must be {must_be}")
 
 

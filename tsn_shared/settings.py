@@ -1,7 +1,7 @@
 """The settings of the commands: one frozen dataclass a command, the only place of their defaults, bounds and help.
 
-The command line makes its options from these fields, so a setting cannot be offered and not exist, or differ in its
-default. Imports nothing heavy: `tsn -h` reads this module.
+The command line makes its options from these fields, so an option and its setting cannot differ. Imports
+nothing heavy: `tsn -h` reads this module.
 """
 
 import math

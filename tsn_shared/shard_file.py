@@ -90,8 +90,8 @@ def read_index(path: Path, stamp: Stamp) -> ShardIndex:
 class Shard:
     """An open shard: which videos it holds, and the JPEG bytes of its frames.
 
-    Reads and no memory map: where the file was cut off or its disk fails, a read is an error that can be told, a map
-    ends the process.
+    It reads and maps no memory: where the file was cut off or its disk fails, a read raises an error that has words,
+    while a memory map ends the process.
     """
 
     def __init__(self, path: Path, index: ShardIndex | None = None) -> None:

@@ -107,10 +107,10 @@ def damage(path: Path, tables: ShardTables, first: int, last: int) -> str:
 
 
 def unlike(path: Path, tables: ShardTables, first: int, last: int) -> str:
-    """Say that frames `first` to `last` of a shard, all of one video, are no JPEGs of the size that it states."""
+    """Say that frames `first` to `last` of a shard, all of one video, are not JPEGs of the size that it states."""
     video = tables.video_of(first)
     size = f"{tables.width[video]}x{tables.height[video]}"
-    return f"{path}: {_frames(tables, first, last)}: no JPEG of {size}, as the tables state it: {AGAIN}"
+    return f"{path}: {_frames(tables, first, last)}: not a JPEG of {size}, which the tables state: {AGAIN}"
 
 
 def _frames(tables: ShardTables, first: int, last: int) -> str:
@@ -145,9 +145,9 @@ def tables_of(file: h5py.File) -> ShardTables:
     payload = len(hdf5.plain_dataset(file, "jpeg", np.uint8))
     frames = len(hdf5.plain_dataset(file, "frame/crc32", np.uint32))
     videos = len(hdf5.plain_dataset(file, "video/name", "S"))
-    # the ladders first: where they climb, there is something of every video and frame that is declared
-    offset = _ladder(file, "frame/offset", steps=frames, end=payload)
-    first_frame = _ladder(file, "video/first_frame", steps=videos, end=frames)
+    # the offsets first: where they rise, every video and frame that is declared has bytes of its own
+    offset = _offsets(file, "frame/offset", steps=frames, end=payload)
+    first_frame = _offsets(file, "video/first_frame", steps=videos, end=frames)
     failed = hdf5.decode_names(hdf5.column(file, "failure/name", "S"))
     reasons = hdf5.decode_names(hdf5.column(file, "failure/reason", "S", rows=len(failed)))
     tables = ShardTables(
@@ -176,16 +176,16 @@ def _settings(file: h5py.File) -> dict[str, Any]:
     return settings
 
 
-def _ladder(file: h5py.File, name: str, *, steps: int, end: int) -> npt.NDArray[np.int64]:
-    """Read offsets, refused where they do not climb from 0 to `end`: each frame and video has bytes of its own."""
-    ladder = hdf5.column(file, name, np.int64, rows=steps + 1)
-    if ladder[0] != 0 or ladder[-1] != end or bool(np.any(ladder[1:] <= ladder[:-1])):
-        raise DataError(f"{file.filename}, {name} does not climb from 0 to {end}: refused")
-    return ladder
+def _offsets(file: h5py.File, name: str, *, steps: int, end: int) -> npt.NDArray[np.int64]:
+    """Read offsets; DataError unless they rise from 0 to `end`: each frame or video has something of its own."""
+    offsets = hdf5.column(file, name, np.int64, rows=steps + 1)
+    if offsets[0] != 0 or offsets[-1] != end or bool(np.any(offsets[1:] <= offsets[:-1])):
+        raise DataError(f"{file.filename}, {name} does not rise from 0 to {end}: refused")
+    return offsets
 
 
 def _check_pictures(file: h5py.File, tables: ShardTables) -> None:
-    """Refuse sizes that no frame of ours has, JPEGs too long for their size, and frame rates that are none."""
+    """Refuse sizes that no stored frame has, JPEGs too long for their size, and impossible frame rates."""
     width, height, fps = tables.width.astype(np.int64), tables.height.astype(np.int64), tables.fps
     for name, edges in (("video/width", width), ("video/height", height)):
         if np.any((edges < 1) | (edges > MAX_EDGE)):
@@ -194,4 +194,4 @@ def _check_pictures(file: h5py.File, tables: ShardTables) -> None:
     if np.any(np.diff(tables.offset) > most):
         raise DataError(f"{file.filename}, frame/offset holds a JPEG that is too long for its size: refused")
     if not np.all((fps == 0) | ((fps > SLOWEST) & (fps < FASTEST))):
-        raise DataError(f"{file.filename}, video/fps is no frame rate: refused")
+        raise DataError(f"{file.filename}, video/fps is not a frame rate: refused")

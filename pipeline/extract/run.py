@@ -43,7 +43,7 @@ def extract_frames(videos: Path, settings: ExtractSettings) -> None:
     found = find_videos(videos)
     busy = f"{settings.out} is in use by another extraction: wait for it, or set another --out"
     with (
-        writing(settings.out, "mend that", " and run again; finished shards are kept"),
+        writing(settings.out, "put that right", then=" and run again; finished shards are kept"),
         locked(settings.out, busy),
         _terminable(),
     ):

@@ -102,7 +102,7 @@ def test_jpegs_unlike_their_tables_are_found(tmp_path: Path, capsys: pytest.Capt
     frames["A/w"][0] = frames["A/w"][1] = jpeg_header(20_000, 20_000)
     path = make_shard(tmp_path / "frames-00000.h5", frames)
     findings, end = said(capsys, tmp_path)
-    words = "no JPEG of 340x256, as the tables state it: delete this shard and run extract-frames again"
+    words = "not a JPEG of 340x256, which the tables state: delete this shard and run extract-frames again"
     assert findings == [f"{path}: video A/v, frame 3: {words}", f"{path}: video A/w, frames 0 to 1: {words}"]
     assert end == "verify: 2 findings in 1 shard: see above"
 

@@ -53,7 +53,7 @@ def test_file_appears_whole_and_nothing_is_left_beside_it(tmp_path: Path) -> Non
 def test_what_cannot_be_written_is_one_line_with_a_way_out(
     error: Exception, kind: type[TsnError], words: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(TsnError) as raised, writing(tmp_path, "set another", ", then", also=ValueError):
+    with pytest.raises(TsnError) as raised, writing(tmp_path, "set another", then=", then", library_error=ValueError):
         raise error
     assert type(raised.value) is kind
     assert str(raised.value) == f"{tmp_path} cannot be written: {words}"
@@ -157,7 +157,7 @@ def test_where_hard_links_are_refused_a_second_name_is_a_copy_and_that_is_said_o
     name_as_well(tmp_path / "file", tmp_path / "second")
     assert (tmp_path / "second").samefile(tmp_path / "file")
     monkeypatch.setattr(os, "link", refuse)
-    monkeypatch.setattr(files, "_told", set())
+    monkeypatch.setattr(files, "_warned", set())
     for name in ("third", "fourth"):
         name_as_well(tmp_path / "file", tmp_path / name)
         assert (tmp_path / name).read_bytes() == b"bytes"
@@ -268,7 +268,7 @@ def test_where_locks_and_fsync_are_refused_writing_works_with_a_warning_each(
 
     monkeypatch.setattr("fcntl.flock", refuse)
     monkeypatch.setattr(os, "fsync", refuse)
-    monkeypatch.setattr(files, "_told", set())
+    monkeypatch.setattr(files, "_warned", set())
     another = tmp_path / f"b.{'0' * 32}{TEMPORARY}"  # it may be at work: who knows
     another.touch()
     for _ in range(2):
@@ -291,7 +291,7 @@ def test_a_disk_that_fails_is_no_file_system_that_refuses(
     monkeypatch.setattr(what, fail)
     with (
         pytest.raises(TsnError, match="Input/output error"),
-        writing(tmp_path, "mend that"),
+        writing(tmp_path, "put that right"),
         locked(tmp_path / "held", "busy"),
     ):
         write_text(tmp_path / "held" / "file", "words")

@@ -150,14 +150,14 @@ def column(**changes: list[Any]) -> Callable[[ShardTables], ShardTables]:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (column(offset=[0, 32, 32, 81, 113, 158]), "frame/offset does not climb"),
-        (column(offset=[0, 59, 32, 81, 113, 158]), "frame/offset does not climb"),
-        (column(offset=[3, 32, 59, 81, 113, 158]), "frame/offset does not climb"),
-        (column(offset=[-9, 32, 59, 81, 113, 158]), "frame/offset does not climb"),
-        (column(offset=[0, 32, 59, 81, 113, 157]), "frame/offset does not climb"),
-        (column(first_frame=[0, 3, 3, 5]), "video/first_frame does not climb"),
-        (column(first_frame=[0, 4, 3, 5]), "video/first_frame does not climb"),
-        (column(first_frame=[0, 3, 4, 6]), "video/first_frame does not climb"),
+        (column(offset=[0, 32, 32, 81, 113, 158]), "frame/offset does not rise"),
+        (column(offset=[0, 59, 32, 81, 113, 158]), "frame/offset does not rise"),
+        (column(offset=[3, 32, 59, 81, 113, 158]), "frame/offset does not rise"),
+        (column(offset=[-9, 32, 59, 81, 113, 158]), "frame/offset does not rise"),
+        (column(offset=[0, 32, 59, 81, 113, 157]), "frame/offset does not rise"),
+        (column(first_frame=[0, 3, 3, 5]), "video/first_frame does not rise"),
+        (column(first_frame=[0, 4, 3, 5]), "video/first_frame does not rise"),
+        (column(first_frame=[0, 3, 4, 6]), "video/first_frame does not rise"),
         (column(first_frame=[0, 3, 5]), "rows"),
         (column(crc32=[1, 2, 3, 4]), "rows"),
         (column(width=[340, 340]), "rows"),
@@ -244,7 +244,7 @@ def test_a_frame_that_is_no_jpeg_of_its_size_names_shard_video_and_frame(
         shard.read(number)
     with pytest.raises(DataError) as error:
         shard.read(2 + place)
-    words = f"video A/v, frame {place}: no JPEG of 340x256, as the tables state it: delete this shard and run"
+    words = f"video A/v, frame {place}: not a JPEG of 340x256, which the tables state: delete this shard and run"
     assert str(error.value).startswith(f"{shard.path}: {words}")
 
 
@@ -259,7 +259,7 @@ def test_of_videos_of_several_sizes_each_is_held_to_its_own(tmp_path: Path) -> N
     for number in (0, 1, 2, 2, 0, 1):
         assert right.read(number).tobytes() == frames[f"A/v{number}"][0]
     wrong.read(0)  # what frame 2 begins with is known, as another size's
-    with pytest.raises(DataError, match="A/v2, frame 0: no JPEG of 48x64"):
+    with pytest.raises(DataError, match="A/v2, frame 0: not a JPEG of 48x64"):
         wrong.read(2)
 
 
@@ -271,7 +271,10 @@ def test_of_videos_of_several_sizes_each_is_held_to_its_own(tmp_path: Path) -> N
             for edge in (0, -1, 16_385, 2**31 - 1)
         ),
         (column(height=[256, 256, 0]), "video/height is not from 1 to 16384"),
-        *((column(fps=[25.0, fps, 0.0]), "fps is no frame rate") for fps in (float("nan"), float("inf"), -1.0, 1e-320)),
+        *(
+            (column(fps=[25.0, fps, 0.0]), "fps is not a frame rate")
+            for fps in (float("nan"), float("inf"), -1.0, 1e-320)
+        ),
     ],
 )
 def test_tables_of_what_no_video_has_are_refused(

@@ -30,7 +30,7 @@ def save_checkpoint(folder: Path, content: Mapping[str, object], *, best: bool) 
 
     Killed at any instant, this leaves at least one whole checkpoint with its SHA-256.
     """
-    with writing(folder, "mend that", " and go on with --resume"):
+    with writing(folder, "put that right", then=" and go on with --resume"):
         folder.mkdir(parents=True, exist_ok=True)
         _save(folder, {"format": FORMAT, "version": VERSION, **content}, best)
 
@@ -101,7 +101,7 @@ def mend(folder: Path, newest: Path, *, is_best: bool) -> None:
 
     Where the newest is that of the best epoch so far (`is_best`), `best.pt` is its second name. Hold the folder.
     """
-    with writing(folder, "mend that", " and go on with --resume"):
+    with writing(folder, "put that right", then=" and go on with --resume"):
         name, digest = folder / BEST, _read_digest(newest) or sha256(newest)
         if is_best and not (name.exists() and _read_digest(name) == digest and _whole(name)):
             _name_as_well(newest, name, digest)

@@ -26,7 +26,7 @@ def close(run: Run) -> None:
     facts, weights, lost = _best(run)
     if lost:
         folder.say(f"warning: {lost}: {WEIGHTS} holds the weights of the last epoch")
-    with folder.writing(also=SafetensorError):
+    with folder.writing(library_error=SafetensorError):
         write_weights(folder.path / WEIGHTS, facts, weights)
     folder.say(verdict(run.history, on_gpu=device.type == "cuda", precision=run.trainer.precision))
     folder.say(f"peak memory: {most / GIB:.1f} GiB a process")

@@ -69,9 +69,9 @@ class RunFolder:
         """Folder of the checkpoints."""
         return self.path / "checkpoints"
 
-    def writing(self, also: type[Exception] = OSError) -> AbstractContextManager[None]:
+    def writing(self, *, library_error: type[Exception] = OSError) -> AbstractContextManager[None]:
         """Turn a failure to write in the folder into a line for the user."""
-        return writing(self.path, "mend that, or set another --run", also=also)
+        return writing(self.path, "put that right, or set another --run", library_error=library_error)
 
     def say(self, text: str) -> None:
         """Say a line and log it."""

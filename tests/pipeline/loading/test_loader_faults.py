@@ -184,7 +184,7 @@ def test_only_jpegs_of_the_size_that_the_tables_state_reach_the_decoder(
     path = make_shard(tmp_path / "frames-00000.h5", {"Class/v_01": [frame] * 3})
     with loader_of(path) as loader:
         error = str(first_error(loader))
-    assert error.startswith(f"{path}: video Class/v_01, frame 1: no JPEG of 340x256, as the tables state it")
+    assert error.startswith(f"{path}: video Class/v_01, frame 1: not a JPEG of 340x256, which the tables state")
     assert "\n" not in error
 
 

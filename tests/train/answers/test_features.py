@@ -1,26 +1,25 @@
 """Features: what the last layer reads, with the names and labels of the clips."""
 
-import re
+import runpy
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
-from tests.train.runs import evaluated
+from tests.train.runs import ROOT, evaluated
 from tsn.cli import tsn
 from tsn.train.answers.features import KIND
 from tsn.train.answers.trained import load_trained
 from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.settings import DataSettings
-from tsn.tsn_shared.splits import Subset, read_split
+from tsn.tsn_shared.splits import read_split
 
 
 @pytest.mark.parametrize("subset", ["train", "test"])
 def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
-    trained_run: Path, data: DataSettings, tmp_path: Path, subset: Subset
+    trained_run: Path, data: DataSettings, tmp_path: Path, subset: str
 ) -> None:
     out = tmp_path / "features.h5"
     done = CliRunner().invoke(tsn, ["features", str(trained_run), str(out), "--subset", subset, "--gpus", "0"])
@@ -31,8 +30,8 @@ def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
     with hdf5.opened(out, KIND) as file:  # its seal is whole
         features = file["feature"][:]
         assert features.shape == (clips, 512)
-        assert file["label"][:].tolist() == split.subset(subset).label.tolist()
-        assert hdf5.decode_names(file["name"][:]) == split.names(subset, slice(None))
+        assert file["label"][:].tolist() == split.subset(subset).label.tolist()  # type: ignore[arg-type]
+        assert hdf5.decode_names(file["name"][:]) == split.names(subset, slice(None))  # type: ignore[arg-type]
         assert hdf5.decode_names(file["class/name"][:]) == split.classes
         assert dict(file.attrs)["protocol"] == "val"
         assert (file.attrs["split"], file.attrs["subset"], file.attrs["num_segments"]) == ("1", subset, 3)
@@ -43,12 +42,10 @@ def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
         assert np.abs(logits - evaluated(trained_run, gpus="0").scored.values.numpy()).max() < 1e-4
 
 
-def test_the_example_of_the_documentation_runs(
+def test_the_example_reads_them(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (Path(__file__).parents[3] / "docs" / "answers.md").read_text()
-    (example,) = re.findall(r"```python\n(with h5py\.File.*?)```", text, flags=re.DOTALL)
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(tsn, ["features", str(trained_run), "features.h5", "--gpus", "0"]).exit_code == 0
-    exec(compile(example, "docs/answers.md", "exec"), {"h5py": h5py})
+    runpy.run_path(str(ROOT / "examples" / "read_features.py"))
     assert capsys.readouterr().out == "(7, 512) 7 val\n"
