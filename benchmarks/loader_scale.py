@@ -23,9 +23,9 @@ from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.pipeline.loading.source import plan_clips
 from tsn.tsn_shared.splits import Clips, read_split, write_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
-BATCH, SEGMENTS, RANKS = 25, 3, 8
+BATCH, SNIPPETS, RANKS = 25, Snippets(segments=3), 8
 
 
 def make_split(path: Path, *, clips: int, shards: int) -> None:
@@ -58,7 +58,7 @@ _opened: dict[str, Any] = {}
 def open_split(path: Path) -> tuple[float, float]:
     """Open the split in this process for good; return the seconds of that, and of making an epoch's order."""
     start = time.perf_counter()
-    clips = FrameReader(read_split(path), "train", path.parent, view=VIEWS["train"], segments=SEGMENTS).clips
+    clips = FrameReader(read_split(path), "train", path.parent, view=VIEWS["train"], snippets=SNIPPETS).clips
     opened = time.perf_counter()
     schedule = TrainSchedule(num_clips=len(clips), batch_size=BATCH, seed=0, rank=3, world_size=RANKS)
     schedule.batch(0)
@@ -75,7 +75,7 @@ def take_steps(count: int = 1000) -> tuple[float, float, int]:
     start = time.thread_time()
     for step in range(_opened["step"], _opened["step"] + count):
         batch = schedule.batch(step % max(len(clips) // (BATCH * RANKS), 1))
-        plan_clips(batch, clips, height=height, width=width, view=VIEWS["train"], segments=SEGMENTS, seed=0)
+        plan_clips(batch, clips, height=height, width=width, view=VIEWS["train"], snippets=SNIPPETS, seed=0)
     spent = (time.thread_time() - start) / count
     _opened["step"] += count
     status = Path("/proc/self/status").read_text(encoding="utf-8")
@@ -108,9 +108,9 @@ def main(rounds: int, write: bool) -> None:
         rows.append([*row, f"{1e6 * statistics.median(steps[name]):.0f}", f"{ratio(steps[name], steps[small]):.2f}"])
     heads = ["split", "opened in s", "an epoch's order in s", "peak GiB", "open files", "CPU us a step", "ratio"]
     words = f"""The loader's own work at scale
-A rank of {RANKS}, {BATCH} clips of {SEGMENTS} frames a step; medians of {rounds} interleaved rounds of 1,000 steps. The
-order of the next epoch is made in a thread while the one before is served. What a step costs here is the choice of
-clips, frames, crops and flips; torch and DALI, which serving needs, take about half a GiB more."""
+A rank of {RANKS}, {BATCH} clips of {SNIPPETS.frames} frames a step; medians of {rounds} interleaved rounds of 1,000
+steps. The order of the next epoch is made in a thread while the one before is served. What a step costs here is the
+choice of clips, frames, crops and flips; torch and DALI, which serving needs, take about half a GiB more."""
     report("loader_scale", words, heads, rows, write=write)
 
 

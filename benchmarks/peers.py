@@ -19,7 +19,7 @@ from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.pipeline.loading.source import plan_clips
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.splits import read_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 SIZE = 224
 STORED = (340, 256)
@@ -50,7 +50,7 @@ class Clip(NamedTuple):
 def train_frames(job: Job) -> FrameReader:
     """Return the frames of the training clips."""
     split = read_split(Path(job.split))
-    return FrameReader(split, "train", Path(job.frames), view=VIEWS["train"], segments=job.segments)
+    return FrameReader(split, "train", Path(job.frames), view=VIEWS["train"], snippets=Snippets(segments=job.segments))
 
 
 def planned(job: Job, epochs: int = 20) -> list[Clip]:
@@ -62,7 +62,7 @@ def planned(job: Job, epochs: int = 20) -> list[Clip]:
     batch = schedule.batch(0)
     sizes = [reader.frame_size(row) for row in range(len(clips))]
     height, width = (np.array(side)[batch.rows] for side in zip(*sizes, strict=True))
-    plan = plan_clips(batch, clips, height=height, width=width, view=VIEWS["train"], segments=job.segments, seed=0)
+    plan = plan_clips(batch, clips, height=height, width=width, view=reader.view, snippets=reader.snippets, seed=0)
     names = split.names("train", slice(None))
     columns = (plan.frame_indices.tolist(), plan.crops[:, 0].tolist(), plan.flips[:, 0].tolist())
     return [Clip(names[row], *drawn) for row, *drawn in zip(batch.rows.tolist(), *columns, strict=True)]

@@ -31,8 +31,8 @@ def score_clips(
     model.eval()
     parts, plans = [], []
     for batch in wanted.batches:
-        segments = batch.plan.frame_indices.shape[1]
-        parts.append(clip_scores(model, batch.clips, segments=segments, precision=precision))
+        frames = batch.plan.frame_indices.shape[1]
+        parts.append(clip_scores(model, batch.clips, frames=frames, precision=precision))
         columns = (batch.plan.rows, batch.plan.labels, batch.plan.valid)
         plans.append(torch.stack([torch.from_numpy(column).long() for column in columns], dim=1))
         if progress is not None:
@@ -46,14 +46,14 @@ def score_clips(
     return logits[kept], labels[kept]
 
 
-def clip_scores(network: nn.Module, clips: Tensor, *, segments: int, precision: str) -> Tensor:
-    """Return the scores (B, C), float32, of clips (B, S * K, 3, H, W), crop k of frame s at s * K + k.
+def clip_scores(network: nn.Module, clips: Tensor, *, frames: int, precision: str) -> Tensor:
+    """Return the scores (B, C), float32, of clips (B, T * K, 3, H, W) of T frames, crop k of frame t at t * K + k.
 
-    Each crop is a clip of its own: the network sees its S frames together, and a clip's scores are the mean over its
+    Each crop is a clip of its own: the network sees its T frames together, and a clip's scores are the mean over its
     crops. A few clips go through the network at a time, so the memory that it takes does not grow with B or K.
     """
-    crops, at_once = clips.shape[1] // segments, clips_at_once(segments, clips.device)
-    apart = clips.view(len(clips), segments, crops, *clips.shape[2:]).transpose(1, 2)  # (B, K, S, 3, H, W)
+    crops, at_once = clips.shape[1] // frames, clips_at_once(frames, clips.device)
+    apart = clips.view(len(clips), frames, crops, *clips.shape[2:]).transpose(1, 2)  # (B, K, T, 3, H, W)
     with autocast(precision, clips.device):
         scores = [
             network(part).float()
@@ -63,9 +63,9 @@ def clip_scores(network: nn.Module, clips: Tensor, *, segments: int, precision: 
     return torch.cat(scores).view(len(clips), crops, -1).mean(dim=1)
 
 
-def clips_at_once(segments: int, device: torch.device) -> int:
-    """Return how many clips of so many segments go through the network at once: one at least, which is never cut."""
-    return max(1, CHUNK[device.type] // segments)
+def clips_at_once(frames: int, device: torch.device) -> int:
+    """Return how many clips of so many frames go through the network at once: one at least, which is never cut."""
+    return max(1, CHUNK[device.type] // frames)
 
 
 def clip_losses(logits: Tensor, labels: Tensor, smoothing: float) -> Tensor:

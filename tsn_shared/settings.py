@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.fields import Settings, setting
-from tsn.tsn_shared.views import PROTOCOLS, VIEWS
+from tsn.tsn_shared.views import PROTOCOLS, VIEWS, Snippets
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,8 +93,13 @@ class LoaderSettings(Settings):
 
     @property
     def segments(self) -> int:
-        """Frames a clip."""
+        """Segments a clip."""
         return self.num_segments
+
+    @property
+    def snippets(self) -> Snippets:
+        """What of its video a clip shows."""
+        return Snippets(segments=self.segments)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -211,5 +216,5 @@ class TrainSettings(DataSettings, LoaderSettings):
 
     @property
     def segments(self) -> int:
-        """Frames a clip in training: 1 without TSN."""
+        """Segments a clip in training: 1 without TSN."""
         return self.num_segments if self.use_tsn else 1

@@ -17,12 +17,25 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Snippets:
+    """What of its video a clip shows: S = `segments` snippets of L = `length` neighbouring frames each."""
+
+    segments: int
+    length: int = 1
+
+    @property
+    def frames(self) -> int:
+        """Frames a clip, S * L."""
+        return self.segments * self.length
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """How B clips are shown, by S segments and K = `crops` crops of each frame.
 
-    `frame_rule(frames, S, draws)` takes the numbers of frames of their videos (B,) and returns the indices (B, S) of
-    those shown. `crop_rule(height, width, draws)` takes the sizes of their frames in pixels, each (B,), and returns
-    crops (B, K, 4) as y, x, h, w and flips (B, K). `segments` is the usual S, None where it is the training's.
+    `frame_rule(frames, snippets, draws)` takes the numbers of frames of their videos (B,) and returns where their
+    snippets start (B, S). `crop_rule(height, width, draws)` takes the sizes of their frames in pixels, each (B,), and
+    returns crops (B, K, 4) as y, x, h, w and flips (B, K). `segments` is the usual S, None where it is the training's.
 
     Only a view that is `drawn` gets draws, (B, S) and (B, CROP_SLOTS), and None else. It is for training: other frames
     in every epoch, and resized the quick way.
@@ -30,7 +43,7 @@ class View:
 
     name: str
     words: str
-    frame_rule: "Callable[[Any, int, Any], Int64]"
+    frame_rule: "Callable[[Any, Snippets, Any], Int64]"
     crop_rule: "Callable[[Any, Any, Any], Crops]"
     crops: int = 1
     segments: int | None = None
@@ -42,23 +55,29 @@ class View:
         segments = f"{self.segments} segments" if self.segments else "as many segments as in training"
         return f"{segments}, {self.words}"
 
+    def frame_indices(self, frames: Any, snippets: Snippets, draws: Any = None) -> "Int64":
+        """Return what is shown of videos of so many `frames` (B,): (B, S * L), frame l of segment s at s * L + l."""
+        from tsn.tsn_shared import sampling
 
-def _drawn_frames(frames: Any, segments: int, draws: Any) -> "Int64":
+        return sampling.snippet_indices(self.frame_rule(frames, snippets, draws), frames, snippets.length)
+
+
+def _drawn_frames(frames: Any, snippets: Snippets, draws: Any) -> "Int64":
     from tsn.tsn_shared import sampling
 
-    return sampling.train_indices(frames, draws[:, :segments])
+    return sampling.train_indices(frames, draws[:, : snippets.segments], snippets.length)
 
 
-def _middle_frames(frames: Any, segments: int, _: Any) -> "Int64":
+def _middle_frames(frames: Any, snippets: Snippets, _: Any) -> "Int64":
     from tsn.tsn_shared import sampling
 
-    return sampling.val_indices(frames, segments)
+    return sampling.val_indices(frames, snippets.segments, snippets.length)
 
 
-def _uniform_frames(frames: Any, segments: int, _: Any) -> "Int64":
+def _uniform_frames(frames: Any, snippets: Snippets, _: Any) -> "Int64":
     from tsn.tsn_shared import sampling
 
-    return sampling.uniform_indices(frames, segments)
+    return sampling.uniform_indices(frames, snippets.segments, snippets.length)
 
 
 def _drawn_crop(height: Any, width: Any, draws: Any) -> "Crops":

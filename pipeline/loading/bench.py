@@ -85,7 +85,7 @@ def _parts(
     stack: ExitStack, split: Split, settings: BenchLoaderSettings, pixels: Pixels
 ) -> dict[str, Callable[[], object]]:
     """Return what is measured, by name, each as a call that handles one batch."""
-    clips, segments, device = settings.batch_size, settings.segments, pixels.device
+    clips, frames, device = settings.batch_size, settings.snippets.frames, pixels.device
     schedule = TrainSchedule(num_clips=len(split.train), batch_size=clips, seed=settings.seed)
     encoded = read_ahead(train_source(split, settings.frames, settings), schedule)
     stack.callback(encoded.close)
@@ -94,13 +94,13 @@ def _parts(
     batch = next(whole).clips
     goal = torch.empty_like(batch, device=device)
     host = batch if pixels.device_id is None else batch.cpu().pin_memory()
-    graph: dict[str, Any] = {"frames": clips * segments, "crops": 1}
+    graph: dict[str, Any] = {"frames": clips * frames, "crops": 1}
     decode = build_graph(_again(kept), pixels, **graph, only_decode=True)
     parts: dict[str, Callable[[], object]] = {"read": lambda: next(encoded), "decode": decode.run}
     if not pixels.by_torch:
         parts["finish"] = build_graph(_again(kept), pixels, **graph).run
     else:
-        finish = CpuFinish((clips, segments, 1), pixels, exact=False)
+        finish = CpuFinish((clips, frames, 1), pixels, exact=False)
         stack.callback(finish.close)
         (output,) = build_graph(_again(kept), pixels, **graph, only_decode=True).run()  # of the first kept
         pictures = [output.at(number).copy() for number in range(len(output))]

@@ -33,7 +33,7 @@ Picture = npt.NDArray[np.uint8]
 
 
 class CpuFinish:
-    """Finishes batches of B clips, S segments and K crops; each of its threads takes a clip at a time."""
+    """Finishes batches of B clips, T frames and K crops; each of its threads takes a clip at a time."""
 
     def __init__(self, shape: tuple[int, int, int], pixels: Pixels, *, exact: bool) -> None:
         input_size = pixels.input_size
@@ -46,8 +46,8 @@ class CpuFinish:
         self._shift = -torch.tensor(MEAN).repeat(input_size) / std
 
     def batch(self, pictures: Sequence[Picture], plan: ClipPlan, *, cropped: bool) -> torch.Tensor:
-        """Return (B, S, K, H, W, 3) float32 of B * S pictures (h, w, 3), which are whole frames unless `cropped`."""
-        clips, segments = plan.frame_indices.shape
+        """Return (B, T, K, H, W, 3) float32 of B * T pictures (h, w, 3), which are whole frames unless `cropped`."""
+        clips, frames = plan.frame_indices.shape
         out = self._memory.lease()
         windows = plan.crops.copy()
         if cropped:
@@ -56,9 +56,9 @@ class CpuFinish:
 
         def work() -> None:
             for clip in left:
-                shown = pictures[clip * segments : (clip + 1) * segments]
+                shown = pictures[clip * frames : (clip + 1) * frames]
                 for crop, how in enumerate(zip(windows[clip].tolist(), plan.flips[clip].tolist(), strict=True)):
-                    for start in range(0, segments, FRAMES_AT_ONCE):
+                    for start in range(0, frames, FRAMES_AT_ONCE):
                         part = slice(start, start + FRAMES_AT_ONCE)
                         self._write(shown[part], *how, out[clip, part, crop])
 
@@ -71,7 +71,7 @@ class CpuFinish:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def _write(self, pictures: Sequence[Picture], window: Sequence[int], flip: bool, out: torch.Tensor) -> None:
-        """Write one crop of S pictures to `out`, (S, H, W, 3)."""
+        """Write one crop of some pictures to `out`, (pictures, H, W, 3)."""
         size, (y, x, h, w) = self._size, window
         stacked = torch.stack([torch.from_numpy(picture[y : y + h, x : x + w]) for picture in pictures])
         pixels = stacked.permute(0, 3, 1, 2)  # this view keeps interpolate's channels-last path

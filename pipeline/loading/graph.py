@@ -1,4 +1,4 @@
-"""The DALI graph: one flat batch of F = B * S JPEG frames in, pixels out.
+"""The DALI graph: one flat batch of all clips' JPEG frames, F of them, in, pixels out.
 
 On a GPU everything after the decoder runs there. On the CPU the same graph can run whole, or stop at the decoder and
 leave the rest to `CpuFinish`, which is faster. With one crop a frame the CPU's decoder decodes only that region;

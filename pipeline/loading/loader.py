@@ -28,10 +28,10 @@ from tsn.tsn_shared.views import VIEWS
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Batch:
-    """B clips of S frames with K crops each, and the plan that chose them.
+    """B clips of T frames with K crops each, and the plan that chose them; T is S * L, for RGB the segments.
 
-    `clips` (B, S * K, 3, H, W) are normalised floats, channels last in memory, on the loader's device; crop k of frame
-    s is at s * K + k, so a mean over axis 1 is the mean over frames and crops.
+    `clips` (B, T * K, 3, H, W) are normalised floats, channels last in memory, on the loader's device; crop k of frame
+    t is at t * K + k, so a mean over axis 1 is the mean over frames and crops.
 
     On a GPU they belong, as any torch tensor does, to the stream that was current at `next()`: whatever is asked of
     them there sees this batch, also once it is let go. Work of another stream waits for that one first
@@ -64,8 +64,8 @@ class ClipLoader:
 
     def __init__(self, source: ClipSource, schedule: Schedule, pixels: Pixels) -> None:
         self._source, crops = source, source.view.crops
-        shape = (schedule.batch_size, source.segments, crops)
-        self._shape = (schedule.batch_size, source.segments * crops, pixels.input_size, pixels.input_size, 3)
+        shape = (schedule.batch_size, source.snippets.frames, crops)
+        self._shape = (schedule.batch_size, shape[1] * crops, pixels.input_size, pixels.input_size, 3)
         self._cropped = crops == 1
         self._plans: deque[ClipPlan] = deque()
         self._encoded = read_ahead(source, schedule)
@@ -86,7 +86,7 @@ class ClipLoader:
             flat = self._handover.take(made)
         else:
             flat = made if isinstance(made, torch.Tensor) else from_dlpack(made.as_tensor())
-        # (B, S * K, H, W, 3) in memory, seen as (B, S * K, 3, H, W): channels last without a copy
+        # (B, T * K, H, W, 3) in memory, seen as (B, T * K, 3, H, W): channels last without a copy
         return Batch(clips=flat.view(self._shape).permute(0, 1, 4, 2, 3), plan=plan)
 
     def close(self) -> None:
@@ -177,7 +177,7 @@ def train_clips(
 
 def train_source(split: Split, frames: Path, settings: LoaderSettings) -> FrameReader:
     """Return the clips that a training draws from."""
-    return FrameReader(split, "train", frames, view=VIEWS["train"], segments=settings.segments, seed=settings.seed)
+    return FrameReader(split, "train", frames, view=VIEWS["train"], snippets=settings.snippets, seed=settings.seed)
 
 
 def sample_batches(split: Split, frames: Path, settings: LoaderSettings, *, count: int) -> list[FrameBatch]:

@@ -17,7 +17,7 @@ from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.files import allow_open_files
 from tsn.tsn_shared.shard_file import Shard, ShardIndex
 from tsn.tsn_shared.splits import Split, Subset
-from tsn.tsn_shared.views import View
+from tsn.tsn_shared.views import Snippets, View
 
 MOST_DECODED = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
 """Bytes of a batch's frames as pictures; two or three batches are on their way at once."""
@@ -27,11 +27,13 @@ OPEN_SHARDS = 4096
 
 
 class FrameReader:
-    """The clips of a subset of a split, by a view of so many segments; the first `ClipSource`."""
+    """The clips of a subset of a split: what a view shows of their snippets; the first `ClipSource`."""
 
-    def __init__(self, split: Split, subset: Subset, frames: Path, *, view: View, segments: int, seed: int = 0) -> None:
+    def __init__(
+        self, split: Split, subset: Subset, frames: Path, *, view: View, snippets: Snippets, seed: int = 0
+    ) -> None:
         self.split, self.subset, self._folder = split, subset, frames
-        self.view, self.segments, self._seed = view, segments, seed
+        self.view, self.snippets, self._seed = view, snippets, seed
         self.clips = split.subset(subset)
         self._open: OrderedDict[int, Shard] = OrderedDict()
         self._known: dict[int, ShardIndex] = {}  # of every shard that was met
@@ -45,9 +47,9 @@ class FrameReader:
     def plan(self, batch: GlobalBatchSlice) -> ClipPlan:
         """Choose frames, crops and flips, by the tables of the shards; DataError where they do not match the split."""
         height, width = np.array([self.frame_size(row) for row in batch.rows.tolist()]).T
-        _refuse_too_large(3 * self.segments * int((height * width).sum()), clips=len(batch.rows))
+        _refuse_too_large(3 * self.snippets.frames * int((height * width).sum()), clips=len(batch.rows))
         return plan_clips(
-            batch, self.clips, height=height, width=width, view=self.view, segments=self.segments, seed=self._seed
+            batch, self.clips, height=height, width=width, view=self.view, snippets=self.snippets, seed=self._seed
         )
 
     def read(self, plan: ClipPlan) -> list[Jpeg]:

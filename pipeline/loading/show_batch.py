@@ -51,7 +51,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
     split = open_split(settings)
     schedule = _schedule(split, subset, settings)
     view = VIEWS["train" if subset == "train" else "val"]
-    reader = FrameReader(split, subset, settings.frames, view=view, segments=settings.segments, seed=settings.seed)
+    reader = FrameReader(split, subset, settings.frames, view=view, snippets=settings.snippets, seed=settings.seed)
     with ClipLoader(reader, schedule, pixels) as loader:
         batch = next(loader)
         names = split.names(subset, batch.plan.rows)
@@ -63,7 +63,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
                 where = f"{split.path.stem}, {subset}, {when}step {step}"
                 title = f"{where}, rank {rank} of {world_size}, seed {settings.seed}"
                 _write_picture(out, title, batch, names, reader)
-    say(f"{int(batch.plan.valid.sum())} clips of {settings.segments} frames: {out}")
+    say(f"{int(batch.plan.valid.sum())} clips of {settings.snippets.frames} frames: {out}")
 
 
 def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Schedule:
@@ -71,10 +71,10 @@ def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Sche
     clips, per_step = len(split.subset(subset)), settings.batch_size * settings.world_size
     if settings.epoch >= EPOCHS:
         raise SettingsError(f"--epoch {settings.epoch}: it must be less than {EPOCHS}")
-    size = 4 * settings.batch_size * settings.segments * 3 * max(settings.input_size, SMALLEST) ** 2
+    size = 4 * settings.batch_size * settings.snippets.frames * 3 * max(settings.input_size, SMALLEST) ** 2
     if size > MOST_BYTES:
         raise SettingsError(
-            f"{settings.batch_size} clips of {settings.segments} frames at {settings.input_size} pixels are "
+            f"{settings.batch_size} clips of {settings.snippets.frames} frames at {settings.input_size} pixels are "
             f"{size >> 30:,} GiB, more than the {MOST_BYTES >> 30} that are shown: "
             "lower --batch-size, --num-segments or --input-size"
         )

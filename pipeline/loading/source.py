@@ -12,7 +12,7 @@ from tsn.pipeline.loading.schedule import GlobalBatchSlice, Schedule
 from tsn.tsn_shared.augment import CROP_SLOTS
 from tsn.tsn_shared.draws import Int64, clip_draws
 from tsn.tsn_shared.splits import Clips
-from tsn.tsn_shared.views import View
+from tsn.tsn_shared.views import Snippets, View
 
 Jpeg = npt.NDArray[np.uint8]
 """The bytes of a JPEG file."""
@@ -20,9 +20,10 @@ Jpeg = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ClipPlan:
-    """What B clips show: rows, labels, valid (B,), frame_indices (B, S), and K crops of each of their frames.
+    """What B clips show: rows, labels, valid (B,), frame_indices (B, S * L), and K crops of each of their frames.
 
-    `crops` (B, K, 4) are y, x, h, w in pixels of the stored frame, `flips` (B, K).
+    Frame l of segment s is at s * L + l. `crops` (B, K, 4) are y, x, h, w in pixels of the stored frame, `flips`
+    (B, K).
     """
 
     rows: Int64
@@ -35,7 +36,7 @@ class ClipPlan:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FrameBatch:
-    """The F = B * S frames of B planned clips, clip after clip: `jpegs`, and what is done to each by the plan."""
+    """The F = B * S * L frames of B planned clips, clip after clip: `jpegs`, and what is done to each by the plan."""
 
     plan: ClipPlan
     jpegs: list[Jpeg]
@@ -55,7 +56,7 @@ class ClipSource(Protocol):
     """Clips of one view, numbered by rows; safe to use from several threads."""
 
     view: View
-    segments: int
+    snippets: Snippets
 
     def __len__(self) -> int:
         """Return how many clips there are."""
@@ -77,7 +78,7 @@ def plan_clips(
     height: npt.NDArray[np.int64],
     width: npt.NDArray[np.int64],
     view: View,
-    segments: int,
+    snippets: Snippets,
     seed: int,
 ) -> ClipPlan:
     """Choose frames, crops and flips of a batch's clips: a pure function of (seed, epoch, clip) for a view that draws.
@@ -86,14 +87,14 @@ def plan_clips(
     """
     crop_draws = frame_draws = None
     if view.drawn:
-        draws = clip_draws(seed=seed, epoch=batch.epochs, clip=batch.rows, slots=CROP_SLOTS + segments)
+        draws = clip_draws(seed=seed, epoch=batch.epochs, clip=batch.rows, slots=CROP_SLOTS + snippets.segments)
         crop_draws, frame_draws = draws[:, :CROP_SLOTS], draws[:, CROP_SLOTS:]
     crops, flips = view.crop_rule(height, width, crop_draws)
     return ClipPlan(
         rows=batch.rows,
         labels=clips.label[batch.rows].astype(np.int64),
         valid=batch.valid,
-        frame_indices=view.frame_rule(clips.frames[batch.rows], segments, frame_draws),
+        frame_indices=view.frame_indices(clips.frames[batch.rows], snippets, frame_draws),
         crops=crops,
         flips=flips,
     )

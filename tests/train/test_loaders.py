@@ -20,7 +20,7 @@ from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import open_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 ROOT = Path(__file__).parents[2]
 
@@ -43,7 +43,7 @@ def test_the_clips_are_those_of_the_rank_not_of_the_local_rank(data: DataSetting
 
 @pytest.mark.parametrize(("view", "crops"), [("val", 1), ("3crop", 3), ("10crop", 10)])
 def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: str, crops: int) -> None:
-    reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS[view], segments=5)
+    reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS[view], snippets=Snippets(segments=5))
     with open_val_loader(reader, second_machine(), batch_size=1, input_size=32) as loader:
         wanted = loader.one_pass()
         batches = list(wanted.batches)
@@ -54,7 +54,7 @@ def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: str,
 
 def test_validation_is_ahead_before_it_is_asked_for(data: DataSettings) -> None:
     """While an epoch is trained the next pass's first batches are read, decoded and finished."""
-    reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS["val"], segments=2)
+    reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS["val"], snippets=Snippets(segments=2))
     with open_val_loader(reader, Ranks(device=torch.device("cpu")), batch_size=3, input_size=32) as loader:
         for _ in range(2):
             begun = time.monotonic()

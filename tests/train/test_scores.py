@@ -28,7 +28,7 @@ class Spy(nn.Module):
 @pytest.mark.parametrize(("segments", "crops"), [(1, 1), (3, 1), (4, 1), (25, 1), (26, 1), (3, 3), (2, 10), (25, 10)])
 def test_the_network_sees_whole_clips_and_no_more_of_them_than_fit_a_chunk(segments: int, crops: int) -> None:
     clips, spy = torch.randn(4, segments * crops, 3, 4, 4), Spy()
-    found = clip_scores(spy, clips, segments=segments, precision="fp32")
+    found = clip_scores(spy, clips, frames=segments, precision="fp32")
     whole = clips.sum(dim=(2, 3, 4)).mean(dim=1)
     assert torch.allclose(found, torch.stack([whole, -whole], dim=1), atol=1e-4)
     assert {shape[1] for shape in spy.seen} == {segments}
@@ -45,7 +45,7 @@ def test_each_crop_of_a_clip_goes_through_the_network_by_itself() -> None:
         def forward(self, clips: Tensor) -> Tensor:
             return clips[..., 0, 0, 0].amax(dim=1, keepdim=True)
 
-    assert clip_scores(Highest(), clips, segments=3, precision="fp32").tolist() == [[(3 + 50) / 2]]
+    assert clip_scores(Highest(), clips, frames=3, precision="fp32").tolist() == [[(3 + 50) / 2]]
 
 
 def scored(*batches: list[int], clips: int) -> tuple[Tensor, Tensor]:

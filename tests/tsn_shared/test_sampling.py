@@ -1,4 +1,4 @@
-"""The segment rules against scalar loops over the published formulas (L = 1 frame a snippet)."""
+"""The segment rules against scalar loops over the published formulas, for snippets of L frames."""
 
 import numpy as np
 import pytest
@@ -6,50 +6,68 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsn.tsn_shared.draws import clip_draws
-from tsn.tsn_shared.sampling import train_indices, uniform_indices, val_indices
+from tsn.tsn_shared.sampling import snippet_indices, train_indices, uniform_indices, val_indices
 
-FRAMES = st.lists(st.integers(1, 2000), min_size=1, max_size=8)
+FRAMES = st.lists(st.integers(1, 40) | st.integers(1, 2000), min_size=1, max_size=8)
 SEGMENTS = st.integers(1, 30)
-SNIPPET = 1
+LENGTHS = st.sampled_from([1, 2, 6])
 
 
-def plain_train(frames: int, segments: int, draws: list[int]) -> list[int]:
-    average = (frames - SNIPPET + 1) // segments
+def plain_train(frames: int, segments: int, draws: list[int], length: int) -> list[int]:
+    average = (frames - length + 1) // segments
     if average > 0:
         return [i * average + draws[i] * average // 2**32 for i in range(segments)]
-    assert frames <= max(segments, SNIPPET)  # the rule's second branch cannot be reached with snippets of one frame
+    if frames > max(segments, length):
+        return sorted(draw * (frames - length + 1) // 2**32 for draw in draws)
     return [0] * segments
 
 
-def plain_val(frames: int, segments: int) -> list[int]:
-    if frames > segments + SNIPPET - 1:
-        tick = (frames - SNIPPET + 1) / float(segments)
+def plain_val(frames: int, segments: int, length: int) -> list[int]:
+    if frames > segments + length - 1:
+        tick = (frames - length + 1) / float(segments)
         return [int(tick / 2.0 + tick * i) for i in range(segments)]
     return [0] * segments
 
 
-def plain_test(frames: int, segments: int) -> list[int]:
-    if frames > SNIPPET - 1:
-        tick = (frames - SNIPPET + 1) / float(segments)
+def plain_test(frames: int, segments: int, length: int) -> list[int]:
+    if frames > length - 1:
+        tick = (frames - length + 1) / float(segments)
         return [int(tick / 2.0 + tick * i) for i in range(segments)]
     return [0] * segments
 
 
-@given(FRAMES, SEGMENTS, st.integers(0, 2**32))
-def test_train_indices_follow_the_rule(frames: list[int], segments: int, seed: int) -> None:
+@given(FRAMES, SEGMENTS, st.integers(0, 2**32), LENGTHS)
+def test_train_indices_follow_the_rule(frames: list[int], segments: int, seed: int, length: int) -> None:
     draws = clip_draws(seed=seed, epoch=0, clip=np.arange(len(frames)), slots=segments)
-    expected = [plain_train(n, segments, row) for n, row in zip(frames, draws.tolist(), strict=True)]
-    assert train_indices(np.array(frames), draws).tolist() == expected
+    expected = [plain_train(n, segments, row, length) for n, row in zip(frames, draws.tolist(), strict=True)]
+    assert train_indices(np.array(frames), draws, length).tolist() == expected
 
 
-@given(FRAMES, SEGMENTS)
-def test_val_indices_follow_the_rule(frames: list[int], segments: int) -> None:
-    assert val_indices(np.array(frames), segments).tolist() == [plain_val(n, segments) for n in frames]
+@given(FRAMES, SEGMENTS, LENGTHS)
+def test_val_indices_follow_the_rule(frames: list[int], segments: int, length: int) -> None:
+    wanted = [plain_val(n, segments, length) for n in frames]
+    assert val_indices(np.array(frames), segments, length).tolist() == wanted
 
 
-@given(FRAMES, SEGMENTS)
-def test_uniform_indices_follow_the_test_rule(frames: list[int], segments: int) -> None:
-    assert uniform_indices(np.array(frames), segments).tolist() == [plain_test(n, segments) for n in frames]
+@given(FRAMES, SEGMENTS, LENGTHS)
+def test_uniform_indices_follow_the_test_rule(frames: list[int], segments: int, length: int) -> None:
+    wanted = [plain_test(n, segments, length) for n in frames]
+    assert uniform_indices(np.array(frames), segments, length).tolist() == wanted
+
+
+@given(st.integers(1, 40), SEGMENTS, st.integers(0, 2**32), LENGTHS)
+def test_snippets_are_neighbouring_frames_and_repeat_the_last_of_a_short_video(
+    frames: int, segments: int, seed: int, length: int
+) -> None:
+    draws = clip_draws(seed=seed, epoch=0, clip=[0], slots=segments)
+    for starts in (
+        train_indices([frames], draws, length),
+        val_indices([frames], segments, length),
+        uniform_indices([frames], segments, length),
+    ):
+        wanted = [min(start + step, frames - 1) for start in starts[0].tolist() for step in range(length)]
+        assert snippet_indices(starts, [frames], length).tolist() == [wanted]
+        assert frames < length or starts.max() + length <= frames  # none but a short video repeats a frame
 
 
 @given(st.integers(1, 2000), SEGMENTS, st.integers(0, 2**32))

@@ -9,7 +9,7 @@ import pytest
 from tsn.tsn_shared.augment import CROP_SLOTS
 from tsn.tsn_shared.draws import clip_draws
 from tsn.tsn_shared.settings import ScoreSettings
-from tsn.tsn_shared.views import PROTOCOLS, VIEWS, View
+from tsn.tsn_shared.views import PROTOCOLS, VIEWS, Snippets, View
 
 FRAMES, HEIGHT, WIDTH = np.array([1, 3, 28, 1775]), np.array([256, 240, 100, 31]), np.array([340, 320, 100, 90])
 
@@ -27,7 +27,7 @@ def test_clips_are_scored_by_every_view_that_draws_nothing() -> None:
 def test_frames_lie_in_the_video_and_crops_in_the_frame(view: View, segments: int) -> None:
     draws = clip_draws(seed=1, epoch=2, clip=[0, 1, 2, 3], slots=CROP_SLOTS + segments)
     crop_draws, frame_draws = (draws[:, :CROP_SLOTS], draws[:, CROP_SLOTS:]) if view.drawn else (None, None)
-    indices = view.frame_rule(FRAMES, segments, frame_draws)
+    indices = view.frame_indices(FRAMES, Snippets(segments=segments), frame_draws)
     assert indices.shape == (4, segments)
     assert (indices >= 0).all()
     assert (indices < FRAMES[:, None]).all()

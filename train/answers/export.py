@@ -9,7 +9,7 @@ import json
 import logging
 import warnings
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from tsn.train.network.end_to_end import EndToEnd
 from tsn.train.versions import own_version
 from tsn.tsn_shared.errors import SettingsError, TsnError
 from tsn.tsn_shared.files import alone, replacing, writing
+from tsn.tsn_shared.views import Snippets
 
 OPSET = 23
 """Of the .onnx files: the newest that torch writes."""
@@ -30,6 +31,12 @@ TOLERANCE = 1e-4
 """Largest difference between the file's probabilities and torch's."""
 
 SAMPLING = "frame int(t / 2 + t * i) of segment i, t = N / S, of the N frames of a video; all frame 0 where N <= S"
+SNIPPETS = (
+    "frames int(t / 2 + t * i) to {last} later of segment i, t = (N - {last}) / S, of the N frames of a video; from "
+    "frame 0 where N <= S + {last}; the last frame again where there are no more"
+)
+"""How snippets of several frames are sampled."""
+
 METADATA = "metadata.json"
 """Name of the extra file in a .pt2 that holds the metadata."""
 
@@ -67,9 +74,13 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
     shape = height_and_width(size) if size else trained.frame_size
     if shape is None:
         raise SettingsError(f"{trained.path} learned from frames of many sizes: state one with --size WIDTHxHEIGHT")
+    snippets = replace(trained.settings.snippets, segments=num_segments or trained.settings.segments)
+    plain, last = snippets.length == 1, snippets.length - 1
     facts = ExportedFacts(
         classes=trained.classes,
-        num_segments=num_segments or trained.settings.segments,
+        num_segments=snippets.segments,
+        sampling=SAMPLING if plain else SNIPPETS.format(last=last),
+        input=f"frames: uint8 RGB (B, S, {'' if plain else f'{snippets.length}, '}H, W, 3)",
         frame_size=f"{shape[1]}x{shape[0]}",
         input_size=trained.settings.input_size,
         model=trained.settings.model,
@@ -79,25 +90,27 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
     module = EndToEnd(trained.network, frame_size=shape, input_size=trained.settings.input_size).eval()
     way_out = "name another file"
     with alone(out, way_out), writing(out, way_out), replacing(out) as temporary:
-        run = writers[out.suffix](module, facts.plain(), temporary)
-        _check(run, module, shape, facts.num_segments, out)
+        run = writers[out.suffix](module, facts.plain(), _example((48, 64), replace(snippets, segments=3)), temporary)
+        _check(run, module, shape, snippets, out)
     return facts
 
 
-def _example(size: tuple[int, int], segments: int, batch: int = 2) -> Tensor:
-    generator = torch.Generator().manual_seed(0)
-    return torch.randint(0, 256, (batch, segments, *size, 3), dtype=torch.uint8, generator=generator)
+def _example(size: tuple[int, int], snippets: Snippets, batch: int = 2) -> Tensor:
+    generator, snippet = torch.Generator().manual_seed(0), () if snippets.length == 1 else (snippets.length,)
+    shape = (batch, snippets.segments, *snippet, *size, 3)
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-def _free(names: tuple[str, ...]) -> tuple[dict[int, Any]]:
-    return ({place: torch.export.Dim(name) for place, name in enumerate(names)},)
+def _free(frames: Tensor) -> tuple[dict[int, Any]]:
+    """Return the axes of an input that may have any size: all but a snippet's frames and the colours."""
+    names = {0: "batch", 1: "segments", frames.ndim - 3: "height", frames.ndim - 2: "width"}
+    return ({axis: torch.export.Dim(name) for axis, name in names.items()},)
 
 
-_AXES = ("batch", "segments", "height", "width")
 _Run = Callable[[Tensor], np.ndarray[Any, np.dtype[np.float32]]]
 
 
-def _write_onnx(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
+def _write_onnx(module: EndToEnd, facts: dict[str, str], example: Tensor, path: Path) -> _Run:
     try:
         import onnx
         import onnxruntime
@@ -111,9 +124,9 @@ def _write_onnx(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
         warnings.simplefilter("ignore")  # of the exporter about itself
         program = torch.onnx.export(
             module,
-            (_example((48, 64), 3),),
+            (example,),
             dynamo=True,
-            dynamic_shapes=_free(_AXES),
+            dynamic_shapes=_free(example),
             input_names=["frames"],
             output_names=["probabilities"],
             opset_version=OPSET,
@@ -129,10 +142,10 @@ def _write_onnx(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
     return lambda frames: np.asarray(session.run(None, {"frames": frames.numpy()})[0])
 
 
-def _write_pt2(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
+def _write_pt2(module: EndToEnd, facts: dict[str, str], example: Tensor, path: Path) -> _Run:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(module, (_example((48, 64), 3),), dynamic_shapes=_free(_AXES), strict=False)
+        program = torch.export.export(module, (example,), dynamic_shapes=_free(example), strict=False)
         whole = io.BytesIO()  # torch ends the process where the disk is full
         torch.export.save(program, whole, extra_files={METADATA: json.dumps(facts)})
         path.write_bytes(whole.getbuffer())
@@ -141,11 +154,11 @@ def _write_pt2(module: EndToEnd, facts: dict[str, str], path: Path) -> _Run:
     return lambda frames: np.asarray(loaded(frames).detach().numpy())
 
 
-def _check(run: _Run, module: EndToEnd, size: tuple[int, int], segments: int, out: Path) -> None:
+def _check(run: _Run, module: EndToEnd, size: tuple[int, int], snippets: Snippets, out: Path) -> None:
     """Compare the file with torch on random frames, in another batch and another size than it was traced with."""
     height, width = size
     for batch, shape in ((1, size), (3, (height * 3 // 4, width + 20))):
-        frames = _example(shape, segments, batch)
+        frames = _example(shape, snippets, batch)
         with torch.inference_mode():
             wanted = module(frames).numpy()
         worst = float(np.abs(run(frames) - wanted).max())

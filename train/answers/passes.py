@@ -1,7 +1,7 @@
 """Passes of a network over the clips of a split, each clip once, on one device or many ranks."""
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -124,25 +124,26 @@ def _score_as_rank(
     split = open_split(wanted.data)
     check_split(trained, split, other_split=wanted.other_split)
     view = VIEWS[wanted.protocol]
-    clips, frames = len(split.subset(wanted.subset)), wanted.segments * view.crops
+    clips, snippets = len(split.subset(wanted.subset)), replace(settings.snippets, segments=wanted.segments)
     shapes = shapes_of(settings, len(trained.classes))
     network = without_last_layer(trained.network, settings.model) if wanted.features else trained.network
     with joined(on_gpu=on_gpu) as ranks, ExitStack() as stack:
         precision = precision_of(settings, ranks.device)
         needs = estimate_scoring(
             shapes,
-            segments=wanted.segments,
+            frames=snippets.frames,
             crops=view.crops,
-            at_once=clips_at_once(wanted.segments, ranks.device),
+            at_once=clips_at_once(snippets.frames, ranks.device),
             input_size=settings.input_size,
             half=precision != "fp32",
             answers=clips * len(trained.classes),
         )
         free = available(ranks.device, processes=ranks.local_world_size)
-        as_in_training = settings.batch_size * settings.segments // frames  # as many frames and crops in a batch
+        # as many frames and crops in a batch
+        as_in_training = settings.batch_size * settings.snippets.frames // (snippets.frames * view.crops)
         share = -(-clips // ranks.world_size)  # of this rank: what a batch has beyond it is padding
         fit = partial(fitting, needs, batch_size=max(1, min(as_in_training, share)), free=free, where=str(ranks.device))
-        reader = FrameReader(split, wanted.subset, wanted.data.frames, view=view, segments=wanted.segments)
+        reader = FrameReader(split, wanted.subset, wanted.data.frames, view=view, snippets=snippets)
         batch_size = ranks.agree(fit)
         loader = data.open_val_loader(reader, ranks, batch_size=batch_size, input_size=settings.input_size)
         clips_of_rank = stack.enter_context(loader).one_pass()

@@ -24,7 +24,6 @@ from tsn.train.network.model import shapes_of
 from tsn.tsn_shared.console import counted, printable, say
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn.tsn_shared.files import writing
-from tsn.tsn_shared.sampling import val_indices
 from tsn.tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Clips, split_name, write_split
@@ -54,9 +53,10 @@ def predict(
     """
     if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
         raise SettingsError(f"frames are {frames.dtype} {frames.shape}: they must be uint8 (T, H, W, 3), RGB")
-    segments, device = num_segments or model.settings.segments, next(model.network.parameters()).device
-    _check_fit(model, segments, device)
-    shown = frames[val_indices([len(frames)], segments)[0]]
+    own, device = model.settings.snippets, next(model.network.parameters()).device
+    snippets = replace(own, segments=num_segments or own.segments)
+    _check_fit(model, snippets.frames, device)
+    shown = frames[VIEWS["val"].frame_indices([len(frames)], snippets)[0]]
     module = EndToEnd(
         model.network,
         frame_size=model.frame_size or (frames.shape[1], frames.shape[2]),
@@ -69,10 +69,10 @@ def predict(
     return np.asarray(answer.cpu().numpy())
 
 
-def _check_fit(model: TrainedNetwork, segments: int, device: torch.device) -> None:
+def _check_fit(model: TrainedNetwork, frames: int, device: torch.device) -> None:
     size = model.settings.input_size
     shapes = shapes_of(model.settings, len(model.classes))
-    needs = estimate_scoring(shapes, segments=segments, crops=1, at_once=1, input_size=size, half=False)
+    needs = estimate_scoring(shapes, frames=frames, crops=1, at_once=1, input_size=size, half=False)
     fitting(needs, batch_size=1, free=available(device, processes=1), where=str(device))
 
 
@@ -111,7 +111,8 @@ def predict_videos(
         if png is not None:
             with writing(png, WAY_OUT):
                 shards, clips, view = extracted.shards, extracted.clips, VIEWS[protocol]
-                answers = draw_answers(answers, shards, clips, view=view, segments=segments, png=png)
+                snippets = replace(trained.settings.snippets, segments=segments)
+                answers = draw_answers(answers, shards, clips, view=view, snippets=snippets, png=png)
     return Prediction(
         checkpoint=trained.path,
         trained_on_split=trained.settings.split,

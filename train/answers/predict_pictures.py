@@ -15,7 +15,7 @@ from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, locked, open_regular, writing
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Clips
-from tsn.tsn_shared.views import View
+from tsn.tsn_shared.views import Snippets, View
 
 WAY_OUT = "set another --png"
 LONGEST = 240
@@ -43,7 +43,7 @@ def holding(png: Path | None, videos: int) -> Iterator[None]:
 
 
 def draw_answers(
-    answers: Sequence[Answer], shards: Sequence[Shard], clips: Clips, *, view: View, segments: int, png: Path
+    answers: Sequence[Answer], shards: Sequence[Shard], clips: Clips, *, view: View, snippets: Snippets, png: Path
 ) -> tuple[Answer, ...]:
     """Draw each video's sampled frames with its answer into `png`, or into pictures in that folder.
 
@@ -52,7 +52,7 @@ def draw_answers(
     used, drawn = set[str](), []
     for row, answer in enumerate(answers):
         shard, video = shards[clips.shard[row]], int(clips.video[row])
-        indices = view.frame_rule([answer.frames], segments, None)[0].tolist()
+        indices = view.frame_indices([answer.frames], snippets)[0].tolist()
         first = int(shard.tables.first_frame[video])
         pictures = [decode_jpeg(shard.read(first + index)) for index in indices]
         height, width = pictures[0].shape[:2]

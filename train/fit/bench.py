@@ -14,7 +14,7 @@ from tsn.pipeline.loading.loader import ClipLoader
 from tsn.train.fit.compilation import FALLBACK
 from tsn.train.fit.recipe import build_optimizer
 from tsn.train.fit.trainer import Trainer
-from tsn.train.network.model import build_model
+from tsn.train.network.model import build_network
 from tsn.train.ranks.devices import autocast, channels_last, count_gpus, precision_of
 from tsn.train.ranks.group import Ranks, joined
 from tsn.tsn_shared.console import say
@@ -74,10 +74,7 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
         loader = stack.enter_context(data.open_train_loader(split, settings, ranks, position=0))
         batch = next(loader)
         classes = len(split.classes)
-        networks = [
-            channels_last(build_model(settings.model, num_classes=classes, dropout=settings.dropout)).to(ranks.device)
-            for _ in range(2)
-        ]
+        networks = [channels_last(build_network(settings, classes)).to(ranks.device) for _ in range(2)]
         whole = TrainLoop(networks[0], settings, ranks, loader, precision)
         if told := whole.trainer.compile():
             say(told)

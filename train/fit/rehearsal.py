@@ -35,7 +35,7 @@ class Rehearsal:
             self._pass(trained.train(), clips)
             clips = clips.float()
             with torch.inference_mode():
-                clip_scores(scored.eval(), clips, segments=self.settings.segments, precision=self.precision)
+                clip_scores(scored.eval(), clips, frames=self.settings.snippets.frames, precision=self.precision)
 
     def pace(self, network: nn.Module) -> float:
         """Return the clips a second that passes of this rank take at most: forward and backward on ready clips."""
@@ -74,7 +74,7 @@ class Rehearsal:
     def _zeros(self) -> Tensor:
         """Return a batch of zeros, laid out as the loader's."""
         settings = self.settings
-        shape = (settings.batch_size, settings.segments, settings.input_size, settings.input_size, 3)
+        shape = (settings.batch_size, settings.snippets.frames, settings.input_size, settings.input_size, 3)
         return torch.zeros(shape, dtype=clips_dtype(self.precision, self.device), device=self.device).permute(
             0, 1, 4, 2, 3
         )

@@ -25,7 +25,7 @@ from tsn.train.fit.place import RunPlace
 from tsn.train.fit.trainer import Trainer
 from tsn.train.history import Row, best_row
 from tsn.train.network.memory import available, check_memory, estimate
-from tsn.train.network.model import TSN, build_model, count_parameters, shapes_of
+from tsn.train.network.model import TSN, build_network, count_parameters, shapes_of
 from tsn.train.network.weights import fill, read_weights
 from tsn.train.ranks.devices import channels_last, compiles, precision_of
 from tsn.train.ranks.group import Ranks
@@ -165,7 +165,7 @@ def open_loaders(run: Run, stack: ExitStack) -> Loaders:
     split, ranks, settings, say = run.split, run.ranks, run.settings, run.folder.say
     val = None
     if len(split.test):
-        clips = FrameReader(split, "test", settings.frames, view=VIEWS["val"], segments=settings.segments)
+        clips = FrameReader(split, "test", settings.frames, view=VIEWS["val"], snippets=settings.snippets)
         val = data.open_val_loader(clips, ranks, batch_size=settings.batch_size, input_size=settings.input_size)
         stack.enter_context(val)
     if words := run.trainer.compile():
@@ -217,7 +217,7 @@ def _removed_if_unused(folder: Path) -> Iterator[None]:
 def _check_memory(shapes: TSN, settings: TrainSettings, ranks: Ranks, *, precision: str) -> str:
     """Return a line about memory; SettingsError where it is too small for the batch."""
     half = precision != "fp32"
-    sizes = {"segments": settings.segments, "input_size": settings.input_size}
+    sizes = {"frames": settings.snippets.frames, "input_size": settings.input_size}
     needs = estimate(shapes, **sizes, half=half, saves=ranks.is_first)
     free = available(ranks.device, processes=ranks.local_world_size)
     return check_memory(needs, batch_size=settings.batch_size, free=free, where=str(ranks.device))
@@ -229,7 +229,7 @@ def _build(settings: TrainSettings, num_classes: int, folder: RunFolder, ranks: 
         wanted = settings.weights if new and ranks.is_first else "none"
         weights = beside.submit(read_weights, settings.model, wanted)
         torch.manual_seed(settings.seed)
-        model = build_model(settings.model, num_classes=num_classes, dropout=settings.dropout)
+        model = build_network(settings, num_classes)
         if new:
             folder.say(ranks.agree(lambda: fill(model, settings.model, weights.result(), settings.weights)))
     return channels_last(model).to(ranks.device)

@@ -4,6 +4,8 @@ It computes what the loader's `val` view and a network compute, rounding include
 give the same numbers either way.
 """
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -14,7 +16,7 @@ from tsn.tsn_shared.augment import MEAN, STD, centre_crops
 
 
 class EndToEnd(nn.Module):
-    """Maps frames (B, S, H, W, 3), uint8 RGB, to class probabilities (B, C), float32.
+    """Maps frames (B, S, H, W, 3), uint8 RGB, to class probabilities (B, C), float32; snippets are (B, S, L, H, W, 3).
 
     Frames of another size than `frame_size` (height, width), that of those learned from, are resized to it, bicubic
     with antialiasing, about as ffmpeg does; then come the centre crop, the resize to the input size and the network.
@@ -36,13 +38,13 @@ class EndToEnd(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return the class probabilities, (B, C)."""
-        batch, segments = frames.shape[:2]
-        pixels = frames.flatten(0, 1).permute(0, 3, 1, 2).float()
+        batch, count = frames.shape[0], math.prod(frames.shape[1:-3])
+        pixels = frames.flatten(0, -4).permute(0, 3, 1, 2).float()
         pixels = interpolate(pixels, size=self._frame_size, mode="bicubic", antialias=True).clamp(0, 255)
         pixels = pixels[:, :, self._y : self._y + self._edge, self._x : self._x + self._edge]
         if self._edge != self._input_size:
             pixels = (self.weights @ (pixels @ self.weights.T)).round()
-        clips = ((pixels - self.mean) / self.std).view(batch, segments, 3, self._input_size, self._input_size)
+        clips = ((pixels - self.mean) / self.std).view(batch, count, 3, self._input_size, self._input_size)
         probabilities: Tensor = self.network(clips).softmax(dim=1)
         return probabilities
 

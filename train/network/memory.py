@@ -27,11 +27,12 @@ class Estimate:
         return self.fixed + self.clip * batch_size
 
 
-def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, saves: bool = False) -> Estimate:
+def estimate(model: nn.Module, *, frames: int, input_size: int, half: bool, saves: bool = False) -> Estimate:
     """Estimate what training takes, from the tensors that a forward pass of one clip saves for its backward pass.
 
-    The pass runs on torch's meta device: it knows shapes and computes nothing. With `half` activations take 2 bytes;
-    with `saves` a checkpoint on its way to the disk, a copy of weights and momentum, is on the same device.
+    A clip has so many `frames`. The pass runs on torch's meta device: it knows shapes and computes nothing. With `half`
+    activations take 2 bytes; with `saves` a checkpoint on its way to the disk, a copy of weights and momentum, is on
+    the same device.
     """
     shapes = _shapes(model).train()
     weights = sum(parameter.numel() * parameter.element_size() for parameter in shapes.parameters())
@@ -44,7 +45,7 @@ def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, sa
             saved.append(tensor)
         return tensor
 
-    clips = torch.empty(2, segments, 3, input_size, input_size, device="meta")  # batch statistics want more than one
+    clips = torch.empty(2, frames, 3, input_size, input_size, device="meta")  # batch statistics want more than one
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         _pass(shapes, clips)
     sizes = [tensor.numel() * tensor.element_size() / len(clips) / (2 if half else 1) for tensor in saved]
@@ -55,7 +56,7 @@ def estimate(model: nn.Module, *, segments: int, input_size: int, half: bool, sa
 
 
 def estimate_scoring(
-    model: nn.Module, *, segments: int, crops: int, at_once: int, input_size: int, half: bool, answers: float = 0.0
+    model: nn.Module, *, frames: int, crops: int, at_once: int, input_size: int, half: bool, answers: float = 0.0
 ) -> Estimate:
     """Estimate what scoring takes, where each crop goes through the network as a clip of its own, `at_once` of them.
 
@@ -71,7 +72,7 @@ def estimate_scoring(
 
     for module in shapes.modules():
         module.register_forward_hook(note)
-    crop = torch.empty(1, segments, 3, input_size, input_size, device="meta")
+    crop = torch.empty(1, frames, 3, input_size, input_size, device="meta")
     with torch.no_grad():
         _pass(shapes, crop)
     passing = 2 * max([*outputs, crop.numel()]) * (2 if half else 4)

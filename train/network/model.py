@@ -8,7 +8,7 @@ from tsn.tsn_shared.settings import TrainSettings
 
 
 class TSN(nn.Module):
-    """Maps clips (B, S, 3, H, W) to logits (B, C): the consensus of the scores of their segments' frames.
+    """Maps clips (B, S * L, 3, H, W) to logits (B, C): the consensus of the scores of their segments' frames, L = 1.
 
     Training, validation, evaluation, prediction and export all ask it so, each clip whole. Another network overrides
     `frame_scores`, where it looks across the frames of a clip, or `consensus`, and all of them follow.
@@ -43,10 +43,15 @@ def build_model(name: str, *, num_classes: int, dropout: float) -> TSN:
     return TSN(BACKBONES[name].build(num_classes, dropout))
 
 
+def build_network(settings: TrainSettings, num_classes: int) -> TSN:
+    """Build the network of the settings."""
+    return build_model(settings.model, num_classes=num_classes, dropout=settings.dropout)
+
+
 def shapes_of(settings: TrainSettings, num_classes: int) -> TSN:
     """Return the network of the settings on torch's meta device: its shapes, which take no memory and no draws."""
     with device("meta"):
-        return build_model(settings.model, num_classes=num_classes, dropout=settings.dropout)
+        return build_network(settings, num_classes)
 
 
 def without_last_layer(model: TSN, name: str) -> TSN:

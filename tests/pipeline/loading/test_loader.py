@@ -19,7 +19,7 @@ from tsn.pipeline.loading.schedule import EvalSchedule, GlobalBatchSlice, Schedu
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.splits import Subset, read_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 SEED = 11
 
@@ -40,7 +40,9 @@ def opened(data: DataSettings, schedule: Schedule, *, view: str = "train", **opt
 
 def reader_of(data: DataSettings, view: str, *, segments: int = 3, seed: int = SEED) -> FrameReader:
     split = read_split(data.splits / "split1.h5")
-    return FrameReader(split, subset_of(view), data.frames, view=VIEWS[view], segments=segments, seed=seed)
+    return FrameReader(
+        split, subset_of(view), data.frames, view=VIEWS[view], snippets=Snippets(segments=segments), seed=seed
+    )
 
 
 def schedule_of(data: DataSettings, view: str, batch_size: int, **options: Any) -> Schedule:

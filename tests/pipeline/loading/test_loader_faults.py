@@ -31,7 +31,7 @@ from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.shards import find_shards
 from tsn.tsn_shared.splits import SUBSETS, Clips, Subset, read_split, write_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 ROOT = Path(__file__).parents[3]
 PROMPTLY = 10.0
@@ -54,7 +54,9 @@ def opened(data: DataSettings) -> ClipLoader:
 def loader_from(folder: Path, subset: Subset, schedule: Schedule, *, segments: int = 1) -> ClipLoader:
     """Open a folder of shards and their split 1."""
     view = VIEWS["train" if subset == "train" else "val"]
-    reader = FrameReader(read_split(folder / "split1.h5"), subset, folder, view=view, segments=segments)
+    reader = FrameReader(
+        read_split(folder / "split1.h5"), subset, folder, view=view, snippets=Snippets(segments=segments)
+    )
     return ClipLoader(reader, schedule, Pixels(input_size=32))
 
 
@@ -246,10 +248,11 @@ from pathlib import Path
 resource.setrlimit(resource.RLIMIT_NOFILE, (48, 64))
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.tsn_shared.splits import read_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")
-readers = [FrameReader(split, subset, folder, view=VIEWS["val"], segments=1) for subset in ("train", "test")]
+how = dict(view=VIEWS["val"], snippets=Snippets(segments=1))
+readers = [FrameReader(split, subset, folder, **how) for subset in ("train", "test")]
 for row in range(60):
     for reader in readers:
         reader.jpeg(row, 0)
@@ -308,12 +311,12 @@ from tsn.pipeline.loading.pixels import Pixels
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.tsn_shared.splits import read_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 folder = Path(sys.argv[1])
 split = read_split(folder / "split1.h5")
 schedule = TrainSchedule(num_clips=len(split.train), batch_size=4, seed=0)
-reader = FrameReader(split, "train", folder, view=VIEWS["train"], segments=3)
+reader = FrameReader(split, "train", folder, view=VIEWS["train"], snippets=Snippets(segments=3))
 with ClipLoader(reader, schedule, Pixels(input_size=224)) as loader:
     for number in range(10**9):
         next(loader)

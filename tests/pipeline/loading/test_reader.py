@@ -13,11 +13,13 @@ from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Subset, open_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 
 def reader_of(data: DataSettings, subset: Subset = "test", *, view: str = "val", segments: int = 3) -> FrameReader:
-    return FrameReader(open_split(data), subset, data.frames, view=VIEWS[view], segments=segments, seed=4)
+    return FrameReader(
+        open_split(data), subset, data.frames, view=VIEWS[view], snippets=Snippets(segments=segments), seed=4
+    )
 
 
 def test_planning_reads_no_frame(clips: DataSettings, monkeypatch: pytest.MonkeyPatch) -> None:

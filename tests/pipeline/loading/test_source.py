@@ -8,7 +8,7 @@ import pytest
 from tsn.pipeline.loading.schedule import EvalSchedule, TrainSchedule
 from tsn.pipeline.loading.source import ClipPlan, FrameBatch, plan_clips, read_ahead
 from tsn.tsn_shared.splits import Clips
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 LENGTHS = np.array([1, 2, 30, 300, 7], dtype=np.int32)
 CLIPS = Clips(label=np.arange(5, dtype=np.int32), shard=0 * LENGTHS, video=0 * LENGTHS, frames=LENGTHS)
@@ -18,14 +18,14 @@ class Pictureless:
     """A source of no frames: its JPEGs are the numbers that they would be read by."""
 
     def __init__(self, view: str, segments: int) -> None:
-        self.view, self.segments = VIEWS[view], segments
+        self.view, self.snippets = VIEWS[view], Snippets(segments=segments)
 
     def __len__(self) -> int:
         return len(CLIPS)
 
     def plan(self, batch: Any) -> ClipPlan:
         size = {"height": np.full(len(batch.rows), 256), "width": np.full(len(batch.rows), 340)}
-        return plan_clips(batch, CLIPS, **size, view=self.view, segments=self.segments, seed=9)
+        return plan_clips(batch, CLIPS, **size, view=self.view, snippets=self.snippets, seed=9)
 
     def read(self, plan: ClipPlan) -> list[Any]:
         frames = zip(plan.rows, plan.frame_indices, strict=True)

@@ -24,7 +24,7 @@ for _ in range(2):
     model(clips).sum().backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-needs = estimate(model, segments=3, input_size=size, half=False)
+needs = estimate(model, frames=3, input_size=size, half=False)
 print(needs.total(batch), peak(torch.device("cpu")))
 """
 
@@ -45,29 +45,29 @@ def test_the_estimate_is_what_steps_really_take(model: str, batch: str, size: st
 
 def test_a_clip_costs_by_its_pixels_and_half_precision_halves_it() -> None:
     model = build_model("resnet18", num_classes=4, dropout=0)
-    small, large = (estimate(model, segments=3, input_size=size, half=False) for size in (32, 64))
-    half = estimate(model, segments=3, input_size=64, half=True)
+    small, large = (estimate(model, frames=3, input_size=size, half=False) for size in (32, 64))
+    half = estimate(model, frames=3, input_size=64, half=True)
     assert large.clip == pytest.approx(4 * small.clip, rel=0.1)
     assert 0.4 < half.clip / large.clip < 0.7
     assert half.fixed > large.fixed
-    saving = estimate(model, segments=3, input_size=64, half=False, saves=True)
+    saving = estimate(model, frames=3, input_size=64, half=False, saves=True)
     assert saving.fixed - large.fixed == pytest.approx(2 * 4 * sum(p.numel() for p in model.parameters()))
 
 
 def test_scoring_costs_by_what_the_network_sees_at_once_and_what_the_loader_holds() -> None:
     model = build_model("resnet18", num_classes=4, dropout=0)
 
-    def needs(segments: int, crops: int, at_once: int) -> Estimate:
+    def needs(frames: int, crops: int, at_once: int) -> Estimate:
         return estimate_scoring(
-            model, segments=segments, crops=crops, at_once=at_once, input_size=64, half=False, answers=0
+            model, frames=frames, crops=crops, at_once=at_once, input_size=64, half=False, answers=0
         )
 
     one, longer, more, cropped = needs(5, 1, 1), needs(10, 1, 1), needs(5, 1, 2), needs(5, 10, 1)
-    frames = 5 * 3 * 64 * 64 * 4  # bytes of a clip's frames
+    a_clip = 5 * 3 * 64 * 64 * 4  # bytes of a clip's frames
     assert longer.clip == 2 * one.clip
-    assert longer.fixed - one.fixed == more.fixed - one.fixed >= 2 * frames  # of a network that looks at each alone
+    assert longer.fixed - one.fixed == more.fixed - one.fixed >= 2 * a_clip  # of a network that looks at each alone
     assert cropped.clip == 10 * one.clip
-    assert cropped.fixed - one.fixed == 10 * frames
+    assert cropped.fixed - one.fixed == 10 * a_clip
 
 
 def test_as_many_clips_are_scored_at_once_as_fit() -> None:
