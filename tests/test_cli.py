@@ -121,8 +121,8 @@ def test_help_keeps_its_examples_line_by_line() -> None:
 
 FLAGS = """
 --accumulate --auto-scale-lr --batch-size --clip-grad --compile --config --decoder --dropout --frames --gpus --help
---input-size --label-smoothing --loader-threads --lr --lr-decay --lr-decay-epoch --lr-mode --max-restarts --model
---momentum --nnodes --no-compile --no-tsn --num-classes --num-epochs --num-gpus --num-processes --num-segments
+--input-size --label-smoothing --loader-threads --lr --lr-decay --lr-decay-epoch --lr-mode --max-restarts --modality
+--model --momentum --nnodes --no-compile --no-tsn --num-classes --num-epochs --num-gpus --num-processes --num-segments
 --precision --rdzv-endpoint --resume --run --save-every --seed --split --splits --use-tsn --warmup-epochs --wd
 --weights
 """

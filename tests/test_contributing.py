@@ -26,7 +26,8 @@ def test_every_path_of_the_map_is_there() -> None:
 @pytest.mark.parametrize(
     ("change", "path", "name"),
     [
-        ("modality", "pipeline/loading/source.py", "class ClipSource"),
+        ("modality, made of frames", "train/network/modalities.py", "MODALITIES"),
+        ("modality, read from elsewhere", "pipeline/loading/source.py", "class ClipSource"),
         ("a backbone", "train/network/backbones.py", "BACKBONES"),
         ("videos decoded while training", "pipeline/loading/source.py", "class ClipSource"),
         ("an augmentation", "tsn_shared/augment.py", "def train_crops"),

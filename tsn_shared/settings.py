@@ -80,12 +80,21 @@ class SplitsSettings(Settings):
 DECODERS = ("cpu", "engine", "mixed")
 
 
+SNIPPET_LENGTHS = {"rgb": 1, "rgbdiff": 6}
+"""Frames that a segment shows, by modality: five differences are between six."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoaderSettings(Settings):
     """What of a clip is served, and how many at once."""
 
     batch_size: int = setting(25, "Clips a GPU (or CPU process) and step.", low=1, high=MOST_CLIPS)
-    num_segments: int = setting(3, "Segments a clip, one frame each.", low=1, high=MOST_SEGMENTS)
+    num_segments: int = setting(3, "Segments a clip.", low=1, high=MOST_SEGMENTS)
+    modality: str = setting(
+        "rgb",
+        "What is seen of a segment: rgb: a frame; rgbdiff: 5 differences of 6 neighbouring frames.",
+        choices=tuple(SNIPPET_LENGTHS),
+    )
     input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16, high=MAX_EDGE)
     seed: int = setting(
         0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0, high=MAX_SEED
@@ -99,7 +108,7 @@ class LoaderSettings(Settings):
     @property
     def snippets(self) -> Snippets:
         """What of its video a clip shows."""
-        return Snippets(segments=self.segments)
+        return Snippets(segments=self.segments, length=SNIPPET_LENGTHS[self.modality])
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 from torch import Tensor, device, nn
 
 from tsn.train.network.backbones import BACKBONES
+from tsn.train.network.modalities import MODALITIES, widen
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import TrainSettings
 
@@ -14,14 +15,16 @@ class TSN(nn.Module):
     `frame_scores`, where it looks across the frames of a clip, or `consensus`, and all of them follow.
     """
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, inputs: nn.Module | None = None) -> None:
         super().__init__()
         self.backbone = backbone
+        self.inputs = inputs or nn.Identity()
 
     def frame_scores(self, clips: Tensor) -> Tensor:
-        """Return the logits (B, S, C) of each frame of whole clips (B, S, 3, H, W)."""
-        batch, segments = clips.shape[:2]
-        scores: Tensor = self.backbone(clips.flatten(0, 1))
+        """Return the logits (B, S, C) of each segment of whole clips (B, S * L, 3, H, W)."""
+        inputs: Tensor = self.inputs(clips)
+        batch, segments = inputs.shape[:2]
+        scores: Tensor = self.backbone(inputs.flatten(0, 1))
         return scores.view(batch, segments, -1)
 
     def consensus(self, scores: Tensor) -> Tensor:
@@ -33,19 +36,21 @@ class TSN(nn.Module):
         return self.consensus(self.frame_scores(clips))
 
 
-def build_model(name: str, *, num_classes: int, dropout: float) -> TSN:
+def build_model(name: str, *, num_classes: int, dropout: float, modality: str = "rgb") -> TSN:
     """Build a TSN on a backbone with a new last layer, N(0, 0.001), and dropout before it.
 
     Parameters are drawn from torch's global generator.
     """
     if name not in BACKBONES:
         raise SettingsError(f"--model {name}: no such backbone; there are {', '.join(BACKBONES)}")
-    return TSN(BACKBONES[name].build(num_classes, dropout))
+    backbone, taken = BACKBONES[name].build(num_classes, dropout), MODALITIES[modality]
+    widen(backbone, BACKBONES[name].first_layer, taken.channels)
+    return TSN(backbone, taken.inputs())
 
 
 def build_network(settings: TrainSettings, num_classes: int) -> TSN:
     """Build the network of the settings."""
-    return build_model(settings.model, num_classes=num_classes, dropout=settings.dropout)
+    return build_model(settings.model, num_classes=num_classes, dropout=settings.dropout, modality=settings.modality)
 
 
 def shapes_of(settings: TrainSettings, num_classes: int) -> TSN:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from tsn.train.network.archive import holds_numbers, read_pt
 from tsn.train.network.backbones import BACKBONES
+from tsn.train.network.modalities import widened
 from tsn.train.network.model import TSN
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
 
@@ -78,6 +79,7 @@ def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
     It is left out where it is absent or of another number of classes, and where nothing else differs.
     """
     own, last = model.backbone.state_dict(), BACKBONES[name].last_layer + "."
+    state = _for_channels(state, BACKBONES[name].first_layer + ".weight", own)
     if f"{last}1.weight" in own and f"{last}weight" in state:  # torchvision's, without the dropout before it
         state = {key.replace(last, f"{last}1.") if key.startswith(last) else key: v for key, v in state.items()}
     fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
@@ -94,6 +96,14 @@ def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
             raise DataError(f"{source} cannot be used: {key} holds what are no finite numbers")
     model.backbone.load_state_dict(own | fits)
     return f"({last[:-1]}) is new: {wrong[-1]} is {_shapes(own, state, wrong[-1])}" if wrong else ""
+
+
+def _for_channels(state: dict[str, Tensor], first: str, own: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights of an RGB network for one that takes other channels."""
+    channels, weights = own[first].shape[1], state.get(first)
+    if weights is None or weights.ndim != 4 or weights.shape[1] != 3 or not weights.is_floating_point():
+        return state
+    return state if channels == 3 else state | {first: widened(weights, channels)}
 
 
 def _same_but_classes(own: Tensor | None, other: Tensor | None) -> bool:
