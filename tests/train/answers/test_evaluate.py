@@ -39,11 +39,6 @@ def test_logits_are_those_of_an_independent_reference(
     assert np.ptp(wanted) > 0.1
 
 
-def test_the_test_protocols_take_25_segments_and_val_the_runs_own(trained_run: Path) -> None:
-    assert evaluated(trained_run, protocol="val", **CPU).figures.num_segments == 3
-    assert evaluated(trained_run, protocol="3crop", **CPU).figures.num_segments == 25
-
-
 @pytest.mark.needs_cuda
 @pytest.mark.parametrize(("protocol", "segments"), [("val", 3), ("3crop", 5), ("10crop", 4)])
 def test_a_gpu_gives_the_logits_of_the_cpu(changed_run: Make, protocol: str, segments: int) -> None:

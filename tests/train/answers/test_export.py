@@ -17,7 +17,6 @@ from tsn.cli import tsn
 from tsn.train.answers.export import METADATA, ExportedFacts, export
 from tsn.train.answers.predict import predict
 from tsn.train.answers.trained import load_trained
-from tsn.train.network.end_to_end import resize_weights
 from tsn.tsn_shared.errors import SettingsError
 
 ROOT = Path(__file__).parents[3]
@@ -100,14 +99,6 @@ def test_without_the_packages_a_line_says_what_to_install(
     with pytest.raises(SettingsError, match=r"needs onnxscript: pip install '\.\[export\]'"):
         export(trained_run, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize(("size", "out"), [(224, 64), (42, 32), (224, 96), (200, 256)])
-def test_the_resize_is_that_of_torch(size: int, out: int) -> None:
-    row = torch.rand(1, 1, size, size)
-    weights = torch.from_numpy(resize_weights(size, out))
-    wanted = torch.nn.functional.interpolate(row, size=(out, out), mode="bilinear", align_corners=False)
-    assert torch.allclose(weights @ (row @ weights.T), wanted, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", ["onnx_runtime", "torch_export", "predict_array"])
