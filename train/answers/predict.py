@@ -5,42 +5,26 @@ From Python: `predict(load_trained(run), frames)`, with all frames of a video as
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from tsn.pipeline.extract.run import make_shards, plan_shards
-from tsn.pipeline.extract.videos import Source, find_videos
 from tsn.train.answers.passes import ScoringPass, protocol_and_segments, run_pass
 from tsn.train.answers.predict_pictures import WAY_OUT, draw_answers, holding
-from tsn.train.answers.prediction import Answer, Failure, Guess, Prediction
+from tsn.train.answers.prediction import Answer, Guess, Prediction
 from tsn.train.answers.trained import TrainedNetwork, load_trained
+from tsn.train.answers.video_split import SPLIT, VideoSplit, sources_of, split_of_videos
 from tsn.train.network.end_to_end import EndToEnd
 from tsn.train.network.memory import available, estimate_scoring, fitting
 from tsn.train.network.model import shapes_of
 from tsn.tsn_shared.console import counted, printable, say
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn.tsn_shared.files import writing
-from tsn.tsn_shared.settings import DataSettings, ExtractSettings, ScoreSettings
-from tsn.tsn_shared.shard_file import Shard
-from tsn.tsn_shared.splits import Clips, split_name, write_split
+from tsn.tsn_shared.settings import DataSettings, ScoreSettings
 from tsn.tsn_shared.views import VIEWS
-
-SPLIT = "videos"
-"""Name of the split that the videos make among themselves."""
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Extracted:
-    """Videos as shards and a split: names of those that gave frames, in the order of the split, and the failures."""
-
-    shards: tuple[Shard, ...]
-    clips: Clips
-    names: tuple[str, ...]
-    failures: tuple[Failure, ...]
 
 
 def predict(
@@ -89,13 +73,13 @@ def predict_videos(
     The videos become frames as the checkpoint's were made, and are scored as `evaluate` scores the clips of a split.
     `failed` lists those that extraction fails, with its reason. `png` is a picture, or a folder for one a video.
     """
-    sources = _sources(videos)
+    sources = sources_of(videos)
     trained = load_trained(checkpoint)
     protocol, segments = protocol_and_segments(trained, settings)
     with holding(png, len(sources)), tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
         folder = Path(temporary)
         with writing(folder, "set TMPDIR to another disk"):
-            extracted = extract(sources, trained, folder)
+            made = split_of_videos(sources, trained, folder)
         wanted = ScoringPass(
             checkpoint=trained.path,
             data=DataSettings(frames=folder, splits=folder, split=SPLIT),
@@ -105,12 +89,12 @@ def predict_videos(
             other_split=True,
         )
         answers: tuple[Answer, ...] = ()
-        if extracted.names:
+        if made.names:
             scored = run_pass(wanted, trained, settings)
-            answers = _answers(scored.values.softmax(dim=1), extracted, trained.classes, top)
+            answers = _answers(scored.values.softmax(dim=1), made, trained.classes, top)
         if png is not None:
             with writing(png, WAY_OUT):
-                shards, clips, view = extracted.shards, extracted.clips, VIEWS[protocol]
+                shards, clips, view = made.shards, made.clips, VIEWS[protocol]
                 snippets = replace(trained.settings.snippets, segments=segments)
                 answers = draw_answers(answers, shards, clips, view=view, snippets=snippets, png=png)
     return Prediction(
@@ -120,39 +104,8 @@ def predict_videos(
         num_segments=segments,
         words=wanted.words,
         answers=answers,
-        failed=extracted.failures,
+        failed=made.failures,
     )
-
-
-def extract(sources: Sequence[Source], trained: TrainedNetwork, folder: Path) -> Extracted:
-    """Extract videos into a folder as the frames were made that a network learned from, and join them to a split."""
-    made = trained.frames
-    settings = ExtractSettings(out=folder, size=made.size)
-    if made.quality is not None:
-        settings = replace(settings, quality=made.quality)
-    jobs = plan_shards(tuple(sources), settings)
-    make_shards(jobs, settings)
-    shards = tuple(Shard(job.path) for job in jobs)
-    counts = [len(shard.tables.names) for shard in shards]
-    rows = np.arange(sum(counts))
-    clips = Clips(
-        label=np.zeros(len(rows), dtype=np.int32),  # nobody knows it
-        shard=np.repeat(np.arange(len(shards)), counts).astype(np.int32),
-        video=(rows - np.repeat(np.cumsum([0, *counts[:-1]]), counts)).astype(np.int32),
-        frames=np.concatenate([shard.tables.frames for shard in shards]).astype(np.int32),
-    )
-    names = tuple(name for shard in shards for name in shard.tables.names)
-    none = Clips(**{column: np.zeros(0, dtype=np.int32) for column in ("label", "shard", "video", "frames")})
-    write_split(
-        folder / split_name(SPLIT),
-        source="videos to predict",
-        classes=trained.classes,
-        shards={shard.path.name: shard.sha256 for shard in shards},
-        clips={"train": none, "test": clips},
-        names={"train": (), "test": names},
-    )
-    failures = tuple(Failure(video=name, reason=why) for shard in shards for name, why in shard.tables.failures)
-    return Extracted(shards=shards, clips=clips, names=names, failures=failures)
 
 
 def refuse_failures(prediction: Prediction) -> None:
@@ -165,27 +118,9 @@ def refuse_failures(prediction: Prediction) -> None:
         raise PartialError(f"{len(failed)} of {counted(len(failed) + answered, 'video')} failed{others}")
 
 
-def _sources(videos: Sequence[Path]) -> list[Source]:
-    """Return the videos that the paths name, folders opened, each called by its path; DataError for a missing one."""
-    paths = list[Path]()
-    for path in videos:
-        if path.is_dir():
-            found = find_videos(path)
-            if found.unread:
-                say(found.unread)
-            paths += [source.path for source in found.videos]
-        elif not path.exists():
-            raise DataError(f"{path} does not exist")
-        else:
-            paths.append(path)
-    return [Source(name=str(path), path=path) for path in dict.fromkeys(paths)]
-
-
-def _answers(probabilities: torch.Tensor, extracted: Extracted, classes: Sequence[str], top: int) -> tuple[Answer, ...]:
+def _answers(probabilities: torch.Tensor, made: VideoSplit, classes: Sequence[str], top: int) -> tuple[Answer, ...]:
     best = probabilities.topk(min(top, len(classes)), dim=1)
-    rows = zip(
-        extracted.names, extracted.clips.frames.tolist(), best.indices.tolist(), best.values.tolist(), strict=True
-    )
+    rows = zip(made.names, made.clips.frames.tolist(), best.indices.tolist(), best.values.tolist(), strict=True)
     return tuple(
         Answer(
             video=name,
