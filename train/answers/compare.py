@@ -16,7 +16,7 @@ NO_DIFFERENCE = frozenset({"run", "resume"})
 """Settings that differ between any two runs and say nothing."""
 
 BEST = ("epoch", "val_top1", "val_top5", "val_loss")
-"""Figures of the best epoch that are told."""
+"""Figures of the best epoch that are shown."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,11 +19,11 @@ PLAIN = frozenset({"collections OrderedDict", "torch._utils _rebuild_tensor_v2",
 """What a file of plain tensors is made of, besides storages."""
 
 OLD_PICKLES = 5
-"""Before torch 1.6 a file was pickles one after the other, then the storages: torchvision's VGG16 is one yet."""
+"""Before torch 1.6 a file was pickles one after the other, then the storages: torchvision's VGG16 still is one."""
 
 
 def read_pt(path: Path, what: str = "a checkpoint", *, whole: bool = False) -> Any:
-    """Read a file of torch.save onto the CPU: tensors and plain Python; DataError says why it is not `what` it should.
+    """Read a file of torch.save onto the CPU: tensors and plain Python; DataError where it is not `what`.
 
     Unless it is known to be `whole`, by its SHA-256, the CRC32 of every part is checked.
     """

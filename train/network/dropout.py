@@ -1,7 +1,7 @@
 """Dropout whose masks belong to the clips: a pure function of (seed, position of the clip in the stream, layer).
 
 torch's own dropout draws from one generator a process, so its masks change with the batch and the number of ranks.
-Here a clip is dropped the same way wherever it is trained, so the same global batch gives the same losses on any number
+Here a clip's masks are the same wherever it is trained, so the same global batch gives the same losses on any number
 of ranks, and a restart needs no generator's state. The draws are those of `tsn.tsn_shared.draws`, made on the device.
 """
 

@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from tsn.tsn_shared.errors import SettingsError, brief
 
 GIB = 2**30
+LOADED = 4
+"""Batches of clips that are there at once: the one at hand, and those that the loader has ready."""
+
 WORKSPACE = 0.8 * GIB
 """What torch, DALI and the kernels' scratch take besides, as measured on the CPU and usual on a GPU."""
 
@@ -49,8 +52,10 @@ def estimate(model: nn.Module, *, frames: int, input_size: int, half: bool, save
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         _pass(shapes, clips)
     sizes = [tensor.numel() * tensor.element_size() / len(clips) / (2 if half else 1) for tensor in saved]
-    passing = 2 * max(sizes)  # gradients of activations on their way
-    served = 4 * clips.numel() * clips.element_size() / len(clips)  # the loader holds a few batches
+    passing = 2 * max(sizes)  # the gradients of a layer's input and output are there at once
+    served = LOADED * clips.numel() * clips.element_size() / len(clips)
+    # weights, their gradients and SGD's momentum; autocast has the weights in 2 bytes as well; a checkpoint on its way to
+    # the disk is a second copy of weights and momentum
     copies = (3.5 if half else 3) + (2 if saves else 0)
     return Estimate(fixed=weights * copies + WORKSPACE, clip=sum(sizes) + passing + served)
 
@@ -77,7 +82,7 @@ def estimate_scoring(
         _pass(shapes, crop)
     passing = 2 * max([*outputs, crop.numel()]) * (2 if half else 4)
     pixels = crop.numel() * crop.element_size()
-    served = 4 * crops * pixels  # the loader holds a few batches
+    served = LOADED * crops * pixels
     apart = max(at_once, crops) * pixels if crops > 1 else 0  # a clip's crops, each in one piece
     fixed = weights * (1.5 if half else 1) + at_once * passing + apart + 8 * answers + WORKSPACE
     return Estimate(fixed=fixed, clip=float(served))
@@ -86,7 +91,7 @@ def estimate_scoring(
 def fitting(needs: Estimate, *, batch_size: int, free: float, where: str) -> int:
     """Return as many of `batch_size` clips as fit into memory at once; SettingsError where not one does.
 
-    Where not all do, half of the memory is left free: nothing is won by filling it.
+    If not all of them fit, half of the memory is left free: filling it makes nothing faster.
     """
     fits = int(max(free - needs.fixed, 0) // needs.clip)
     if fits < 1:
