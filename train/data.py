@@ -1,10 +1,11 @@
 """What a training must know of its data before it opens the loader; without torch, so that a mistake is told soon."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from tsn.pipeline.loading.reader import check_shards
 from tsn.tsn_shared.draws import permutation
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.files import found_from
 from tsn.tsn_shared.hdf5 import read_seal
 from tsn.tsn_shared.settings import MOST_CLASSES, DataSettings, TrainSettings
 from tsn.tsn_shared.shards import read_tables
@@ -61,6 +62,11 @@ def class_names(split: Split, settings: TrainSettings) -> tuple[str, ...]:
     if asked < len(split.classes):
         raise SettingsError(f"--num-classes {asked}: {split.path} has {len(split.classes)} classes")
     return (*split.classes, *(f"class{number}" for number in range(len(split.classes), asked)))
+
+
+def with_data_from(settings: TrainSettings, base: str | None) -> TrainSettings:
+    """Return the settings of a training that was started in the folder `base`, with its data where they are."""
+    return replace(settings, frames=found_from(settings.frames, base), splits=found_from(settings.splits, base))
 
 
 def split_facts(split: Split) -> SplitFacts:

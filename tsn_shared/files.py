@@ -271,3 +271,24 @@ def _sync_folder(folder: Path) -> None:
         _sync(descriptor, folder)
     finally:
         os.close(descriptor)
+
+
+def working_folder() -> str | None:
+    """Return the folder that relative paths of this process begin at; None where it is gone."""
+    with suppress(OSError):
+        return str(Path.cwd())
+    return None
+
+
+def found_from(path: Path, base: str | None) -> Path:
+    """Return a path that was stated by a process whose working folder was `base`.
+
+    It is looked for there first, unless this process works there as well. Where it is not there, or nobody noted the
+    folder, the path is returned as it is.
+    """
+    if base is None or path.is_absolute() or base == working_folder():
+        return path
+    with suppress(OSError):
+        if (Path(base) / path).exists():
+            return Path(base) / path
+    return path

@@ -15,7 +15,7 @@ from click.core import ParameterSource
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import SettingsError, brief
 from tsn.tsn_shared.fields import MOST_IN_A_LIST, Settings, default_of, flag_of
-from tsn.tsn_shared.files import read_bounded
+from tsn.tsn_shared.files import found_from, read_bounded
 from tsn.tsn_shared.settings import MODEL_ALIASES
 
 MOST_BYTES = 2**26
@@ -126,8 +126,13 @@ def _fits(value: Any, kind: click.ParamType[Any]) -> bool:
 
 
 def _settings_of_run(config: Any) -> dict[str, Any]:
-    """Return the settings in a run's config.json, without those that say which run it was."""
+    """Return what a run's config.json states, without which run it was, and with its data where they are."""
     settings = config.get("settings") if isinstance(config, dict) else None
     if not isinstance(settings, dict):
         raise ValueError("it is not the config.json of a run")
-    return {name: value for name, value in settings.items() if value is not None and name not in ("run", "resume")}
+    kept = {name: value for name, value in settings.items() if value is not None and name not in ("run", "resume")}
+    base = config.get("base")
+    for name in ("frames", "splits"):
+        if isinstance(base, str) and isinstance(kept.get(name), str):
+            kept[name] = str(found_from(Path(kept[name]), base))
+    return kept

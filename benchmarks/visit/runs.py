@@ -37,8 +37,8 @@ def most(looks: list[Look], kind: str, epoch: int) -> int:
 
 def repeat(split: Split, path: Path, **counts: int) -> None:
     """Write a split of as many clips as asked for, which are some of another's, or all of them over and over."""
-    rows = {subset: spread(len(split.subset(subset)), counts.get(subset, 0)) for subset in SUBSETS}
-    names: dict[Subset, tuple[str, ...]] = {subset: split.names(subset, slice(None)) for subset in SUBSETS}
+    rows = {s: spread(len(split.subset(s)), counts.get(s, 0)) for s in SUBSETS}
+    names: dict[Subset, tuple[str, ...]] = {s: split.names(s, slice(None)) for s in SUBSETS}
     path.parent.mkdir(exist_ok=True)
     write_split(
         path,
@@ -52,7 +52,7 @@ def repeat(split: Split, path: Path, **counts: int) -> None:
 
 def spread(clips: int, count: int) -> npt.NDArray[np.int64]:
     """Return `count` rows of so many clips, evenly over all of them (they are listed by class), or over and over."""
-    return np.arange(count) * max(clips // count, 1) % clips
+    return np.arange(count) * max(clips // max(count, 1), 1) % max(clips, 1)
 
 
 def train_epochs(visit: Visit, run: str, **changed: Any) -> tuple[list[dict[str, Any]], list[Look]]:

@@ -15,6 +15,7 @@ from tsn.tsn_shared.errors import SettingsError, TsnError
 from tsn.tsn_shared.files import (
     TEMPORARY,
     alone,
+    found_from,
     locked,
     name_as_well,
     open_regular,
@@ -295,3 +296,17 @@ def test_a_disk_that_fails_is_no_file_system_that_refuses(
         locked(tmp_path / "held", "busy"),
     ):
         write_text(tmp_path / "held" / "file", "words")
+
+
+def test_a_path_is_found_from_where_it_was_stated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "data").mkdir()
+    for path, base, found in (
+        ("data", str(tmp_path), tmp_path / "data"),
+        ("none", str(tmp_path), Path("none")),
+        ("data", None, Path("data")),
+        ("data", "x" * 5000, Path("data")),
+        (str(tmp_path / "none"), str(tmp_path), tmp_path / "none"),
+    ):
+        assert found_from(Path(path), base) == found
+    monkeypatch.chdir(tmp_path)
+    assert found_from(Path("data"), str(tmp_path)) == Path("data")

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tsn.train.data import StoredFrames
+from tsn.train.data import StoredFrames, with_data_from
 from tsn.train.fit.folder import FREE_ON_RESUME
 from tsn.train.history import Row, check_order, check_rows, rows_of
 from tsn.train.network.archive import holds_numbers
@@ -57,13 +57,17 @@ class TrainingState:
 
 @dataclass(frozen=True, kw_only=True)
 class Facts:
-    """What a checkpoint says of itself; older ones state neither `frames` nor `train_sha256`."""
+    """What a checkpoint says of itself; older ones state neither `frames`, `train_sha256` nor `base`.
+
+    Paths in the settings are relative to `base`, the folder that training was started in.
+    """
 
     settings: TrainSettings
     classes: tuple[str, ...]
     frames: StoredFrames | None
     train_sha256: str | None
     history: tuple[Row, ...]
+    base: str | None = None
 
     def plain(self) -> dict[str, object]:
         """Return the facts by name, as a checkpoint holds them."""
@@ -74,6 +78,7 @@ class Facts:
             "frames": self.frames and self.frames.plain(),
             "train_sha256": self.train_sha256,
             "history": [row.plain() for row in self.history],
+            "base": self.base,
         }
 
 
@@ -103,6 +108,7 @@ _FACTS = schema.record(
     {
         "frames": schema.maybe(schema.record({"size": schema.text, "quality": schema.maybe(schema.whole())})),
         "train_sha256": schema.maybe(schema.text),
+        "base": schema.maybe(schema.text),
     },
 )
 
@@ -113,17 +119,22 @@ _FREE = frozenset({"position", "step", "lr", "scale", "_growth_tracker"})
 
 
 def facts_of(found: Any, path: Path) -> Facts:
-    """Return what a checkpoint, or the metadata of its weights, says of itself; DataError where it cannot be."""
+    """Return what a checkpoint, or the metadata of its weights, says of itself, with its data where they are.
+
+    DataError where it cannot be.
+    """
     try:
         _FACTS(found, "")
         if not found["classes"]:
             raise WrongValueError("classes are none")
+        base = found.get("base")
         return Facts(
-            settings=from_plain(TrainSettings, found["settings"]),
+            settings=with_data_from(from_plain(TrainSettings, found["settings"]), base),
             classes=tuple(found["classes"]),
             frames=_stored_frames(found.get("frames")),
             train_sha256=found.get("train_sha256"),
             history=tuple(rows_of(found["history"], "history")),
+            base=base,
         )
     except (WrongValueError, SettingsError) as error:
         raise DataError(f"{path} cannot be used: {error}") from None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from tsn.train.data import SplitFacts
+from tsn.train.data import SplitFacts, with_data_from
 from tsn.train.history import Row, check_order, rows_of
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.console import json_text, say
@@ -41,10 +41,14 @@ FREE_ON_RESUME = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds; classes and versions are there to be looked at, and are not read back."""
+    """What config.json holds; classes and versions are there to be looked at, and are not read back.
+
+    Paths are relative to `base`, the folder that training was started in; older runs do not state it.
+    """
 
     settings: TrainSettings
     split: SplitFacts
+    base: str | None
     classes: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,6 +59,7 @@ class Config:
             "split": self.split.plain(),
             "classes": list(self.classes),
             "versions": dict(self.versions),
+            "base": self.base,
         }
 
 
@@ -110,13 +115,17 @@ class RunFolder:
 
 
 def read_config(path: Path) -> Config:
-    """Read a run's config.json; SettingsError for no run folder, DataError where it is damaged."""
+    """Read a run's config.json, with its data where they are.
+
+    SettingsError for no run folder, DataError where it is damaged.
+    """
     file = path / "config.json"
     try:
         config = schema.read_json(read_bounded(file, MOST_BYTES))
         _CONFIG(config, "")
         facts = {name: config["split"].get(name) for name in ("path", "sha256", "train", "test")}
-        return Config(settings=from_plain(TrainSettings, config["settings"]), split=SplitFacts(**facts))
+        settings, base = from_plain(TrainSettings, config["settings"]), config.get("base")
+        return Config(settings=with_data_from(settings, base), split=SplitFacts(**facts), base=base)
     except (OSError, ValueError, SettingsError) as error:
         if getattr(error, "errno", None) in WRONG_PATH:
             raise SettingsError(f"{path} is not a run folder: its config.json: {_reason(error)}") from None
@@ -143,7 +152,8 @@ _CONFIG = schema.record(
         "split": schema.record(
             {"train": schema.whole(0), "test": schema.whole(0)}, {"path": schema.text, "sha256": schema.text}
         ),
-    }
+    },
+    {"base": schema.maybe(schema.text)},
 )
 
 

@@ -32,7 +32,7 @@ from tsn.train.ranks.group import Ranks
 from tsn.train.ranks.stop import StopRequest
 from tsn.train.versions import versions
 from tsn.tsn_shared.errors import DataError
-from tsn.tsn_shared.files import locked, writing
+from tsn.tsn_shared.files import locked, working_folder, writing
 from tsn.tsn_shared.settings import TrainSettings
 from tsn.tsn_shared.splits import Split, open_split
 from tsn.tsn_shared.views import VIEWS
@@ -70,13 +70,15 @@ class Run:
             frames=self.frames,
             train_sha256=self.train_sha256,
             history=tuple(self.history),
+            base=working_folder(),
         )
 
     def announce(self) -> None:
         """Write config.json, and say what is trained on what."""
         settings, trainer, say = self.settings, self.trainer, self.folder.say
-        facts = split_facts(self.split)
-        self.folder.write_config(Config(settings=settings, split=facts, classes=self.classes, versions=versions()))
+        facts, base = split_facts(self.split), working_folder()
+        config = Config(settings=settings, split=facts, base=base, classes=self.classes, versions=versions())
+        self.folder.write_config(config)
         where = "CPU" if self.ranks.device.type == "cpu" else torch.cuda.get_device_name(self.ranks.device)
         say(
             f"{settings.model} ({count_parameters(trainer.model) / 1e6:.1f} M parameters), "

@@ -31,7 +31,7 @@ def write_weights(path: Path, facts: Facts, model: Mapping[str, Tensor]) -> None
     weights = {name: value.contiguous().cpu() for name, value in model.items()}
     plain = facts.plain()
     last = [row.plain() for row in facts.history[-1:]]
-    kept = {name: plain[name] for name in ("settings", "classes", "split", "frames", "train_sha256")}
+    kept = {name: plain[name] for name in ("settings", "classes", "split", "frames", "train_sha256", "base")}
     text = json.dumps(kept | {"history": last})
     with replacing(path) as temporary:
         save_file(weights, temporary, metadata={FACTS: text, DIGEST: _digest(text, weights)})

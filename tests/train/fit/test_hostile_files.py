@@ -154,7 +154,8 @@ def test_every_field_of_a_checkpoint_that_a_run_goes_on_from_is_checked(state: d
                 kept.add(".".join(map(str, path)))
     assert tried > 1500
     allowed = ("history.", "settings.", "tally.", "frames", "train_sha256", "optimizer.param_groups.0.", "split")
-    assert [path for path in kept if not path.startswith((*allowed, "format", "version", "position", "step"))] == []
+    more = ("format", "version", "position", "step", "base")
+    assert [path for path in kept if not path.startswith((*allowed, *more))] == []
     assert {path for path in kept if path.startswith("settings.")} <= {
         *(f"settings.{name}" for name in ("run", "resume", "frames", "splits", "gpus", "weights", "save_every")),
         *(f"settings.{name}" for name in ("num_epochs", "batch_size", "accumulate", "num_processes", "nnodes")),

@@ -1,4 +1,5 @@
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ from tsn.tsn_shared.settings import TrainSettings
 CLIPS = 9537
 
 
-def lr(position: int, **settings: object) -> float:
-    chosen = TrainSettings(**settings)  # type: ignore[arg-type]
+def lr(position: int, **settings: Any) -> float:
+    chosen = TrainSettings(**settings)
     return learning_rate(chosen, base=chosen.lr, position=position, num_clips=CLIPS)
 
 
