@@ -37,7 +37,7 @@ def run(data: DataSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cap
 def test_a_run_is_evaluated_and_resumed_from_another_folder(run: Path, data: DataSettings) -> None:
     (row,) = history(run)
     for name in (run, run / "model.safetensors"):
-        assert evaluated(name, gpus="0").figures["top1"] == row["val_top1"]
+        assert evaluated(name, gpus="0").figures.metrics.top1 == row["val_top1"]
     again = ["train", "--config", str(run / "config.json"), "--resume", str(run)]  # refused, were the data elsewhere
     done = CliRunner().invoke(tsn, again)
     assert done.exception is None, done.output
@@ -58,5 +58,5 @@ def test_an_older_run_that_does_not_state_its_folder_is_used_from_there(
     with pytest.raises(DataError, match=f"{data.frames.name} holds no split 1"):
         evaluated(run, gpus="0")
     monkeypatch.chdir(data.frames.parent)
-    assert evaluated(run, gpus="0").figures["top1"] == history(run)[0]["val_top1"]
+    assert evaluated(run, gpus="0").figures.metrics.top1 == history(run)[0]["val_top1"]
     assert read_config(run).settings.frames == Path(data.frames.name)

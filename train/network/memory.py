@@ -54,8 +54,8 @@ def estimate(model: nn.Module, *, frames: int, input_size: int, half: bool, save
     sizes = [tensor.numel() * tensor.element_size() / len(clips) / (2 if half else 1) for tensor in saved]
     passing = 2 * max(sizes)  # the gradients of a layer's input and output are there at once
     served = LOADED * clips.numel() * clips.element_size() / len(clips)
-    # weights, their gradients and SGD's momentum; autocast has the weights in 2 bytes as well; a checkpoint on its way to
-    # the disk is a second copy of weights and momentum
+    # weights, their gradients and SGD's momentum; autocast has the weights in 2 bytes as well; a checkpoint on its way
+    # to the disk is a second copy of weights and momentum
     copies = (3.5 if half else 3) + (2 if saves else 0)
     return Estimate(fixed=weights * copies + WORKSPACE, clip=sum(sizes) + passing + served)
 

@@ -59,7 +59,10 @@ def test_a_part_of_a_video_is_served_as_a_video_of_its_own(clips: DataSettings) 
     frames = split.test.frames
     first = (frames // 3).astype(np.int32)
     parts = replace(split, test=replace(split.test, first=first, frames=np.maximum(frames // 2, 1).astype(np.int32)))
-    whole, part = reader_of(clips), FrameReader(parts, "test", clips.frames, view=VIEWS["val"], segments=3)
+    whole, part = (
+        reader_of(clips),
+        FrameReader(parts, "test", clips.frames, view=VIEWS["val"], snippets=Snippets(segments=3)),
+    )
     plan = part.plan(EvalSchedule(num_clips=len(TEST), batch_size=len(TEST)).batch(0))
     assert (plan.frame_indices < np.maximum(frames // 2, 1)[:, None]).all()
     wanted = [whole.jpeg(row, int(first[row]) + i) for row, at in enumerate(plan.frame_indices) for i in at.tolist()]
@@ -70,6 +73,6 @@ def test_a_part_of_a_video_is_served_as_a_video_of_its_own(clips: DataSettings) 
 def test_a_part_that_ends_after_its_video_is_refused(clips: DataSettings) -> None:
     split = open_split(clips)
     parts = replace(split, test=replace(split.test, first=np.ones(len(TEST), dtype=np.int32)))
-    reader = FrameReader(parts, "test", clips.frames, view=VIEWS["val"], segments=3)
+    reader = FrameReader(parts, "test", clips.frames, view=VIEWS["val"], snippets=Snippets(segments=3))
     with pytest.raises(DataError, match=r"is not what .* holds: run tsn build-splits again"):
         reader.jpeg(0, 0)

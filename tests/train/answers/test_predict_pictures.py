@@ -12,7 +12,7 @@ from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.splits import Clips, open_split
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 TOP = (Guess(name="Jump", score=0.75), Guess(name="Run", score=0.25))
 
@@ -30,7 +30,7 @@ def test_each_answer_gets_a_picture_that_names_its_video(
 ) -> None:
     shards = [Shard(data.frames / name) for name in open_split(data).shard_names]
     answers = [Answer(video=f"{folder}/x.avi", frames=int(clips.frames[i]), top=TOP) for i, folder in enumerate("ab")]
-    found = draw_answers(answers, shards, clips, view=VIEWS[view], segments=segments, png=tmp_path)
+    found = draw_answers(answers, shards, clips, view=VIEWS[view], snippets=Snippets(segments=segments), png=tmp_path)
     assert [answer.png for answer in found] == [tmp_path / "x.png", tmp_path / "x-2.png"]
     assert [(answer.video, answer.top) for answer in found] == [(answer.video, answer.top) for answer in answers]
     for answer in found:
