@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from tests.conftest import Dataset
 from tsn.cli import tsn
 from tsn.tsn_shared.errors import DataError, SettingsError
 
@@ -28,6 +29,7 @@ def test_help_answers_at_once(words: list[str]) -> None:
     code = f"""
 import sys, time
 sys.argv = ["tsn", *{words!r}]
+from tests.conftest import Dataset
 from tsn import cli
 try:
     cli.main()
@@ -55,8 +57,9 @@ def test_version_names_what_decides_the_results() -> None:
     ]
 
 
-def test_more_gpus_than_there_are_is_one_line_and_exit_code_2() -> None:
-    done = call("train", "--gpus", "8", CUDA_VISIBLE_DEVICES="")
+def test_more_gpus_than_there_are_is_one_line_and_exit_code_2(dataset: Dataset) -> None:
+    data = ("--frames", dataset.frames, "--splits", dataset.splits)
+    done = call("train", "--gpus", "8", *map(str, data), CUDA_VISIBLE_DEVICES="")
     assert done.returncode == 2
     assert done.stderr.startswith("tsn: --gpus 8: 0 GPUs are visible")
     assert "--gpus 0" in done.stderr
@@ -99,10 +102,11 @@ def test_an_unknown_setting_in_the_file_is_named(tmp_path: Path) -> None:
     assert "learning_rate" in done.stderr
 
 
-def test_the_tutorials_flags_and_model_name_are_understood() -> None:
+def test_the_tutorials_flags_and_model_name_are_understood(dataset: Dataset) -> None:
+    data = ("--frames", dataset.frames, "--splits", dataset.splits)
     words = "--model vgg16_ucf101 --num-classes 101 --num-gpus 8 --num-segments 3 --use-tsn --lr-mode step --lr 0.001"
     more = "--lr-decay 0.1 --lr-decay-epoch 30,60,80 --num-epochs 80"
-    done = call("train", *words.split(), *more.split(), CUDA_VISIBLE_DEVICES="")
+    done = call("train", *words.split(), *more.split(), *map(str, data), CUDA_VISIBLE_DEVICES="")
     assert "--gpus 8: 0 GPUs are visible" in done.stderr
 
 

@@ -25,7 +25,7 @@ videos, folder, numbers = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 os.environ["OMP_NUM_THREADS"] = "1"
 for number in numbers:
     os.environ["TSN_TEST_REFUSE"] = number
-    files._told.clear()
+    files._warned.clear()
     sys.stderr.write(f"errno {number}\\n")
     at = folder / number
     places = ["--frames", f"{at}/frames", "--splits", f"{at}/splits"]

@@ -46,10 +46,10 @@ def test_extracting_and_building_are_silent_unless_a_program_listens(
 
 
 def test_the_command_speaks_each_line_once(dataset: Dataset, tmp_path: Path) -> None:
-    done = run("-m", "tsn", "build-splits", dataset.annotations, "--frames", dataset.frames, "--out", tmp_path)
+    done = run("-m", "tsn", "extract-frames", dataset.videos, "--out", tmp_path)
     said = done.stderr.splitlines()
     assert done.returncode == 0, done.stderr
-    assert sum(line.startswith(f"{tmp_path}/split1.h5: 18 train and 6 test clips") for line in said) == 1
+    assert sum(line.startswith(f"{tmp_path}: 196 frames of 24 videos in 1 shard") for line in said) == 1
     assert not any(line.startswith("INFO") for line in said)
 
 
