@@ -13,7 +13,7 @@ from tsn.pipeline.extract.container_matroska import EBML, read_matroska
 from tsn.pipeline.extract.container_mp4 import FIRST, read_mp4
 from tsn.pipeline.extract.container_mpeg import PACK, read_ps, read_ts
 from tsn.pipeline.extract.container_ogg import MAGIC, read_ogg
-from tsn.pipeline.extract.declared import DeclaredLength, FileBytes
+from tsn.pipeline.extract.declared import REST, DeclaredLength, FileBytes, zeros_at_end
 
 _READERS: tuple[tuple[int, tuple[bytes, ...], Callable[[FileBytes], DeclaredLength]], ...] = (
     (8, (b"AVI ",), read_avi),
@@ -30,7 +30,15 @@ _READERS: tuple[tuple[int, tuple[bytes, ...], Callable[[FileBytes], DeclaredLeng
 
 
 def read_declared_length(descriptor: int) -> DeclaredLength:
-    """Read what an open file declares by its container; nothing where it has none, or one that is not known."""
+    """Read what an open file declares by its container; little where it has none, or one that is not known.
+
+    Of these, zeros that end over a quarter of the file early are what a download left where nothing came.
+    """
     file = FileBytes(descriptor)
     head = file.read(0, 16)
-    return next(read(file) for at, words, read in _READERS if head[at:].startswith(words))
+    declared = next(read(file) for at, words, read in _READERS if head[at:].startswith(words))
+    if declared.frames is None and declared.end is None:
+        begin = zeros_at_end(file)
+        if begin and file.size - begin > REST * file.size:
+            return DeclaredLength(size=begin, end=file.size)
+    return declared

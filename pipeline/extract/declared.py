@@ -12,6 +12,7 @@ REST = 0.25
 CUT_PACKET = "its last packet is cut off"
 
 _PIECE = 1 << 15
+_MOST_ZEROS = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,17 @@ class FileBytes:
             self._begin, start = at, 0
             self._piece = os.pread(self._descriptor, max(count, _PIECE), at)
         return self._piece[start : start + count]
+
+
+def zeros_at_end(file: FileBytes) -> int:
+    """Return the byte from which on a file holds nothing but zeros, of which a bounded number is looked at."""
+    at = file.size
+    while at > 0 and file.size - at < _MOST_ZEROS:
+        begin = max(0, at - _PIECE)
+        if there := file.read(begin, at - begin).rstrip(b"\0"):
+            return begin + len(there)
+        at = begin
+    return at
 
 
 def frames_of_part(counted: int, *, read_to: int, size: int, claimed: int) -> int:

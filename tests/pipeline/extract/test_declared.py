@@ -5,7 +5,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tsn.pipeline.extract import declared as module
-from tsn.pipeline.extract.declared import FileBytes
+from tsn.pipeline.extract.declared import FileBytes, zeros_at_end
 
 
 @pytest.mark.parametrize(
@@ -27,3 +27,16 @@ def test_pieces_of_a_file_are_its_bytes(
         patch.setattr(module, "_PIECE", 16)
         pieces = FileBytes(file.fileno())
         assert [pieces.read(at, count) for at, count in reads] == [data[at : at + count] for at, count in reads]
+
+
+@given(st.binary(max_size=60), st.integers(0, 99))
+def test_zeros_at_the_end_are_found_from_the_first_to_the_last(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes, zeros: int
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "zeros"
+    path.write_bytes(data + bytes(zeros))
+    with pytest.MonkeyPatch.context() as patch, path.open("rb") as file:
+        patch.setattr(module, "_PIECE", 16)
+        assert zeros_at_end(FileBytes(file.fileno())) == len(data.rstrip(b"\0"))
+        patch.setattr(module, "_MOST_ZEROS", 32)
+        assert zeros_at_end(FileBytes(file.fileno())) >= len(data) + zeros - 48
