@@ -9,34 +9,27 @@ from dataclasses import MISSING, Field, asdict, field, fields
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, TypedDict, Unpack, get_args, get_origin, get_type_hints
 
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import SettingsError
 
 
-def setting(
-    default: Any,
-    help: str,  # noqa: A002 (click's own word for it)
-    *,
-    choices: tuple[str, ...] | None = None,
-    low: float | None = None,
-    above: float | None = None,
-    high: float | None = None,
-    flags: tuple[str, ...] = (),
-    metavar: str | None = None,
-) -> Any:
-    """Declare a field: its default, its help, and what values it takes (`low` <= value <= `high`, value > `above`)."""
-    metadata = {
-        "help": help,
-        "choices": choices,
-        "low": low,
-        "above": above,
-        "high": high,
-        "flags": flags,
-        "metavar": metavar,
-    }
-    return field(default=default, metadata=metadata)
+class Rule(TypedDict, total=False):
+    """What a setting may be (`low` <= value <= `high`, value > `above`), and how its option is written."""
+
+    choices: tuple[str, ...]
+    low: float
+    above: float
+    high: float
+    flags: tuple[str, ...]
+    metavar: str
+
+
+def setting(default: Any, help: str, **rule: Unpack[Rule]) -> Any:  # noqa: A002 (click's own word for it)
+    """Declare a field: its default, its help, and what values it takes."""
+    absent: dict[str, Any] = dict.fromkeys(Rule.__annotations__) | {"flags": ()}
+    return field(default=default, metadata={"help": help} | absent | dict(rule))
 
 
 def flag_of(name: str) -> str:

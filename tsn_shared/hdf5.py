@@ -35,8 +35,7 @@ USER_BLOCK = 512
 MOST_HOLES, SPARSE = 4 << 20, 16
 """Bytes that may be holes of a sparse file, and as many more for each byte that is there."""
 
-MOST_ATTRIBUTE = 1 << 20
-"""Bytes of an attribute."""
+MOST_ATTRIBUTE = 1 << 20  # bytes
 
 _WRONG = (KeyError, OSError, RuntimeError, TypeError, ValueError)  # as h5py calls what it cannot read
 _LIBVER = ("v110", "v110")  # a fixed format version: the same tables give the same bytes under any newer HDF5
@@ -244,15 +243,13 @@ def _refuse_links(file: h5py.File, name: str, where: str) -> None:
 
 def _payload_span(file: h5py.File, kind: Kind) -> tuple[int, int]:
     """Return where the payload's bytes lie in the file, (start, stop); (0, 0) without any."""
-    if kind.payload is None:
+    length = 0 if kind.payload is None else len(plain_dataset(file, kind.payload, np.uint8))
+    if kind.payload is None or length == 0:
         return 0, 0
-    data = plain_dataset(file, kind.payload, np.uint8)
-    if len(data) == 0:
-        return 0, 0
-    start = data.id.get_offset()
-    if start is None:
+    start = offset_of(file, kind.payload)
+    if start == 0:
         raise DataError(f"{file.filename}, {kind.payload} has no bytes of its own in the file: refused")
-    return start, start + len(data)
+    return start, start + length
 
 
 @contextmanager
