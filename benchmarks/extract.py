@@ -7,7 +7,6 @@ others write JPEG files as their users do, ffmpeg also at other qualities and sc
 PSNR is of the decoded RGB frames, against the frame as the way's own scaler gives it and against ffmpeg's bicubic.
 """
 
-import io
 import os
 import shutil
 import subprocess
@@ -15,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import redirect_stderr
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
@@ -50,8 +48,7 @@ def shards(videos: list[Path], out: Path, *, quality: int) -> None:
     links.mkdir()
     for number, video in enumerate(videos):
         (links / f"{number:04d}{video.suffix}").symlink_to(video)
-    with redirect_stderr(io.StringIO()):
-        extract_frames(links, ExtractSettings(out=out / "frames", jobs=JOBS, quality=quality))
+    extract_frames(links, ExtractSettings(out=out / "frames", jobs=JOBS, quality=quality))
 
 
 def ffmpeg_files(video: Path, folder: Path, *, quality: int = 2, flags: str = "bicubic") -> None:

@@ -29,7 +29,6 @@ from benchmarks.common import PATH, machine
 from benchmarks.visit.stages import PARTS, STAGES, Visit
 
 ROOT = Path(__file__).parents[1]
-HEAD = "| stage | what | figure | unit | aim | |\n|---|---|---:|---|---|---|"
 
 
 @click.command()
@@ -56,7 +55,8 @@ def main(part: str, out: Path, minutes: float, only: tuple[str, ...], rehearse: 
             report.flush()
 
         tell("# Rehearsal on the CPU: the figures mean nothing\n" if rehearse else "# On a GPU\n")
-        tell(f"{time.strftime('%Y-%m-%d')}, commit {commit()}. {machine()}.\n\n{HEAD}")
+        tell(f"{time.strftime('%Y-%m-%d')}, commit {commit()}. {machine()}.\n")
+        tell("| stage | what | figure | unit | aim | |\n|---|---|---:|---|---|---|")
         frames, splits = ((data[name] or Path(folder) / "data" / name).resolve() for name in ("frames", "splits"))
         visit = Visit(Path(folder), frames, splits, rehearse)
         for name in ("data", *only) if only else PARTS[part]:

@@ -26,6 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cv2
+import torch
 
 from benchmarks import peers
 from benchmarks.common import (
@@ -75,9 +77,6 @@ WAYS: dict[str, Callable[[Job], Iterator[Any]]] = {
 def take_turn(way: str, job: Job, seconds: float) -> None:
     """Measure a way in this process, and end it."""
     bind(job.cores)
-    import cv2
-    import torch
-
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     take(WAYS[way](job), job.batch_size, seconds)
@@ -104,20 +103,13 @@ def cells_of(ours: Figures, other: Figures) -> list[str]:
     return [f"{rate:,.0f}", f"{ratio(*rates):.2f}", f"{cost:.2f}", f"{ratio(*reversed(costs)):.2f}"]
 
 
-def cold(frames: Path, folder: Path, *, announced: bool) -> float:
-    """Return random frames a second of a copy of some shards whose pages are not in memory, 75 a batch.
-
-    Read as they come, or announced a batch ahead as the loader does; it needs no rights of its own.
-    """
-    shards = []
-    for path in find_shards(frames)[:8]:
-        copy = folder / path.name
-        if not copy.exists():
-            shutil.copy(path, copy)
-        shards.append(Shard(copy))
+def cold(copies: list[Path], *, announced: bool) -> float:
+    """Return random frames a second of shards of ours whose pages are not in memory, announced a batch of 75 ahead."""
+    for copy in copies:
         with copy.open("rb") as file:
             os.fsync(file.fileno())  # dirty pages cannot be dropped
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    shards = [Shard(copy) for copy in copies]
     start = time.perf_counter()
     for _ in range(20):
         chosen = random.choices(shards, k=75)
@@ -173,8 +165,9 @@ def main(child: str | None, job: str, seconds: float, rounds: int, write: bool, 
             own = whole._replace(cores=cores)
             turns = {name: partial(turn, name, own, seconds, options["peers_python"]) for name in names}
             figures[cores] = interleaved(turns, rounds)
+        copies = [Path(shutil.copy(path, files)) for path in find_shards(frames)[:8]]
         words = waits(whole, epochs=20)
-        reads = {name: partial(cold, frames, Path(files), announced=name == "ahead") for name in ("plain", "ahead")}
+        reads = {name: partial(cold, copies, announced=name == "ahead") for name in ("plain", "ahead")}
         rates = interleaved(reads, 2 * rounds)
         gain, ahead = ratio(rates["ahead"], rates["plain"]), statistics.median(rates["ahead"])
     heads = [

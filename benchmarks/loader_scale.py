@@ -95,7 +95,6 @@ def main(rounds: int, write: bool) -> None:
         for name, (clips, shards) in sizes.items():
             path = Path(folder) / str(clips) / "split1.h5"
             path.parent.mkdir()
-            click.echo(f"making a split of {name}", err=True)
             make_split(path, clips=clips, shards=shards)
             pools[name] = stack.enter_context(ProcessPoolExecutor(1, get_context("spawn")))
             first[name] = pools[name].submit(open_split, path).result()

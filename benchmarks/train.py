@@ -44,7 +44,6 @@ class Way:
     fused: bool = True
     compiled: str | None = None
     ddp: bool = False
-    bucket_view: bool = True
 
 
 AS_TRAIN = "as tsn train"
@@ -63,8 +62,7 @@ def ways(*, on_gpu: bool) -> dict[str, Way]:
         "SGD not fused": replace(default, fused=False),
         other: replace(default, precision=other),
         **{name: replace(default, compiled=mode) for name, mode in modes.items()},
-        "DDP, gradients as bucket views": replace(default, ddp=True),
-        "DDP, gradients copied": replace(default, ddp=True, bucket_view=False),
+        "DDP": replace(default, ddp=True),
     }
 
 
@@ -83,7 +81,7 @@ def step_of(way: Way, settings: TrainSettings, device: torch.device) -> Callable
     model: nn.Module = build_model(settings.model, num_classes=CLASSES, dropout=settings.dropout)
     model = model.to(device).to(memory_format=layout)
     key_dropout(model, seed=0, batch_size=settings.batch_size, device=device)
-    network = DistributedDataParallel(model, gradient_as_bucket_view=way.bucket_view) if way.ddp else model
+    network = DistributedDataParallel(model, gradient_as_bucket_view=True) if way.ddp else model
     if way.compiled is not None:
         network = torch.compile(network, dynamic=False, mode=way.compiled)  # type: ignore[assignment]
     batch, size = settings.batch_size, settings.input_size

@@ -83,7 +83,6 @@ class _Disk(io.FileIO):
     error: OSError | None = None
 
     def write(self, data: Any) -> int:
-        """Write all of the data, or nothing more after a write has failed."""
         left = memoryview(data)
         try:
             while left and self.error is None:
@@ -93,7 +92,6 @@ class _Disk(io.FileIO):
         return len(data)
 
     def truncate(self, size: int | None = None) -> int:
-        """Set the file's size, unless a write has failed."""
         try:
             return super().truncate(size)
         except OSError as error:

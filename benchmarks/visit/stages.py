@@ -61,11 +61,6 @@ class Visit(NamedTuple):
 
         return torch.device("cpu") if self.rehearse else torch.device("cuda", 0)
 
-    @property
-    def seconds(self) -> float:
-        """How long a rate is measured."""
-        return 0.2 if self.rehearse else 2.5
-
     def settings(self, **changed: Any) -> TrainSettings:
         """Return the settings of training on epochs of UCF101's length: the published recipe, or what a CPU does."""
         base: dict[str, Any] = {"frames": self.frames, "splits": self.folder / "splits", "split": "epoch", "gpus": "1"}
@@ -123,7 +118,7 @@ def step(visit: Visit) -> Iterator[Figure]:
     for name, way, batch in [steps[0], (f"{4 * usual} clips", found[AS_TRAIN], 4 * usual), *steps[1:]]:
         settings = visit.settings(batch_size=batch)
         try:
-            seconds, _ = timed(step_of(way, settings, device), seconds=visit.seconds, device=device)
+            seconds, _ = timed(step_of(way, settings, device), seconds=0.2 if visit.rehearse else 2.5, device=device)
         except RuntimeError as error:  # out of memory, or what a card cannot compile: the others go on
             yield Figure(name, f"failed: {str(error).splitlines()[0][:60]}")
             continue
@@ -194,7 +189,7 @@ def loader(visit: Visit) -> Iterator[Figure]:
     for name, options in ways.items():
         with opened(pixels(device=visit.device, **options)) as batches:
             apart = (next(batches).clips.cpu().float() - wanted).abs() * 255 * torch.tensor(STD).view(3, 1, 1)
-            seconds, cpu = timed(batches.__next__, seconds=visit.seconds, device=visit.device)
+            seconds, cpu = timed(batches.__next__, seconds=0.2 if visit.rehearse else 2.5, device=visit.device)
         yield Figure(name, batch / seconds, "clips/s")
         yield Figure(f"{name}, CPU time at most", 1000 * cpu / batch, "core-ms a clip")
         needed = cores_needed(1500, gpus=8, core_ms=1000 * cpu / batch)
