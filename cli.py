@@ -335,10 +335,10 @@ TIMED = frozenset(
 @_measuring
 def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
     """Train for some seconds beside a bare loop of forward, backward and step on clips that are ready."""
-    from tsn.train.fit.bench import bench_text, bench_train
+    from tsn.train.fit.bench import bench_train
 
-    result = bench_train(TrainSettings(**options), seconds=seconds)
-    click.echo(json_text(result) if as_json else bench_text(result))
+    speed = bench_train(TrainSettings(**options), seconds=seconds)
+    click.echo(json_text(speed.plain()) if as_json else speed.words)
 
 
 @tsn.command(short_help="All of it on data of its own.")

@@ -49,9 +49,9 @@ class Settings:
                 raise SettingsError(str(error)) from None
             _check(entry, value)
 
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """Return the settings as plain Python values, for JSON and checkpoints."""
-        values: dict[str, Any] = asdict(self)  # type: ignore[call-overload]
+        values = asdict(self)  # type: ignore[call-overload]
         return {name: _plain(value) for name, value in values.items()}
 
 

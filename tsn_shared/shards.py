@@ -15,7 +15,7 @@ Here are the tables, written and checked; `shard_file` reads frames past HDF5, w
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +46,7 @@ def shard_name(index: int) -> str:
     return f"frames-{index:05d}.h5"
 
 
-def fingerprint(settings: dict[str, Any]) -> str:
+def fingerprint(settings: Mapping[str, object]) -> str:
     """Return a digest of the settings that decide a shard's bytes."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
 

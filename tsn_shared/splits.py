@@ -17,7 +17,7 @@ video. Names are read on demand, so a split of millions of clips opens in its nu
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import h5py
 import numpy as np
@@ -163,7 +163,7 @@ def _clips(file: h5py.File, subset: Subset, *, classes: int, shards: int) -> Cli
     rows = len(hdf5.plain_dataset(file, f"{subset}/name", "S"))
     ranges = _holds(file[subset], "first")
     numbers = (*_NUMBERS, "first") if ranges else _NUMBERS
-    columns: dict[str, Any] = {n: hdf5.column(file, f"{subset}/{n}", np.int32, rows=rows) for n in numbers}
+    columns = {n: hdf5.column(file, f"{subset}/{n}", np.int32, rows=rows) for n in numbers}
     bounds = {"label": (0, classes - 1), "shard": (0, shards - 1), "video": (0, None), "frames": (1, None)}
     for name, (low, high) in (bounds | ({"first": (0, None)} if ranges else {})).items():
         if rows and (columns[name].min() < low or (high is not None and columns[name].max() > high)):

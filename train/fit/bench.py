@@ -2,8 +2,8 @@
 
 import time
 from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from statistics import median
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -60,12 +60,43 @@ class TrainLoop:
         self.waited.append(trainer.train_epoch(self._loader, lambda: None).data_wait_share)
 
 
-def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
-    """Time the loop of `tsn train` and the bare loop in turns, for about `seconds` in all, on one rank.
+@dataclass(frozen=True, kw_only=True)
+class TrainSpeed:
+    """How fast training is: clips a second of it and of the bare loop, and which share of the latter it reaches.
 
-    Returns clips a second of both, the share of the bare loop's that training reaches, by round as well, and the
-    share of its time in which training had nothing to do because no batch was there.
+    `rounds` are those shares by round; `data_wait_share` is the share of its time in which training had nothing to do
+    because no batch was there.
     """
+
+    model: str
+    batch_size: int
+    num_segments: int
+    input_size: int
+    precision: str
+    device: str
+    clips_per_second: float
+    bare_clips_per_second: float
+    share_of_bare: float
+    data_wait_share: float
+    rounds: tuple[float, ...]
+
+    def plain(self) -> dict[str, object]:
+        """Return the figures by name, for JSON."""
+        return asdict(self)
+
+    @property
+    def words(self) -> str:
+        """The figures in words for a person."""
+        return (
+            f"{self.model}, {self.batch_size} clips of {self.num_segments} frames at {self.input_size} pixels, "
+            f"{self.precision} on {self.device}: {self.clips_per_second:,.1f} clips/s, {self.share_of_bare:.1%} of the "
+            f"{self.bare_clips_per_second:,.1f} of a bare loop on ready clips; {self.data_wait_share:.1%} of the time "
+            "went on waiting for clips"
+        )
+
+
+def bench_train(settings: TrainSettings, *, seconds: float) -> TrainSpeed:
+    """Time the loop of `tsn train` and the bare loop in turns, for about `seconds` in all, on one rank."""
     on_gpu = count_gpus(settings.gpus) > 0
     split = open_split(settings)
     with ExitStack() as stack:
@@ -76,9 +107,9 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
         classes = len(split.classes)
         networks = [channels_last(build_network(settings, classes)).to(ranks.device) for _ in range(2)]
         whole = TrainLoop(networks[0], settings, ranks, loader, precision)
-        if told := whole.trainer.compile():
-            say(told)
-        fast = told and not told.startswith(FALLBACK)
+        if outcome := whole.trainer.compile():
+            say(outcome)
+        fast = outcome and not outcome.startswith(FALLBACK)
         bare = BareLoop(
             torch.compile(networks[1]) if fast else networks[1],  # type: ignore[arg-type]
             settings,
@@ -88,19 +119,19 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> dict[str, Any]:
         )
         rates = in_turns({"bare": bare, "train": whole}, seconds=seconds, clips=settings.batch_size, ranks=ranks)
     ratios = [train / ready for train, ready in zip(rates["train"], rates["bare"], strict=True)]
-    return {
-        "model": settings.model,
-        "batch_size": settings.batch_size,
-        "num_segments": settings.segments,
-        "input_size": settings.input_size,
-        "precision": precision,
-        "device": str(ranks.device),
-        "clips_per_second": median(rates["train"]),
-        "bare_clips_per_second": median(rates["bare"]),
-        "share_of_bare": median(ratios),
-        "data_wait_share": median(whole.waited[-ROUNDS:]),
-        "rounds": ratios,
-    }
+    return TrainSpeed(
+        model=settings.model,
+        batch_size=settings.batch_size,
+        num_segments=settings.segments,
+        input_size=settings.input_size,
+        precision=precision,
+        device=str(ranks.device),
+        clips_per_second=median(rates["train"]),
+        bare_clips_per_second=median(rates["bare"]),
+        share_of_bare=median(ratios),
+        data_wait_share=median(whole.waited[-ROUNDS:]),
+        rounds=tuple(ratios),
+    )
 
 
 def in_turns(
@@ -116,16 +147,6 @@ def in_turns(
         for name in list(loops) if turn % 2 == 0 else list(reversed(loops)):
             rates[name].append(count * clips / _timed(loops[name], count, ranks))
     return rates
-
-
-def bench_text(result: dict[str, Any]) -> str:
-    """Return the figures as words for a person."""
-    return (
-        f"{result['model']}, {result['batch_size']} clips of {result['num_segments']} frames at {result['input_size']} "
-        f"pixels, {result['precision']} on {result['device']}: {result['clips_per_second']:,.1f} clips/s, "
-        f"{result['share_of_bare']:.1%} of the {result['bare_clips_per_second']:,.1f} of a bare loop on ready clips; "
-        f"{result['data_wait_share']:.1%} of the time went on waiting for clips"
-    )
 
 
 def _timed(loop: BareLoop | TrainLoop, count: int, ranks: Ranks) -> float:

@@ -25,10 +25,10 @@ class Snapshot:
             devices.add(tensor.device)
             return tensor.detach().clone()
 
-        self._state: dict[str, Any] = _mapped(dict(state), copy)
+        self._state = _mapped(dict(state), copy)
         self._taken = [torch.cuda.current_stream(device).record_event() for device in devices if device.type == "cuda"]
 
-    def on_host(self) -> dict[str, Any]:
+    def on_host(self) -> Any:
         """Return the state in main memory, and let go of the copy; from any thread.
 
         From a GPU it comes through pinned memory on a stream of its own, beside the steps that training takes.
@@ -40,7 +40,7 @@ class Snapshot:
         for event in self._taken:
             stream.wait_event(event)
         with torch.cuda.stream(stream):
-            there: dict[str, Any] = _mapped(state, _pinned)
+            there = _mapped(state, _pinned)
         stream.synchronize()
         return there
 

@@ -9,7 +9,6 @@ import tempfile
 import threading
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import fields
 from multiprocessing import parent_process
 from pathlib import Path
 from typing import Any
@@ -94,14 +93,8 @@ def _launch_config(processes: int, nnodes: int, rdzv_endpoint: str | None, max_r
         start_method="spawn",
         local_addr="localhost" if loopback else None,
         signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is ours: the ranks save and end by themselves
-        **_patience(),
+        shutdown_timeout=SHUTDOWN_SECONDS,
     )
-
-
-def _patience() -> dict[str, Any]:
-    """Return how long ranks have to end, where this torch can be told: 2.12 and later; before, it is 30 seconds."""
-    there = any(field.name == "shutdown_timeout" for field in fields(LaunchConfig))
-    return {"shutdown_timeout": SHUTDOWN_SECONDS} if there else {}
 
 
 def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], left: Path, speaks: bool) -> Any:
