@@ -20,6 +20,7 @@ import os, sys
 from pathlib import Path
 from tsn.cli import tsn
 from tsn.tsn_shared import files
+from tsn.tsn_shared.console import speaking
 
 videos, folder, numbers = sys.argv[1], Path(sys.argv[2]), sys.argv[3:]
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -44,7 +45,8 @@ for number in numbers:
             ["predict", f"{at}/run", videos, "--gpus", "0", "--png", f"{at}/answers"],
         ]
     for words in commands:
-        tsn.main(words, prog_name="tsn", standalone_mode=False)
+        with speaking():
+            tsn.main(words, prog_name="tsn", standalone_mode=False)
 """
 
 
