@@ -6,7 +6,7 @@ heavy (torch, DALI, HDF5) is imported inside the command that needs it.
 
 import os
 import sys
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, Literal
 
@@ -308,8 +308,8 @@ def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -
     """
     from tsn.pipeline.extract.bench import bench_extract, extract_bench_text
 
-    result = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
-    click.echo(json_text(result) if as_json else extract_bench_text(result))
+    speed = bench_extract(videos, ExtractSettings(**options), seconds=seconds)
+    click.echo(json_text(asdict(speed)) if as_json else extract_bench_text(speed))
 
 
 @bench.command("loader", short_help="Clips a second, by stage.")
@@ -319,8 +319,8 @@ def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
     """Serve training clips for some seconds: clips a second, whole and by stage (read, decode, finish, copy)."""
     from tsn.pipeline.loading.bench import bench_loader, bench_text
 
-    result = bench_loader(BenchLoaderSettings(**options), seconds=seconds)
-    click.echo(json_text(result) if as_json else bench_text(result))
+    speed = bench_loader(BenchLoaderSettings(**options), seconds=seconds)
+    click.echo(json_text(asdict(speed)) if as_json else bench_text(speed))
 
 
 TIMED = frozenset(

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from tsn.tsn_shared import shards, splits
 from tsn.tsn_shared.console import counted, table
@@ -62,7 +61,7 @@ class Summary:
     splits: list[Split] = field(default_factory=list)
 
 
-def info(paths: Sequence[Path]) -> dict[str, Any]:
+def info(paths: Sequence[Path]) -> dict[str, object]:
     """Count what the folders hold: shards, videos, frames, failed, bytes (of the shards), seconds, classes, splits."""
     summary = summarise(paths)
     return {

@@ -6,11 +6,11 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings, stage_command
 from tsn.pipeline.extract.ffmpeg_output import read_marks
@@ -38,7 +38,19 @@ ADVICE = {
 }
 
 
-def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class ExtractBench:
+    """What extraction reached: frames a second of all jobs, by stage milliseconds of one job a frame, the short stage."""
+
+    frames_per_second: float
+    stages: dict[str, float]
+    short: str
+    jobs: int
+    size: str
+    quality: int
+
+
+def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) -> ExtractBench:
     """Measure extraction of the videos below a folder, and each of its stages, with `settings.jobs` videos at once.
 
     `stages` are milliseconds of one job a frame; `frames_per_second` is of all jobs, without the writing of shards.
@@ -63,25 +75,24 @@ def bench_extract(videos: Path, settings: ExtractSettings, *, seconds: float) ->
                 rates[stage].append(_frames_per_second(run, groups, jobs, seconds / ROUNDS / len(STAGES)))
     costs = [jobs * 1000 / max(*rates[stage], 1e-9) for stage in STAGES]
     stages = {stage: max(cost - before, 0.0) for stage, cost, before in zip(STAGES, costs, [0, *costs], strict=False)}
-    return {
-        "frames_per_second": max(rates["write"]),
-        "stages": stages,
-        "short": max(stages, key=stages.__getitem__),
-        "jobs": jobs,
-        "size": settings.size,
-        "quality": settings.quality,
-    }
+    return ExtractBench(
+        frames_per_second=max(rates["write"]),
+        stages=stages,
+        short=max(stages, key=stages.__getitem__),
+        jobs=jobs,
+        size=settings.size,
+        quality=settings.quality,
+    )
 
 
-def extract_bench_text(result: dict[str, Any]) -> str:
+def extract_bench_text(result: ExtractBench) -> str:
     """Return the figures for a person."""
-    rows = [[stage, f"{cost:.2f}"] for stage, cost in result["stages"].items()]
-    rows.append(["all together", f"{sum(result['stages'].values()):.2f}"])
-    short = result["short"]
+    rows = [[stage, f"{cost:.2f}"] for stage, cost in result.stages.items()]
+    rows.append(["all together", f"{sum(result.stages.values()):.2f}"])
     return (
         f"{table(['stage', 'ms a frame and job'], rows)}\n"
-        f"{result['frames_per_second']:,.0f} frames/s with {result['jobs']} jobs. "
-        f"Most of it is to {short}: {ADVICE[short]} would help."
+        f"{result.frames_per_second:,.0f} frames/s with {result.jobs} jobs. "
+        f"Most of it is to {result.short}: {ADVICE[result.short]} would help."
     )
 
 

@@ -11,7 +11,6 @@ from concurrent.futures import as_completed
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tsn.pipeline.extract.dask_cluster import cluster_workers
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings
@@ -208,7 +207,7 @@ def _write_failures(path: Path, failures: list[tuple[str, str, str]], files: dic
     if not failures:
         path.unlink(missing_ok=True)
         return
-    rows: list[dict[str, Any]] = [
+    rows = [
         {"name": name, "file": str(files[name]), "reason": reason, "shard": shard} for name, reason, shard in failures
     ]
     write_text(path, "".join(json.dumps(row) + "\n" for row in rows))

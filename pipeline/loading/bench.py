@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Any, cast
 
@@ -34,7 +35,21 @@ ADVICE = {
 }
 
 
-def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class LoaderBench:
+    """What the loader reached, in clips a second: whole and by stage, and which stage is short."""
+
+    clips_per_second: float
+    stages: dict[str, float]
+    short: str
+    device: str
+    threads: int
+    batch_size: int
+    num_segments: int
+    input_size: int
+
+
+def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> LoaderBench:
     """Measure the training path in float32, and each of its stages alone, in clips a second.
 
     `stages`: read (JPEG bytes from the shards, CRC32 checked), decode (DALI), finish (resize, flip, normalise; on a GPU
@@ -57,27 +72,26 @@ def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> dict[str, 
     medians = {name: float(np.median(rates)) for name, rates in figures.items()}
     whole = medians.pop("whole")
     needed = {name: rate for name, rate in medians.items() if device.type == "cuda" or name != "copy"}
-    return {
-        "clips_per_second": whole,
-        "stages": medians,
-        "short": min(needed, key=needed.__getitem__),
-        "device": device.type,
-        "threads": threads,
-        "batch_size": settings.batch_size,
-        "num_segments": settings.segments,
-        "input_size": settings.input_size,
-    }
+    return LoaderBench(
+        clips_per_second=whole,
+        stages=medians,
+        short=min(needed, key=needed.__getitem__),
+        device=device.type,
+        threads=threads,
+        batch_size=settings.batch_size,
+        num_segments=settings.segments,
+        input_size=settings.input_size,
+    )
 
 
-def bench_text(result: dict[str, Any]) -> str:
+def bench_text(result: LoaderBench) -> str:
     """Return the figures for a person."""
-    note = {} if result["device"] == "cuda" else {"copy": "copy (not needed)"}
-    rows = [[note.get(name, name), f"{rate:,.0f}", f"{1000 / rate:.2f}"] for name, rate in result["stages"].items()]
-    rows.append(["all together", f"{result['clips_per_second']:,.0f}", f"{1000 / result['clips_per_second']:.2f}"])
-    short = result["short"]
+    note = {} if result.device == "cuda" else {"copy": "copy (not needed)"}
+    rows = [[note.get(name, name), f"{rate:,.0f}", f"{1000 / rate:.2f}"] for name, rate in result.stages.items()]
+    rows.append(["all together", f"{result.clips_per_second:,.0f}", f"{1000 / result.clips_per_second:.2f}"])
     return (
         f"{table(['stage', 'clips/s', 'ms a clip'], rows)}\n"
-        f"Short on {result['device']} with {result['threads']} threads: {short} ({ADVICE[short]} would help)."
+        f"Short on {result.device} with {result.threads} threads: {result.short} ({ADVICE[result.short]} would help)."
     )
 
 

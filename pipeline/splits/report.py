@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from tsn.pipeline.splits.groups import shared_groups
 from tsn.pipeline.splits.join import Joined, JoinedSplit
@@ -48,7 +47,7 @@ def reports_of(path: Path, split: JoinedSplit) -> list[SubsetReport]:
     return reports
 
 
-def report_json(reports: Sequence[SubsetReport]) -> list[dict[str, Any]]:
+def report_json(reports: Sequence[SubsetReport]) -> list[dict[str, object]]:
     """Return the reports for JSON, a row each."""
     return [asdict(report) | {"path": str(report.path)} for report in reports]
 

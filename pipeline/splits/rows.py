@@ -254,7 +254,7 @@ def _read_json(path: Path) -> Iterator[Row]:
         yield row._replace(label=row.label.translate(NO_BRACKETS)) if isinstance(row.label, str) else row
 
 
-def _entries(path: Path) -> list[dict[str, Any]]:
+def _entries(path: Path) -> list[dict[str, object]]:
     try:
         entries = json.loads(whole_text(path))
     except (ValueError, RecursionError) as error:

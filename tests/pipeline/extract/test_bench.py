@@ -12,12 +12,12 @@ from tsn.tsn_shared.settings import ExtractSettings
 
 def test_every_stage_has_a_cost_and_the_longest_is_named(dataset: Dataset) -> None:
     result = bench_extract(dataset.videos, ExtractSettings(out=dataset.frames, jobs=1), seconds=0.8)
-    assert tuple(result["stages"]) == STAGES
-    assert all(cost >= 0 for cost in result["stages"].values())
-    assert result["stages"]["decode"] > 0
-    assert result["frames_per_second"] > 0
-    assert result["stages"][result["short"]] == max(result["stages"].values())
-    assert f"is to {result['short']}" in extract_bench_text(result)
+    assert tuple(result.stages) == STAGES
+    assert all(cost >= 0 for cost in result.stages.values())
+    assert result.stages["decode"] > 0
+    assert result.frames_per_second > 0
+    assert result.stages[result.short] == max(result.stages.values())
+    assert f"is to {result.short}" in extract_bench_text(result)
 
 
 def test_it_leaves_the_shards_alone(dataset: Dataset) -> None:
@@ -31,4 +31,4 @@ def test_what_is_no_file_is_passed_over(dataset: Dataset, tmp_path: Path) -> Non
     with pytest.raises(DataError, match="holds no video that is a file"):
         bench_extract(tmp_path, ExtractSettings(out=tmp_path, jobs=1), seconds=0.1)
     shutil.copy(next(dataset.videos.rglob("*.avi")), tmp_path)
-    assert bench_extract(tmp_path, ExtractSettings(out=tmp_path, jobs=1), seconds=0.1)["frames_per_second"] > 0
+    assert bench_extract(tmp_path, ExtractSettings(out=tmp_path, jobs=1), seconds=0.1).frames_per_second > 0

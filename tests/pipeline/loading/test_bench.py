@@ -5,7 +5,7 @@ import json
 from click.testing import CliRunner
 
 from tsn.cli import tsn
-from tsn.pipeline.loading.bench import bench_text
+from tsn.pipeline.loading.bench import LoaderBench, bench_text
 from tsn.tsn_shared.settings import DataSettings
 
 STAGES = {"read", "decode", "finish", "copy"}
@@ -25,7 +25,9 @@ def test_figures_for_a_script(clips: DataSettings) -> None:
 
 def test_figures_for_a_person_name_the_short_stage() -> None:
     stages = {"read": 10_000.0, "decode": 500.0, "finish": 2000.0, "copy": 5000.0}
-    result = {"clips_per_second": 400.0, "stages": stages, "short": "decode", "device": "cpu", "threads": 2}
-    text = bench_text(result)
+    sizes = {"batch_size": 6, "num_segments": 3, "input_size": 224}
+    text = bench_text(
+        LoaderBench(clips_per_second=400.0, stages=stages, short="decode", device="cpu", threads=2, **sizes)
+    )
     assert "Short on cpu with 2 threads: decode" in text
     assert [line.split("|")[2].strip() for line in text.splitlines()[2:7]] == ["10,000", "500", "2,000", "5,000", "400"]
