@@ -69,6 +69,20 @@ def test_imports_within_train_go_one_way(path: Path) -> None:
     assert upwards == []
 
 
+def test_answers_need_nothing_that_trains() -> None:
+    """Of fit they read what a run has left: checkpoints, weights, histories."""
+    left, seen = [path for path in IN_TRAIN if path.parent.name == "answers"], set[Path]()
+    while left:
+        path = left.pop()
+        seen.add(path)
+        names = [name for name in imports(parsed(path)) if name.startswith("tsn.train.")]
+        below = {ROOT.joinpath(*name.split(".")[1:end]).with_suffix(".py") for name in names for end in (3, 4)}
+        left += [module for module in below if module.exists() and module not in seen]
+    there = {path.stem for path in seen if path.parent.name == "fit"}
+    assert "checkpoint" in there
+    assert not there & {"launch", "run", "trainer", "recipe", "rehearsal"}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_are_absolute(path: Path) -> None:
     assert [node.lineno for node in ast.walk(parsed(path)) if isinstance(node, ast.ImportFrom) and node.level] == []
