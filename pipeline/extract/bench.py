@@ -40,7 +40,7 @@ ADVICE = {
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractBench:
-    """What extraction reached: frames a second of all jobs, by stage milliseconds of one job a frame, the short stage."""
+    """What extraction reached: frames a second of all jobs, milliseconds a frame of one job by stage, what is short."""
 
     frames_per_second: float
     stages: dict[str, float]
