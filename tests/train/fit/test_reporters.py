@@ -1,12 +1,15 @@
 import re
 import struct
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
-from tsn.train.fit.reporters import epoch_line, verdict
+from tsn.train.fit.folder import RunFolder, read_history
+from tsn.train.fit.reporters import epoch_line, open_reporters, verdict
 from tsn.train.history import Row
 from tsn.train.pictures import draw_curves
+from tsn.tsn_shared.settings import TrainSettings
 
 TRAINED = {"lr": 0.001, "train_top1": 0.5, "clips_per_second": 10.0, "data_wait_share": 0.001, "seconds": 5.0}
 VALIDATED = {"val_loss": 1.5, "val_top1": 0.25, "val_top5": 0.75}
@@ -39,6 +42,26 @@ def test_the_verdict_says_which_is_short_by_how_much_and_what_to_turn(
     said = verdict([row(0, data_wait_share=share), row(1, data_wait_share=share)], on_gpu=on_gpu, precision=precision)
     assert re.search(expected, said)
     assert "\n" not in said
+
+
+def test_reporters_tell_an_epoch_in_every_place_and_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, settings = RunFolder(tmp_path, writes=True), TrainSettings(num_epochs=3)
+    with ExitStack() as stack:
+        reporters = open_reporters(folder, settings, [row(0)], stack)
+        for epoch in (1, 2):
+            for reporter in reporters:
+                reporter.epoch(row(epoch))
+    assert read_history(tmp_path) == [row(0), row(1), row(2)]
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
+    names = {path.name.partition(".")[0] for path in tmp_path.iterdir()}
+    assert names == {"metrics", "summary", "log", "curves", "events"}
+
+
+def test_ranks_that_write_nothing_report_nothing(tmp_path: Path) -> None:
+    with ExitStack() as stack:
+        assert open_reporters(RunFolder(tmp_path, writes=False), TrainSettings(), [], stack) == []
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("epochs", [1, 40])
