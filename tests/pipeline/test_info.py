@@ -1,8 +1,10 @@
+import json
 from pathlib import Path
 
 from tests.helpers import make_shard, make_shards
 from tsn.pipeline.info import info, info_text
 from tsn.pipeline.splits.build import build_splits
+from tsn.tsn_shared.console import json_text
 from tsn.tsn_shared.settings import SplitsSettings
 
 NAMES = [f"{name}/v_{name}_g{group:02d}_c01" for name in ("Archery", "YoYo") for group in range(1, 6)]
@@ -14,7 +16,7 @@ def test_info_counts_what_is_there(tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     make_shard(other / "frames-00000.h5", {"YoYo/x": [b"1"] * 50}, failures=[("Bow/y", "zero bytes")])
-    counts = info([*both, other, both[0]])
+    counts = json.loads(json_text(info([*both, other, both[0]])))
     assert {key: counts[key] for key in ("shards", "videos", "frames", "failed", "seconds")} == {
         "shards": 4,
         "videos": 11,
