@@ -1,4 +1,4 @@
-"""What a training must know of its data before it opens the loader; without torch, so that a mistake is told soon."""
+"""What a training must know of its data before it opens the loader; without torch, so that mistakes are told soon."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -77,7 +77,7 @@ def split_facts(split: Split) -> SplitFacts:
 
 def stored_frames(split: Split, data: DataSettings) -> StoredFrames:
     """Return how a split's frames were made, as its first shard says."""
-    if not split.shard_names or not (data.frames / split.shard_names[0]).exists():  # whose absence is told elsewhere
+    if not split.shard_names or not (data.frames / split.shard_names[0]).exists():  # check_shards reports that
         return StoredFrames()
     tables = read_tables(data.frames / split.shard_names[0])
     sizes = set(zip(tables.width.tolist(), tables.height.tolist(), strict=True))

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from tsn.train.fit import checkpoint
-from tsn.train.fit.checkpoint import load_newest, mend, save_checkpoint
+from tsn.train.fit.checkpoint import load_newest, restore_best, save_checkpoint
 from tsn.train.fit.folder import RunFolder
 from tsn.train.history import Row, best_row, rows_of
 from tsn.tsn_shared.files import TEMPORARY
@@ -77,7 +77,7 @@ def resume(folder: Path) -> None:
     found = load_newest(folder / "checkpoints", lambda warning: None)
     if found is not None:
         RunFolder(folder, writes=True).write_history(rows_of(found[1]["history"], ""))
-        mend(folder / "checkpoints", found[0], is_best=is_best(found[1]))
+        restore_best(folder / "checkpoints", found[0], is_best=is_best(found[1]))
     for state in states():
         if found is None or state["step"] > found[1]["step"]:
             save(folder, state)

@@ -65,7 +65,7 @@ def _name_as_well(last: Path, name: Path, digest: str) -> None:
 def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read a checkpoint onto the CPU after checking its SHA-256; DataError says what is wrong.
 
-    What is in it is `tsn.train.fit.contents`'s to check.
+    What it holds is checked by `tsn.train.fit.contents`.
     """
     if not path.is_file():
         raise DataError(f"{path} does not exist")
@@ -96,7 +96,7 @@ def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, dict[s
     return None
 
 
-def mend(folder: Path, newest: Path, *, is_best: bool) -> None:
+def restore_best(folder: Path, newest: Path, *, is_best: bool) -> None:
     """Bring the names of a run's checkpoints to what they are after its newest was saved, wherever that was killed.
 
     Where the newest is that of the best epoch so far (`is_best`), `best.pt` is its second name. Hold the folder.
@@ -121,7 +121,7 @@ def find_checkpoint(path: Path) -> Path:
 def _whole(path: Path) -> bool:
     """Return whether a file has the SHA-256 that lies beside it, if one does.
 
-    A training replaces the two one after the other: only a pair that stays as it is can be told damaged.
+    A training replaces first the file and then its digest: only a pair that does not change meanwhile is damaged.
     """
     if not _digest_file(path).exists():
         return True

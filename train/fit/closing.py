@@ -1,4 +1,4 @@
-"""The end of a run: the best weights in a file of their own, and the last words."""
+"""The end of a run: the best weights in a file of their own, and what is said at last."""
 
 from collections.abc import Mapping
 
@@ -36,7 +36,7 @@ def close(run: Run) -> None:
 
 
 def close_again(run: Run) -> None:
-    """Say that a run is finished; close it where it was killed after its last epoch and before its last words."""
+    """Say that a run is finished; close it where it was killed between its last epoch and its end."""
     done = f"{run.folder.path} is finished: {counted(run.trainer.epoch, 'epoch')} are done"
     run.folder.say(f"{done}; a larger --num-epochs goes on")
     if run.ranks.agree(lambda: row_of(run.folder.path / WEIGHTS) != _best(run)[0].history[-1]):

@@ -1,8 +1,8 @@
 """What a checkpoint holds, checked once and whole before anything uses it.
 
-Facts (settings, classes, history, ...) against what they may be; weights against the network; and what a training goes
-on from against the trainer that will: the same names, shapes and types, finite numbers, in memory of their own. So
-neither torch nor a fused kernel is ever handed what does not fit.
+Facts (settings, classes, history, ...) are checked against what they may be, weights against the network, and the
+state of a training against the trainer that resumes it: the same names, shapes and types, finite numbers, in memory of
+their own. So neither torch nor a fused kernel is ever given what does not fit.
 """
 
 from collections.abc import Mapping
@@ -151,9 +151,9 @@ def weights_of(found: Any, own: Mapping[str, Tensor], path: Path) -> dict[str, T
 
 
 def checkpoint_of(found: Any, path: Path, *, own: TrainingState, facts: Facts, num_clips: int) -> Checkpoint:
-    """Return the checkpoint that a training goes on from, once it is known to fit; DataError where it does not.
+    """Return the checkpoint that a training resumes from, once it is known to fit; DataError where it does not.
 
-    `own` is the state of the trainer that will go on, `facts` are the run's, in an epoch of `num_clips` clips. Every
+    `own` is the state of the trainer that resumes it, `facts` are the run's; an epoch has `num_clips` clips. Every
     tensor is laid out as its own, which the optimiser's kernel takes for granted.
     """
     there = facts_of(found, path)
@@ -171,7 +171,7 @@ def checkpoint_of(found: Any, path: Path, *, own: TrainingState, facts: Facts, n
         if not 0 <= tally["hits"] <= tally["clips"] <= found["position"]:
             raise WrongValueError("tally counts more hits than clips, or more clips than there were")
     except WrongValueError as error:
-        raise DataError(f"{path} cannot be gone on from: {error}") from None
+        raise DataError(f"{path} cannot be resumed from: {error}") from None
     state = {name: _laid_out_as(value, found[name]) for name, value in own.plain().items()}
     return Checkpoint(facts=there, state=TrainingState(**state | {"tally": Tally(**state["tally"])}))
 
@@ -242,7 +242,7 @@ def _check_tensor(found: Any, own: Tensor, where: str) -> None:
     if not _is_dense(found):
         raise WrongValueError(f"{where} does not hold a number at each of its places")
     if not holds_numbers(found):
-        raise WrongValueError(f"{where} holds what are no finite numbers")
+        raise WrongValueError(f"{where} holds numbers that are not finite")
 
 
 def _is_dense(tensor: Tensor) -> bool:

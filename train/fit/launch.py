@@ -38,7 +38,7 @@ def train(settings: TrainSettings, given: frozenset[str] = frozenset()) -> None:
         with joined(on_gpu=_gpus(settings) > 0) as ranks:
             try:
                 run_rank(ranks.agree(partial(_placed, settings, given, ranks.world_size)), ranks)
-            except (StoppedError, NotFiniteError) as error:  # all ranks raise it, one tells it
+            except (StoppedError, NotFiniteError) as error:  # all ranks raise it, the first reports it
                 raise error if ranks.is_first else SystemExit(error.exit_code) from None
         return
     place = place_run(settings, given)  # first: a run that goes on does so on as many devices as before
@@ -100,9 +100,9 @@ def run_rank(place: RunPlace, ranks: "Ranks") -> None:
                     for reporter in reporters:
                         reporter.epoch(row)
         except StoppedError as error:
-            told = f"{error}: go on with --resume {folder.path}"
-            folder.log(told)
-            raise StoppedError(told) from None
+            words = f"{error}: go on with --resume {folder.path}"
+            folder.log(words)
+            raise StoppedError(words) from None
         close(run)
 
 

@@ -1,6 +1,6 @@
 """Where a run is, and whether it begins or goes on: decided once, by the first rank or before any starts.
 
-Loads no torch, so that what is wrong is told soon.
+It loads no torch, so that a mistake is reported soon.
 """
 
 import errno

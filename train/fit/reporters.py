@@ -123,19 +123,19 @@ class Curves:
 
     def __init__(self, folder: RunFolder, settings: TrainSettings, history: Sequence[Row]) -> None:
         self._folder, self._settings, self._history = folder, settings, list(history)
-        self._artist, self._drawn = Beside("tsn-curves"), -math.inf
+        self._drawing, self._drawn = Beside("tsn-curves"), -math.inf
 
     def epoch(self, row: Row) -> None:
         """Draw, if the last drawing was a while ago or no epoch follows."""
         self._history.append(row)
-        due = time.monotonic() - self._drawn > DRAW_EVERY and not self._artist.busy
+        due = time.monotonic() - self._drawn > DRAW_EVERY and not self._drawing.busy
         if due or row.epoch + 1 >= self._settings.num_epochs:
-            self._artist.begin(partial(draw, self._folder, self._settings, list(self._history)))
+            self._drawing.begin(partial(draw, self._folder, self._settings, list(self._history)))
             self._drawn = time.monotonic()
 
     def close(self) -> None:
         """Wait for the picture that is being drawn."""
-        self._artist.close()
+        self._drawing.close()
 
 
 def draw(folder: RunFolder, settings: TrainSettings, history: Sequence[Row]) -> None:
@@ -178,4 +178,6 @@ def verdict(history: Sequence[Row], *, on_gpu: bool, precision: str) -> str:
         knob = "--precision bf16 or more --gpus"
     else:
         knob = "more --gpus or a smaller --input-size"
-    return f"compute-bound at {rate:,.1f} clips/s: only {waiting}, so {knob} would speed it up, a faster loader not"
+    return (
+        f"compute-bound at {rate:,.1f} clips/s: only {waiting}, so {knob} would speed it up, a faster loader would not"
+    )

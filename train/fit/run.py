@@ -17,7 +17,7 @@ from tsn.pipeline.loading.loader import ClipLoader, EvalLoader
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.train.data import StoredFrames, class_names, clip_names, split_facts, stored_frames
 from tsn.train.fit import compilation
-from tsn.train.fit.checkpoint import load_newest, mend
+from tsn.train.fit.checkpoint import load_newest, restore_best
 from tsn.train.fit.checkpoint_writer import CheckpointWriter
 from tsn.train.fit.contents import Checkpoint, Facts, checkpoint_of
 from tsn.train.fit.folder import Config, RunFolder, read_history
@@ -116,7 +116,8 @@ class Run:
         if self.ranks.is_first:
             at_end = bool(self.history) and not checkpoint.state.tally.clips
             self.folder.write_history(self.history)
-            mend(self.folder.checkpoints, path, is_best=at_end and best_row(self.history) is self.history[-1])
+            best = at_end and best_row(self.history) is self.history[-1]
+            restore_best(self.folder.checkpoints, path, is_best=best)
 
 
 def open_run(place: RunPlace, folder: RunFolder, ranks: Ranks, stop: StopRequest) -> Run:
@@ -203,7 +204,8 @@ def open_folder(path: Path, *, writes: bool) -> Iterator[RunFolder]:
 def _removed_if_unused(folder: Path) -> Iterator[None]:
     """Remove a run folder again, which was empty and is held, if the run fails before it begins.
 
-    What goes wrong on the way is not what the user must be told. A link to a folder stays, and leads to an empty one.
+    Where that fails nothing is said: the error that ends the run matters more. A link to a folder stays, and leads to
+    an empty one.
     """
     try:
         yield

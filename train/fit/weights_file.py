@@ -49,7 +49,7 @@ def row_of(path: Path) -> Row | None:
 
 
 def read_weights_file(path: Path) -> dict[str, Any]:
-    """Read a model.safetensors as a checkpoint is read: what is in it is `tsn.train.fit.contents`'s to check.
+    """Read a model.safetensors as a checkpoint is read: what it holds is checked by `tsn.train.fit.contents`.
 
     DataError for what is damaged, or does not say how it was trained.
     """

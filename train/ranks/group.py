@@ -26,7 +26,7 @@ COLLECTIVE_TIMEOUT = timedelta(minutes=10)
 
 
 class LostRankError(TsnError):
-    """Another rank never came, has died or hangs: nothing that the user could mend in this one."""
+    """Another rank never came, has died or hangs: nothing that the user could change in this one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,7 @@ class Ranks:
             dist.broadcast(values, src=0)
 
     def agree(self, decide: Callable[[], T]) -> T:
-        """Return what the first rank decides, on every rank; its error ends them all, and it alone tells it."""
+        """Return what the first rank decides, on every rank; its error ends them all, and only the first reports it."""
         if not self.grouped:
             return decide()
         answer: list[T | TsnError | None] = [None]
@@ -159,7 +159,7 @@ def joined(*, on_gpu: bool) -> Iterator[Ranks]:
 
 @contextmanager
 def _quiet_if_it_fails() -> Iterator[None]:
-    """Drop what was said to standard error before a failure that is told: torch's C++ says a page of addresses."""
+    """Hold standard error back, and drop it if a failure follows: torch's C++ prints a page of addresses, we a line."""
     sys.stderr.flush()
     before = os.dup(2)
     try:

@@ -43,7 +43,7 @@ def run_processes(
     """
     launch = _launch_config(processes, nnodes, rdzv_endpoint, max_restarts)
     for name in ("torch.distributed.elastic", "torch.multiprocessing.spawn"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is told once, by us
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # a failure is reported once, by us
     with tempfile.TemporaryDirectory(prefix="tsn-") as folder:
         left = Path(folder) / "failure"
 
@@ -104,12 +104,12 @@ def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], left: Path, speaks
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     if left.exists():
-        raise SystemExit(1)  # a restart cannot mend what the user must
+        raise SystemExit(1)  # a restart cannot help, the user can
     try:
         with speaking() if speaks else nullcontext():
             return work(*args)
     except LostRankError:
-        raise  # a restart can mend it
+        raise  # a restart can help
     except StoppedError as stopped:
         return stopped  # not a failure: nothing is to be restarted
     except TsnError as error:
@@ -133,14 +133,14 @@ def _failure(error: ChildFailedError, left: Path) -> TsnError:
     """Return the first failure as the user's error: its own words, or the rank's traceback."""
     failures = sorted(error.failures.items(), key=lambda failure: failure[1].timestamp)
     others = [(rank, failure) for rank, failure in failures if _lost_words(_crash(failure)) is None]
-    rank, first = (others or failures)[0]  # that another rank is lost is no news beside why
+    rank, first = (others or failures)[0]  # a rank that lost another one does not know why
     crash = _crash(first)
     if left.exists():
         cause: TsnError = pickle.loads(left.read_bytes())  # noqa: S301 (a rank of ours wrote it, into our own folder)
-        if not (crash and isinstance(cause, StoppedError)):  # a rank that crashed on its way to the stop: that is told
+        if not (crash and isinstance(cause, StoppedError)):  # asked to stop, it crashed instead: the crash is reported
             return cause
     if lost := _lost_words(crash):
-        return TsnError(lost)
+        return LostRankError(lost)
     if crash:
         failed = TsnError(f"rank {rank} failed:")
         failed.add_note(crash)  # the message is one line
