@@ -14,24 +14,24 @@ from tsn.train.answers.features import KIND
 from tsn.train.answers.trained import load_trained
 from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.settings import DataSettings
-from tsn.tsn_shared.splits import read_split
+from tsn.tsn_shared.splits import Subset, read_split
 
 
 @pytest.mark.parametrize("subset", ["train", "test"])
 def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
-    trained_run: Path, data: DataSettings, tmp_path: Path, subset: str
+    trained_run: Path, data: DataSettings, tmp_path: Path, subset: Subset
 ) -> None:
     out = tmp_path / "features.h5"
     done = CliRunner().invoke(tsn, ["features", str(trained_run), str(out), "--subset", subset, "--gpus", "0"])
     assert done.exit_code == 0, done.output
-    clips = {"train": 12, "test": 7}[subset]
+    clips = 12 if subset == "train" else 7
     assert done.stdout == f"{out}: 512 features of {clips} {subset} clips, split 1, val (3 segments, centre crop)\n"
     split = read_split(data.splits / "split1.h5")
     with hdf5.opened(out, KIND) as file:  # its seal is whole
         features = file["feature"][:]
         assert features.shape == (clips, 512)
-        assert file["label"][:].tolist() == split.subset(subset).label.tolist()  # type: ignore[arg-type]
-        assert hdf5.decode_names(file["name"][:]) == split.names(subset, slice(None))  # type: ignore[arg-type]
+        assert file["label"][:].tolist() == split.subset(subset).label.tolist()
+        assert hdf5.decode_names(file["name"][:]) == split.names(subset, slice(None))
         assert hdf5.decode_names(file["class/name"][:]) == split.classes
         assert dict(file.attrs)["protocol"] == "val"
         assert (file.attrs["split"], file.attrs["subset"], file.attrs["num_segments"]) == ("1", subset, 3)
