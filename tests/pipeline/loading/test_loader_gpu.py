@@ -1,5 +1,7 @@
 """The loader on a GPU: the CPU's clips within 2 of 255, the same ones every time, and no memory that grows."""
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -150,3 +152,24 @@ def test_memory_does_not_grow_over_a_thousand_batches(clips: DataSettings) -> No
             free, total = torch.cuda.mem_get_info()
             used.append(total - free)
     assert used[-1] - used[0] < 64 << 20  # bytes; a batch takes 14 MB
+
+
+@pytest.mark.parametrize("modules", ["torch, nvidia.dali", "nvidia.dali, torch"])
+def test_dali_and_torch_share_a_process_in_either_order_of_import(clips: DataSettings, modules: str) -> None:
+    """They may be built for different versions of CUDA."""
+    code = f"""
+import {modules}
+import torch
+from pathlib import Path
+from tsn import DataSettings, LoaderSettings, Pixels, open_split, train_clips
+
+data = DataSettings(frames=Path({str(clips.frames)!r}), splits=Path({str(clips.splits)!r}), split={clips.split!r})
+settings = LoaderSettings(batch_size=2, input_size=32)
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+with train_clips(open_split(data), data.frames, settings, Pixels(input_size=32, device=device)) as loader:
+    batch = next(loader).clips.flatten(1)
+    assert bool((batch @ batch.T).isfinite().all())
+print(device.type)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "cuda\n"
