@@ -229,9 +229,11 @@ def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | No
 @tsn.command(short_help="Write the features of clips.")
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@click.option("--subset", type=click.Choice(["train", "test"]), default="test", show_default=True, help="Which clips.")
+@click.option(
+    "--subset", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which clips."
+)
 @settings_options(SplitScoreSettings)
-def features(checkpoint: Path, out: Path, subset: Literal["train", "test"], **options: Any) -> None:
+def features(checkpoint: Path, out: Path, subset: Literal["train", "val", "test"], **options: Any) -> None:
     """Write the features of clips to OUT, an HDF5 file: VGG's fc7, or what another network's last layer reads.
 
     It holds feature (N, D), name, label and class/name, in the order of the split.

@@ -16,13 +16,17 @@ from tsn.tsn_shared.splits import KIND, Split, open_split
 class SplitFacts:
     """What tells a split from another: where it is, its sealed SHA-256, and how many clips it has.
 
+    `best_epoch` says on which of them the best epoch is chosen.
+
     Runs of older versions may state neither path nor SHA-256.
     """
 
     path: str | None = None
     sha256: str | None = None
     train: int
+    val: int = 0
     test: int
+    best_epoch: str = ""
 
     def plain(self) -> dict[str, object]:
         """Return the facts by name, as config.json holds them."""
@@ -72,7 +76,26 @@ def with_data_from(settings: TrainSettings, base: str | None) -> TrainSettings:
 def split_facts(split: Split) -> SplitFacts:
     """Return what tells a split from another."""
     digest = read_seal(split.path, KIND).sha256
-    return SplitFacts(path=str(split.path), sha256=digest, train=len(split.train), test=len(split.test))
+    return SplitFacts(
+        path=str(split.path),
+        sha256=digest,
+        train=len(split.train),
+        val=len(split.val),
+        test=len(split.test),
+        best_epoch=how_best_is_chosen(split),
+    )
+
+
+def how_best_is_chosen(split: Split) -> str:
+    """Say on which clips the best epoch is chosen, and whether `evaluate` scores the same."""
+    choosing, scored = len(split.subset(split.choosing)), len(split.subset(split.scored))
+    if not choosing:
+        return "no best epoch is chosen: there are no clips to validate on"
+    chosen = f"the best epoch is chosen on the {choosing} {split.choosing} clips"
+    if split.choosing != split.scored:
+        return f"{chosen}, evaluate scores the {scored} {split.scored} clips"
+    other = "val" if split.scored == "test" else "test"
+    return f"{chosen}, which evaluate scores as well: there are no {other} clips"
 
 
 def stored_frames(split: Split, data: DataSettings) -> StoredFrames:

@@ -115,7 +115,7 @@ class LoaderSettings(Settings):
 class ShowBatchSettings(LoaderSettings, DataSettings):
     """Which batch is shown."""
 
-    subset: str = setting("train", "Which clips.", choices=("train", "test"))
+    subset: str = setting("train", "Which clips.", choices=("train", "val", "test"))
     epoch: int = setting(0, "Epoch of the training clips, from 0.", low=0)
     step: int = setting(0, "Step of that epoch, or of the pass over the test clips, from 0.", low=0)
     rank: int = setting(0, "The process whose part of the batch is shown, from 0.", low=0)

@@ -82,6 +82,16 @@ class Split:
         """Return the clips of a subset."""
         return {"train": self.train, "val": self.val, "test": self.test}[subset]
 
+    @property
+    def choosing(self) -> Subset:
+        """The subset that training validates on, which chooses the best epoch: val, or test where there is no val."""
+        return "val" if len(self.val) else "test"
+
+    @property
+    def scored(self) -> Subset:
+        """The subset that `evaluate` scores: test, or val where there is no test."""
+        return "test" if len(self.test) or not len(self.val) else "val"
+
     def names(self, subset: Subset, rows: npt.NDArray[np.int64] | slice) -> tuple[str, ...]:
         """Read the names of some clips from the file, in the order asked for."""
         if not len(self.subset(subset)):

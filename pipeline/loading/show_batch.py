@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -37,11 +37,11 @@ SMALLEST = 112
 def show_batch(settings: ShowBatchSettings) -> None:
     """Write the batch of a rank at a step of an epoch to `settings.out`, a .png or .npz file.
 
-    The training step is counted from the epoch's first; of the test clips, which are the same in every epoch, padding
-    is left out. SettingsError for another kind of file, or where there is no such rank, step or device.
+    The training step is counted from the epoch's first; of val and test clips, the same in every epoch, padding is left
+    out. SettingsError for another kind of file, or where there is no such rank, step or device.
     """
     out, rank, world_size, step = settings.out, settings.rank, settings.world_size, settings.step
-    subset: Subset = "train" if settings.subset == "train" else "test"
+    subset = cast("Subset", settings.subset)
     if out.suffix not in (".png", ".npz"):
         raise SettingsError(f"--out {out}: it must end in .png or .npz")
     if rank >= world_size:
@@ -87,7 +87,7 @@ def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Sche
     step = settings.step
     if step >= steps:
         raise SettingsError(f"--step {step}: the {clips} {subset} clips of {split.path} make {steps} steps, from 0")
-    if subset == "test" and step * per_step + settings.rank * settings.batch_size >= clips:
+    if subset != "train" and step * per_step + settings.rank * settings.batch_size >= clips:
         raise SettingsError(f"--rank {settings.rank}: step {step} has no clip left for it, only padding")
     of_rank: dict[str, Any] = {
         "num_clips": clips,

@@ -36,7 +36,7 @@ def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[Sub
     busy = f"{settings.out} is in use by another tsn: wait for it, or set another --out"
     reports = []
     with writing(settings.out, "set another --out"), locked(settings.out, busy):
-        for split in map(_scored_on_something, joined):
+        for split in joined:
             path = settings.out / split_name(split.listed.name)
             _write(path, index, listed.classes, split)
             warn(split, listed.classes)
@@ -67,30 +67,6 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
     failed = tuple(LeftOut(None, name, f"{FAILED}: {reason}") for name, reason in index.failures.items())
     splits = tuple(replace(split, left_out=split.left_out + failed) for split in listed.splits)
     return replace(listed, splits=splits)
-
-
-def _scored_on_something(split: JoinedSplit) -> JoinedSplit:
-    """Return a split whose test subset is its val subset where it has no other; say what becomes of val.
-
-    Training chooses the best epoch on the test clips, and evaluate scores them.
-    """
-    val = split.clips["val"]
-    if val and not split.listed.clips["test"]:
-        say(f"split {split.listed.name}: no clip with a class is listed for test: those of val are stored as test")
-        left_out = tuple(out._replace(subset="test") for out in split.listed.left_out if out.subset == "val")
-        others = tuple(out for out in split.listed.left_out if out.subset != "val")
-        return replace(
-            split,
-            listed=replace(split.listed, left_out=(*others, *left_out)),
-            clips=split.clips | {"val": [], "test": val},
-            absent=tuple(("test" if s == "val" else s, clip, reason) for s, clip, reason in split.absent),
-        )
-    if val:
-        say(
-            f"warning: split {split.listed.name}: its {len(val)} val clips are stored, but not used yet: training "
-            "chooses the best epoch on the test clips"
-        )
-    return split
 
 
 def _write(path: Path, index: VideoIndex, classes: tuple[str, ...], split: JoinedSplit) -> None:

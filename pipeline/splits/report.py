@@ -97,7 +97,7 @@ def _warn_of_classes(split: str, classes: tuple[str, ...], clips: dict[Subset, l
     for subset in SUBSETS:
         others = set().union(*(labels[other] for other in SUBSETS if other != subset))
         if not labels[subset]:
-            if subset != "val":
+            if subset == "train" or (subset == "test" and not labels["val"]):
                 say(f"warning: {split} has no {subset} clip")
         elif others and (alone := sorted(classes[label] for label in labels[subset] - others)):
             say(f"warning: {split}: {len(alone)} classes have clips in {subset} only: {some(alone)}")

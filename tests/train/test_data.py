@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tsn.train.data import (
@@ -10,6 +11,7 @@ from tsn.train.data import (
     check_data,
     class_names,
     clip_names,
+    how_best_is_chosen,
     split_facts,
     stored_frames,
     with_data_from,
@@ -47,8 +49,24 @@ def test_classes_beyond_those_of_the_split_are_numbered(split: Split, settings: 
 
 def test_a_split_is_told_by_its_path_seal_and_counts(split: Split) -> None:
     facts = split_facts(split).plain()
-    assert (list(facts), facts["train"], facts["test"]) == (["path", "sha256", "train", "test"], 12, 7)
+    assert list(facts) == ["path", "sha256", "train", "val", "test", "best_epoch"]
+    assert (facts["train"], facts["val"], facts["test"]) == (12, 0, 7)
     assert len(str(facts["sha256"])) == 64
+
+
+@pytest.mark.parametrize(
+    ("val", "test", "words"),
+    [
+        (0, 7, "the best epoch is chosen on the 7 test clips, which evaluate scores as well: there are no val clips"),
+        (3, 4, "the best epoch is chosen on the 3 val clips, evaluate scores the 4 test clips"),
+        (3, 0, "the best epoch is chosen on the 3 val clips, which evaluate scores as well: there are no test clips"),
+        (0, 0, "no best epoch is chosen: there are no clips to validate on"),
+    ],
+)
+def test_how_the_best_epoch_is_chosen_is_said(split: Split, val: int, test: int, words: str) -> None:
+    rows = np.arange(len(split.test))
+    parts = replace(split, val=split.test.take(rows[:val]), test=split.test.take(rows[val : val + test]))
+    assert how_best_is_chosen(parts) == words
 
 
 def test_frames_are_of_the_size_of_them_all(split: Split, settings: TrainSettings, tmp_path: Path) -> None:

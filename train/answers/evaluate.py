@@ -40,19 +40,26 @@ class Evaluation:
     name: str
 
 
+CHOSEN_ON_THESE = "The best epoch was chosen on the clips that it is scored on: of others less can be expected."
+"""As where a split has no val, like UCF101's own."""
+
+
 def evaluate(
     checkpoint: Path, settings: SplitScoreSettings, hold: Callable[[Path], None] = lambda folder: None
 ) -> Evaluation:
-    """Score a checkpoint, or the best of a run, on every test clip once; errors are those of `plan_pass`.
+    """Score a checkpoint, or the best of a run, on every test clip once, or on val's where there is no test.
+
+    Errors are those of `plan_pass`.
 
     `hold` is called with the folder of its files before the clips are scored, which takes long.
     """
     trained = load_trained(checkpoint)
-    wanted = plan_pass("test", trained, settings)
+    wanted = plan_pass(None, trained, settings)
     other = "" if trained.path.stem in ("best", "model") else f"-{trained.path.stem}"
     folder = trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}"
     hold(folder)
-    scored = run_pass(wanted, trained, settings)
+    scored, split = run_pass(wanted, trained, settings), open_split(wanted.data)
+    own_split = learned_from(trained, split)
     return Evaluation(
         figures=Figures(
             checkpoints=(trained.path,),
@@ -61,7 +68,9 @@ def evaluate(
             num_segments=wanted.segments,
             split=wanted.data.split,
             trained_on_split=trained.settings.split,
-            own_split=learned_from(trained, open_split(wanted.data)),
+            own_split=own_split,
+            subset=wanted.subset,
+            chosen_on_these=own_split and split.choosing == wanted.subset and trained.path.stem != "last",
             metrics=metrics_of(scored.values, scored.labels),
             per_class=tuple(class_metrics(scored.values, scored.labels, trained.classes)),
         ),
@@ -97,6 +106,7 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
             epoch=None,
             weights=tuple(weights),
             own_split=all(each.figures.own_split for each in evaluations),
+            chosen_on_these=any(each.figures.chosen_on_these for each in evaluations),
             metrics=metrics_of(scored.values, scored.labels),
             per_class=tuple(class_metrics(scored.values, scored.labels, first.classes)),
         ),
@@ -149,11 +159,13 @@ def evaluate_runs(
         for evaluation in each:
             write_files(evaluation, place(evaluation.folder))
     if len(each) == 1:
-        return each[0].figures, f"{class_table(each[0].figures.per_class)}\n\n{headline(each[0])}"
+        chosen = [CHOSEN_ON_THESE] * each[0].figures.chosen_on_these
+        return each[0].figures, "\n".join([class_table(each[0].figures.per_class), "", *chosen, headline(each[0])])
     figures = MeanFigures(runs=tuple(evaluation.figures for evaluation in each))
     splits, mean = ", ".join(run.split for run in figures.runs), figures.mean
+    chosen = [CHOSEN_ON_THESE] * any(run.chosen_on_these for run in figures.runs)
     last = f"mean over splits {splits}, {each[0].words}, {mean.clips} clips in all: {percent(mean)}"
-    return figures, "\n".join([*(headline(evaluation) for evaluation in each), last])
+    return figures, "\n".join([*(headline(evaluation) for evaluation in each), *chosen, last])
 
 
 def _hold(folder: Path, stack: ExitStack) -> None:
@@ -212,7 +224,7 @@ def headline(evaluation: Evaluation) -> str:
         where += f" (trained on split {own})"
     elif not figures.own_split:
         where += f" (another split {own} than it was trained on)"
-    return f"{where}, {evaluation.words}, {figures.metrics.clips} clips: {percent(figures.metrics)}"
+    return f"{where}, {evaluation.words}, {figures.metrics.clips} {figures.subset} clips: {percent(figures.metrics)}"
 
 
 def class_table(rows: Sequence[ClassMetrics]) -> str:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tsn.train.metrics import ClassMetrics, Metrics
+from tsn.tsn_shared.splits import Subset
 
 RATES = ("top1", "top5", "mean_class_accuracy", "loss")
 
@@ -12,6 +13,7 @@ RATES = ("top1", "top5", "mean_class_accuracy", "loss")
 class Figures:
     """The figures of a pass over the test clips of a split, and of what it was: one network, or several fused.
 
+    `chosen_on_these` says that the best epoch was chosen on the clips that are scored, as where a split has no val.
     `epoch` is the checkpoint's, None where it states none or several are fused; `weights` are those of a fusion.
     """
 
@@ -23,6 +25,8 @@ class Figures:
     split: str
     trained_on_split: str
     own_split: bool
+    subset: Subset
+    chosen_on_these: bool
     metrics: Metrics
     per_class: tuple[ClassMetrics, ...]
 
@@ -34,7 +38,7 @@ class Figures:
             if self.weights is None
             else {"checkpoint": paths, "weights": list(self.weights)}
         )
-        stated = ("protocol", "num_segments", "split", "trained_on_split", "own_split")
+        stated = ("protocol", "num_segments", "split", "trained_on_split", "own_split", "subset", "chosen_on_these")
         return {
             **asked,
             **{name: getattr(self, name) for name in stated},

@@ -58,23 +58,25 @@ class ScoredClips:
 
 
 def plan_pass(
-    subset: Subset, trained: TrainedNetwork, settings: SplitScoreSettings, *, features: bool = False
+    subset: Subset | None, trained: TrainedNetwork, settings: SplitScoreSettings, *, features: bool = False
 ) -> ScoringPass:
     """Return the pass that the settings ask for; what they leave open is the checkpoint's: data, split and segments.
 
+    Without a subset it is the one that the split has for scoring: test, or val where there is no test.
     SettingsError for another split than its own unless `settings.other_split`.
     """
     protocol, segments = protocol_and_segments(trained, settings)
+    data = settings_for(
+        trained,
+        frames=settings.frames,
+        splits=settings.splits,
+        split=settings.split,
+        other_split=settings.other_split,
+    )
     return ScoringPass(
         checkpoint=trained.path,
-        data=settings_for(
-            trained,
-            frames=settings.frames,
-            splits=settings.splits,
-            split=settings.split,
-            other_split=settings.other_split,
-        ),
-        subset=subset,
+        data=data,
+        subset=subset or open_split(data).scored,
         protocol=protocol,
         segments=segments,
         other_split=settings.other_split,

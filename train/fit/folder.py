@@ -123,7 +123,7 @@ def read_config(path: Path) -> Config:
     try:
         config = schema.read_json(read_bounded(file, MOST_BYTES))
         _CONFIG(config, "")
-        facts = {name: config["split"].get(name) for name in ("path", "sha256", "train", "test")}
+        facts = {name: value for name, value in config["split"].items() if name in SplitFacts.__annotations__}
         settings, base = from_plain(TrainSettings, config["settings"]), config.get("base")
         return Config(settings=with_data_from(settings, base), split=SplitFacts(**facts), base=base)
     except (OSError, ValueError, SettingsError) as error:
@@ -150,7 +150,8 @@ _CONFIG = schema.record(
     {
         "settings": schema.record({}),
         "split": schema.record(
-            {"train": schema.whole(0), "test": schema.whole(0)}, {"path": schema.text, "sha256": schema.text}
+            {"train": schema.whole(0), "test": schema.whole(0)},
+            {"path": schema.text, "sha256": schema.text, "val": schema.whole(0), "best_epoch": schema.text},
         ),
     },
     {"base": schema.maybe(schema.text)},

@@ -15,7 +15,7 @@ from torch import nn
 import tsn.train.loaders as data
 from tsn.pipeline.loading.loader import ClipLoader, EvalLoader
 from tsn.pipeline.loading.reader import FrameReader
-from tsn.train.data import StoredFrames, class_names, clip_names, split_facts, stored_frames
+from tsn.train.data import StoredFrames, class_names, clip_names, how_best_is_chosen, split_facts, stored_frames
 from tsn.train.fit import compilation
 from tsn.train.fit.checkpoint import load_newest, restore_best
 from tsn.train.fit.checkpoint_writer import CheckpointWriter
@@ -40,7 +40,7 @@ from tsn.tsn_shared.views import VIEWS
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Loaders:
-    """The endless stream of a run's training clips, and its test clips, if there are any."""
+    """The endless stream of a run's training clips, and the clips that it validates on, if there are any."""
 
     train: ClipLoader
     val: EvalLoader | None
@@ -85,20 +85,22 @@ class Run:
             f"{len(self.classes)} classes, {settings.segments} segments at {settings.input_size} pixels, "
             f"{trainer.precision}, {self.ranks.world_size} x {where}, {trainer.clips_per_step} clips a step"
         )
-        say(f"{self.split.path}: {len(self.split.train)} clips to train on, {len(self.split.test)} to validate on")
+        validating = len(self.split.subset(self.split.choosing))
+        say(f"{self.split.path}: {len(self.split.train)} clips to train on, {validating} to validate on")
+        say(how_best_is_chosen(self.split))
         if trainer.position:
             say(f"going on at step {trainer.step}, epoch {trainer.epoch}")
 
     def validated(self, row: Row, loaders: Loaders) -> Row:
         """Return an epoch's row with the figures of validation.
 
-        As it is without test clips, and, with a warning, where the network's answers are not numbers.
+        As it is without clips to validate on, and, with a warning, where the network's answers are not numbers.
         """
         if loaders.val is None:
             return row
         metrics = self.trainer.validate(loaders.val.one_pass())
         if not math.isfinite(metrics.loss):
-            self.folder.say("warning: the network's answers for the test clips were not all numbers: no validation")
+            self.folder.say("warning: the network's answers in validation were not all numbers: no validation")
             return row
         return replace(row, val_loss=metrics.loss, val_top1=metrics.top1, val_top5=metrics.top5)
 
@@ -167,8 +169,8 @@ def open_loaders(run: Run, stack: ExitStack) -> Loaders:
     """
     split, ranks, settings, say = run.split, run.ranks, run.settings, run.folder.say
     val = None
-    if len(split.test):
-        clips = FrameReader(split, "test", settings.frames, view=VIEWS["val"], snippets=settings.snippets)
+    if len(split.subset(split.choosing)):
+        clips = FrameReader(split, split.choosing, settings.frames, view=VIEWS["val"], snippets=settings.snippets)
         val = data.open_val_loader(clips, ranks, batch_size=settings.batch_size, input_size=settings.input_size)
         stack.enter_context(val)
     if words := run.trainer.compile():

@@ -213,7 +213,7 @@ def test_videos_of_one_stem_are_told_apart_by_their_suffix(tmp_path: Path) -> No
     build_splits(tmp_path / "lists", SplitsSettings(frames=folder, out=tmp_path / "splits"))
     split = read_split(tmp_path / "splits" / "split1.h5")
     assert split.names("train", slice(None)) == ("A/v.avi", "B/v")
-    assert split.names("test", slice(None)) == ("A/v.mp4",)
+    assert split.names("val", slice(None)) == ("A/v.mp4",)
 
 
 def test_twins_groups_and_counts_that_differ_are_warned_of(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -224,10 +224,10 @@ def test_twins_groups_and_counts_that_differ_are_warned_of(tmp_path: Path, capsy
     write_list(tmp_path / "lists" / "train.txt", "A/v_A_g01_c01 4 0", "A/v_A_g02_c02 5 0")
     write_list(tmp_path / "lists" / "val.txt", "A/v_A_g02_c01 4 0", "B/v_B_g03_c01 3 1")
     build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
-    assert capsys.readouterr().err.splitlines()[1:] == [
-        "warning: split 1: 1 classes have clips in test only: B",
-        "warning: split 1: 1 groups have clips in train and in test: A/v_A_g02",
-        "warning: split 1: 1 test clips are frame for frame the same as a train clip: A/v_A_g01_c01 = A/v_A_g02_c01",
+    assert capsys.readouterr().err.splitlines() == [
+        "warning: split 1: 1 classes have clips in val only: B",
+        "warning: split 1: 1 groups have clips in train and in val: A/v_A_g02",
+        "warning: split 1: 1 val clips are frame for frame the same as a train clip: A/v_A_g01_c01 = A/v_A_g02_c01",
         "split 1: the lists count other frames than were decoded for 1 clips; the decoded number is used: "
         "A/v_A_g02_c02",
     ]
@@ -309,14 +309,11 @@ def three(tmp_path: Path, *names: str) -> tuple[Path, SplitsSettings]:
     return tmp_path / "lists", SplitsSettings(frames=frames, out=tmp_path / "splits")
 
 
-def test_val_is_a_subset_of_its_own_and_said_not_to_be_used_yet(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_val_is_a_subset_of_its_own(tmp_path: Path) -> None:
     lists, settings = three(tmp_path, "train", "val", "test")
     build_splits(lists, settings)
     split = read_split(settings.out / "split1.h5")
     assert [split.names(subset, slice(None)) for subset in SUBSETS] == [("A/0", "B/0"), ("A/1", "B/1"), ("A/2", "B/2")]
-    assert "its 2 val clips are stored, but not used yet" in capsys.readouterr().err
 
 
 def test_val_is_no_test_where_test_is_listed_and_not_extracted(tmp_path: Path) -> None:
@@ -327,14 +324,13 @@ def test_val_is_no_test_where_test_is_listed_and_not_extracted(tmp_path: Path) -
     assert [len(split.subset(subset)) for subset in SUBSETS] == [2, 2, 0]
 
 
-def test_val_without_test_is_stored_as_test_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_val_without_test_needs_no_test(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     lists, settings = three(tmp_path, "train", "val")
     build_splits(lists, settings)
     split = read_split(settings.out / "split1.h5")
-    assert [len(split.subset(subset)) for subset in SUBSETS] == [2, 0, 2]
-    assert (
-        "split 1: no clip with a class is listed for test: those of val are stored as test\n" in capsys.readouterr().err
-    )
+    assert [len(split.subset(subset)) for subset in SUBSETS] == [2, 2, 0]
+    assert (split.choosing, split.scored) == ("val", "val")
+    assert "has no test clip" not in capsys.readouterr().err
 
 
 def test_folders_are_the_split_where_no_lists_are_given(tmp_path: Path) -> None:

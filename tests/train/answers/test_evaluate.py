@@ -16,7 +16,7 @@ from tests.train.answers.reference import clips_of, network_of, reference
 from tests.train.runs import evaluated
 from tsn.cli import tsn
 from tsn.train.answers import passes
-from tsn.train.answers.evaluate import evaluate_runs, fuse, headline
+from tsn.train.answers.evaluate import CHOSEN_ON_THESE, evaluate_runs, fuse, headline
 from tsn.train.fit.checkpoint import load_checkpoint
 from tsn.train.ranks.processes import run_processes
 from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
@@ -109,7 +109,9 @@ def test_another_split_is_refused_also_under_its_own_splits_name(
         evaluated(trained_run, splits=tmp_path, **CPU)
     found = evaluated(trained_run, splits=tmp_path, split="2", other_split=True, **CPU)
     assert (found.figures.split, found.figures.trained_on_split, found.figures.metrics.clips) == ("2", "1", 12)
-    assert headline(found).startswith("split 2 (trained on split 1), val (3 segments, centre crop), 12 clips: top-1 ")
+    assert headline(found).startswith(
+        "split 2 (trained on split 1), val (3 segments, centre crop), 12 test clips: top-1 "
+    )
     found = evaluated(trained_run, splits=tmp_path, other_split=True, **CPU)
     assert headline(found).startswith("split 1 (another split 1 than it was trained on), val ")
     assert not found.figures.own_split
@@ -170,11 +172,11 @@ def test_every_printed_result_names_split_protocol_and_clips(trained_run: Path, 
     words = ["evaluate", str(trained_run), "--gpus", "0", "--out", str(tmp_path)]
     done = CliRunner().invoke(tsn, [*words, "--protocol", "10crop", "--num-segments", "2"])
     assert done.exit_code == 0, done.output
-    *table, empty, last = done.stdout.splitlines()
-    assert last.startswith("split 1, 10crop (2 segments, 10 crops), 7 clips: top-1 ")
+    *table, empty, chosen, last = done.stdout.splitlines()
+    assert last.startswith("split 1, 10crop (2 segments, 10 crops), 7 test clips: top-1 ")
     del table[1]  # the rule
     assert [line.split()[1] for line in table] == ["class", "Colour0", "Colour1", "Colour2", "Colour3"]
-    assert empty == ""
+    assert (empty, chosen) == ("", CHOSEN_ON_THESE)
     figures = json.loads(CliRunner().invoke(tsn, [*words, "--json"]).stdout)
     assert (figures["protocol"], figures["num_segments"], figures["split"], figures["clips"]) == ("val", 3, "1", 7)
 
@@ -252,7 +254,7 @@ def test_fusion_averages_the_probabilities_with_weights(trained_run: Path, chang
     assert figures["loss"] == pytest.approx(-np.log(mixed[np.arange(7), labels]).mean(), abs=1e-5)
     assert figures["weights"] == [1, 3]
     text = CliRunner().invoke(tsn, words).stdout
-    assert "split 1, 2 runs fused, val (3 segments, centre crop), 7 clips: top-1" in text
+    assert "split 1, 2 runs fused, val (3 segments, centre crop), 7 test clips: top-1" in text
 
 
 def test_runs_on_other_clips_are_not_fused(

@@ -15,6 +15,8 @@ FIGURES = Figures(
     split="1",
     trained_on_split="1",
     own_split=True,
+    subset="test",
+    chosen_on_these=True,
     metrics=Metrics(clips=4, loss=1.5, top1=0.25, top5=1.0, mean_class_accuracy=0.25),
     per_class=(ROW,),
 )
@@ -31,6 +33,8 @@ def test_figures_of_one_network() -> None:
         "split": "1",
         "trained_on_split": "1",
         "own_split": True,
+        "subset": "test",
+        "chosen_on_these": True,
         **METRICS,
         "per_class": ROWS,
     }
