@@ -81,7 +81,7 @@ def _launch_config(processes: int, nnodes: int, rdzv_endpoint: str | None, max_r
         raise SettingsError(f"--nnodes {nnodes} needs --rdzv-endpoint HOST:PORT, the same on every machine")
     endpoint = rdzv_endpoint or "localhost:0"
     loopback = endpoint.rpartition(":")[0] in ("localhost", "127.0.0.1")
-    return LaunchConfig(
+    config = LaunchConfig(
         min_nodes=nnodes,
         max_nodes=nnodes,
         nproc_per_node=processes,
@@ -93,8 +93,10 @@ def _launch_config(processes: int, nnodes: int, rdzv_endpoint: str | None, max_r
         start_method="spawn",
         local_addr="localhost" if loopback else None,
         signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is ours: the ranks save and end by themselves
-        shutdown_timeout=SHUTDOWN_SECONDS,
     )
+    if hasattr(config, "shutdown_timeout"):  # torch 2.12 and later; of earlier ones, which may be on a card's machine, 30
+        config.shutdown_timeout = SHUTDOWN_SECONDS
+    return config
 
 
 def _as_rank(work: Callable[..., Any], args: tuple[Any, ...], left: Path, speaks: bool) -> Any:
