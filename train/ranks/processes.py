@@ -94,7 +94,7 @@ def _launch_config(processes: int, nnodes: int, rdzv_endpoint: str | None, max_r
         local_addr="localhost" if loopback else None,
         signals_to_handle="SIGINT,SIGHUP,SIGQUIT",  # SIGTERM is ours: the ranks save and end by themselves
     )
-    if hasattr(config, "shutdown_timeout"):  # torch 2.12 and later; of earlier ones, which may be on a card's machine, 30
+    if hasattr(config, "shutdown_timeout"):  # of torch before 2.12, as on some machines, it is 30 s
         config.shutdown_timeout = SHUTDOWN_SECONDS
     return config
 
