@@ -72,6 +72,7 @@ def test_any_number_of_ranks_scores_every_clip_once(
     assert torch.allclose(together.scored.values, alone.scored.values, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_failure_on_many_ranks_keeps_its_words_and_exit_code(changed_run: Make, tmp_path: Path) -> None:
     run = changed_run("run")
     with pytest.raises(TsnError, match="lacks 1 of the 1 shards") as raised:

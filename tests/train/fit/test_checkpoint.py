@@ -203,6 +203,7 @@ def test_killed_at_every_file_operation_of_saving_and_resumed_a_run_ends_as_if_l
     assert int(kills) > 200
 
 
+@pytest.mark.slow  # at every file operation in turn is tested above
 def test_killed_at_any_moment_a_whole_checkpoint_is_left(tmp_path: Path) -> None:
     rng = random.Random(0)
     for _ in range(4):
