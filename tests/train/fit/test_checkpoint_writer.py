@@ -1,12 +1,10 @@
 """Checkpoints that leave while training goes on: what is in them, and what happens when they cannot be written."""
 
-import threading
 from pathlib import Path
 
 import pytest
 import torch
 
-from tsn.train.fit.beside import Beside
 from tsn.train.fit.checkpoint import BEST, LAST, PREVIOUS, load_checkpoint
 from tsn.train.fit.checkpoint_writer import CheckpointWriter, Snapshot
 from tsn.tsn_shared.errors import SettingsError
@@ -62,21 +60,3 @@ def test_what_goes_wrong_is_told_by_the_next_call_or_by_leaving(tmp_path: Path) 
         writer.save({"step": 1}, best=False)
     with pytest.raises(SettingsError, match="File exists"), CheckpointWriter(folder) as writer:
         writer.save({"step": 0}, best=False)
-
-
-def test_pieces_of_work_are_done_one_after_the_other_and_leaving_waits() -> None:
-    done: list[int] = []
-    gate = threading.Event()
-
-    def late() -> None:
-        gate.wait()
-        done.append(1)
-
-    with Beside("tsn-test") as beside:
-        assert not beside.busy
-        beside.begin(late)
-        assert beside.busy
-        assert done == []
-        gate.set()
-        beside.begin(lambda: done.append(2))
-    assert done == [1, 2]

@@ -99,30 +99,6 @@ def test_where_the_compiler_fails_the_network_is_trained_without_it() -> None:
     assert trainer._network is trainer._scored is trainer.model
 
 
-def test_rehearsing_leaves_no_trace() -> None:
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.AdaptiveAvgPool2d(1), nn.Flatten())
-
-    class Clips(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = network
-
-        def forward(self, clips: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = self.network(clips.flatten(0, 1))
-            return logits.view(*clips.shape[:2], -1).mean(dim=1)
-
-    settings = TrainSettings(batch_size=2, input_size=16)
-    trainer = Trainer(model=Clips(), settings=settings, ranks=CPU, num_clips=8, precision="fp32")
-    before = {name: value.clone() for name, value in trainer.model.state_dict().items()}
-    trainer._rehearsal.run((trainer.model, trainer.model))
-    assert trainer.pace() > 0
-    after = trainer.model.state_dict()
-    assert all(torch.equal(before[name], after[name]) for name in before)
-    assert all(parameter.grad is None for parameter in trainer.model.parameters())
-    assert trainer.read_sums() is False
-    assert trainer.tally.loss == trainer.tally.waited == 0
-
-
 @pytest.mark.slow
 def test_where_the_compiler_fails_training_goes_on_and_says_so_in_a_line(small: dict[str, Any], tmp_path: Path) -> None:
     """A machine without a C++ compiler: every torch.compile on its CPU fails."""

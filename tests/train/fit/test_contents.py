@@ -1,17 +1,13 @@
 """A checkpoint as a record and as the file holds it: the same keys in any version that reads it."""
 
-from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 
 from tests.train.test_history import row
 from tsn.train.data import StoredFrames
 from tsn.train.fit.checkpoint import LAST, load_checkpoint
 from tsn.train.fit.contents import Checkpoint, Facts, Tally, TrainingState, facts_of
-from tsn.train.fit.weights_file import read_weights_file, row_of, write_weights
-from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import TrainSettings
 
 FACTS = Facts(
@@ -49,18 +45,3 @@ def test_facts_come_back_as_they_were_and_older_ones_lack_some() -> None:
     older = facts_of({name: plain[name] for name in OLDER}, Path("a"))
     assert (older.frames, older.train_sha256, older.base) == (None, None, None)
     assert older.history == FACTS.history
-
-
-def test_weights_say_which_epoch_they_are_of_and_are_asked_alone(tmp_path: Path) -> None:
-    path = tmp_path / "model.safetensors"
-    assert row_of(path) is None
-    write_weights(path, FACTS, STATE.model)
-    assert row_of(path) == row(1, 0.5)
-    found = read_weights_file(path)
-    assert torch.equal(found["model"]["w"], torch.ones(2))
-    kept = facts_of(found, path)
-    assert kept == replace(FACTS, history=(row(1, 0.5),))
-    path.write_bytes(b"no safetensors")
-    assert row_of(path) is None
-    with pytest.raises(DataError, match="cannot be read as safetensors"):
-        read_weights_file(path)

@@ -19,8 +19,7 @@ from safetensors.torch import load_file
 from tests.train.runs import ROOT, command, evaluated, history
 from tsn.cli import tsn
 from tsn.train.fit import checkpoint
-from tsn.train.fit.checkpoint import BEST, LAST, load_checkpoint, load_newest, save_checkpoint
-from tsn.train.fit.contents import Tally
+from tsn.train.fit.checkpoint import BEST, LAST, load_checkpoint, load_newest
 from tsn.train.fit.launch import train
 from tsn.train.fit.place import place_run
 from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
@@ -128,43 +127,6 @@ def test_killed_between_the_names_of_last_and_best_the_resumed_run_has_the_same_
     weights = [load_file(folder / "model.safetensors") for folder in (killed, whole)]
     for key, value in weights[0].items():
         assert torch.equal(value, weights[1][key])
-
-
-def test_killed_before_its_weights_were_written_a_resume_writes_them(
-    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = run(small, num_epochs=1)
-    state = load_checkpoint(folder / "checkpoints" / LAST)
-    state["history"][0]["val_top1"] = 0.0  # whatever comes is better
-    save_checkpoint(folder / "checkpoints", state, best=True)
-    first = load_file(folder / "model.safetensors")
-
-    def die(*_: object, **__: object) -> None:
-        raise Killed
-
-    monkeypatch.setattr("tsn.train.fit.weights_file.save_file", die)
-    with pytest.raises(Killed):
-        run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
-    monkeypatch.undo()
-    run(small, resume="auto")
-    best = load_checkpoint(folder / "checkpoints" / BEST)
-    assert (len(state["history"]), len(best["history"])) == (1, 2)
-    found = load_file(folder / "model.safetensors")
-    assert all(torch.equal(value, best["model"][name]) for name, value in found.items())
-    assert not all(torch.equal(value, first[name]) for name, value in found.items())
-
-
-def test_a_best_that_is_lost_is_said_and_not_replaced_in_silence(small: dict[str, Any]) -> None:
-    folder = run(small, num_epochs=1)
-    best = folder / "checkpoints" / BEST
-    state = load_checkpoint(best)
-    state["history"][0]["val_top1"] = 1.0  # nothing after it is better
-    save_checkpoint(folder / "checkpoints", state, best=True)
-    save_checkpoint(folder / "checkpoints", state | {"tally": vars(Tally(clips=1, hits=1))}, best=False)
-    best.unlink()
-    run(small, frozenset({"num_epochs"}), resume="auto", num_epochs=2)
-    said = (folder / "log.txt").read_text()
-    assert f"warning: {best} does not exist: model.safetensors holds the weights of the last epoch" in said
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_and_spares_the_weights(small: dict[str, Any]) -> None:
