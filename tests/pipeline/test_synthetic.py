@@ -1,5 +1,6 @@
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import imageio_ffmpeg
 import numpy as np
@@ -73,10 +74,10 @@ def test_lists_are_official_and_hold_out_whole_groups(made: Path) -> None:
 
 
 def test_same_seed_gives_the_same_bytes_and_another_seed_others(made: Path, tmp_path: Path) -> None:
-    small = {"classes": CLASSES[:1], "groups": 2, "clips": 2, "frames": (4, 7)}
+    small: dict[str, Any] = {"classes": CLASSES[:1], "groups": 2, "clips": 2, "frames": (4, 7)}
     clips = [f"UCF-101/{CLASSES[0]}/v_{CLASSES[0]}_g{group:02d}_c{clip:02d}.avi" for group in (1, 2) for clip in (1, 2)]
-    make_dataset(tmp_path / "same", **small)  # type: ignore[arg-type]
-    make_dataset(tmp_path / "other", **small, seed=1)  # type: ignore[arg-type]
+    make_dataset(tmp_path / "same", **small)
+    make_dataset(tmp_path / "other", **small, seed=1)
     for clip in clips:
         assert (tmp_path / "same" / clip).read_bytes() == (made / clip).read_bytes()
         assert (tmp_path / "other" / clip).read_bytes() != (made / clip).read_bytes()
@@ -90,10 +91,10 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(made: Path, tmp_
 
 
 def test_making_it_again_leaves_the_same_files(made: Path, tmp_path: Path) -> None:
-    small = {"classes": CLASSES[:1], "groups": 2, "clips": 1, "frames": (4, 4)}
-    make_dataset(tmp_path, **small)  # type: ignore[arg-type]
+    small: dict[str, Any] = {"classes": CLASSES[:1], "groups": 2, "clips": 1, "frames": (4, 4)}
+    make_dataset(tmp_path, **small)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    make_dataset(tmp_path, **small)  # type: ignore[arg-type]
+    make_dataset(tmp_path, **small)
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

@@ -1,6 +1,7 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
@@ -43,8 +44,8 @@ def test_a_file_of_settings_that_is_none_is_never_waited_for_nor_read_whole(
     assert "\n" not in str(raised.value)
 
 
-def parse(*words: str) -> dict[str, object]:
-    got: dict[str, object] = {}
+def parse(*words: str) -> dict[str, Any]:
+    got: dict[str, Any] = {}
 
     @click.command()
     @settings_options(Example)
@@ -60,14 +61,14 @@ def parse(*words: str) -> dict[str, object]:
 def test_options_take_the_defaults_of_the_settings() -> None:
     got = parse()
     assert got.pop("stated") == frozenset()
-    assert Example(**got) == Example()  # type: ignore[arg-type]
+    assert Example(**got) == Example()
 
 
 def test_values_come_as_their_fields_declare_them() -> None:
     got = parse("--epochs", "1,2", "--model", "vgg16_ucf101", "--no-compile", "--quiet", "--folder", "x", "--rate", "2")
     assert got.pop("stated") == {"epochs", "model", "compile", "quiet", "folder", "lr"}
     wanted = Example(epochs=(1, 2), model="vgg16", compile=False, quiet=True, folder=Path("x"), lr=2.0)
-    assert Example(**got) == wanted  # type: ignore[arg-type]
+    assert Example(**got) == wanted
 
 
 @pytest.mark.parametrize("text", ["a,b", "1,,x", "1.5"])

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -38,8 +39,9 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / VIDEOS
 
 
-def settings(out: Path, **changed: object) -> ExtractSettings:
-    return ExtractSettings(**({"out": out, "videos_per_shard": EACH} | changed))  # type: ignore[arg-type]
+def settings(out: Path, **changed: Any) -> ExtractSettings:
+    small: dict[str, Any] = {"out": out, "videos_per_shard": EACH}
+    return ExtractSettings(**(small | changed))
 
 
 def digests(out: Path) -> dict[str, str]:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,8 +17,8 @@ def name_of(label: str, group: int, clip: int) -> str:
     return f"{label}/v_{label}_g{group:02d}_c{clip:02d}"
 
 
-def drawn(names: list[str], **changes: object) -> dict[str, list[str]]:
-    settings = SplitsSettings(**({"split_by": "group"} | changes))  # type: ignore[arg-type]
+def drawn(names: list[str], **changes: Any) -> dict[str, list[str]]:
+    settings = SplitsSettings(**({"split_by": "group"} | changes))
     split = draw_split(names, settings).splits[0]
     return {subset: [clip.path for clip in split.clips[subset]] for subset in SIDES}
 

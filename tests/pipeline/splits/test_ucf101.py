@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,10 +78,10 @@ def test_names_that_are_not_utf8_keep_their_bytes(tmp_path: Path) -> None:
     ],
 )
 def test_faulty_official_lists_are_refused_by_file_and_line(
-    tmp_path: Path, changes: dict[str, tuple[str, ...]], words: str
+    tmp_path: Path, changes: dict[str, Any], words: str
 ) -> None:
     with pytest.raises(DataError, match=words):
-        read_annotations(official(tmp_path, **changes))  # type: ignore[arg-type]
+        read_annotations(official(tmp_path, **changes))
 
 
 def test_a_class_that_differs_in_its_capitals_is_asked_for(tmp_path: Path) -> None:
