@@ -199,7 +199,7 @@ def _report(shards: list[tuple[Path, ShardTables]], found: VideoListing, out: Pa
         say(f"  and {len(failures) - SHOWN} more")
     raise PartialError(
         f"{len(failures)} of {len(files)} videos failed, as {out / FAILURES} lists: "
-        "mend them and run again with --retry-failed, or go on without them"
+        "repair them and run again with --retry-failed, or go on without them"
     )
 
 

@@ -84,7 +84,7 @@ def resume(folder: Path) -> None:
 
 
 def content(folder: Path) -> dict[str, bytes]:
-    """Return the files of a run by name, less what is half-written: whoever holds the folder removes that."""
+    """Return the files of a run by name, without what is half-written: whoever holds the folder removes that."""
     files = (path for path in folder.rglob("*") if path.is_file() and path.suffix != TEMPORARY)
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 

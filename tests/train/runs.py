@@ -21,7 +21,7 @@ CLOCK = {"seconds", "clips_per_second", "data_wait_share"}
 
 
 def history(folder: Path) -> list[dict[str, Any]]:
-    """Return the rows of metrics.jsonl, less the columns that no two runs share."""
+    """Return the rows of metrics.jsonl, without the columns that no two runs share."""
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     return [{name: value for name, value in row.items() if name not in CLOCK} for row in rows]
 

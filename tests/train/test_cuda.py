@@ -55,7 +55,7 @@ def test_the_first_losses_are_those_of_the_cpu(small: dict[str, Any], tmp_path: 
 
 
 def test_it_trains_by_default(small: dict[str, Any]) -> None:
-    """The published recipe's network and settings, less its weights: bf16, compiled, with dropout of 0.9."""
+    """The published recipe's network and settings, without its weights: bf16, compiled, with dropout of 0.9."""
     rows = rows_of(small, model="vgg16", input_size=224, num_epochs=1, lr=0.001)
     assert rows[0]["train_loss"] == pytest.approx(1.386, abs=0.05)  # ln 4: it starts at chance
     assert "compiled in " in (Path(small["run"]) / "log.txt").read_text()
