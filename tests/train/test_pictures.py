@@ -25,6 +25,7 @@ def scored() -> tuple[torch.Tensor, torch.Tensor]:
     return logits + 3 * torch.nn.functional.one_hot(labels, 101), labels
 
 
+@pytest.mark.slow
 def test_a_row_of_101_classes_has_room_for_its_name(scored: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
     draw_confusion(confusion(*scored), CLASSES, tmp_path / "confusion.png", "title, 505 clips: top-1")
     draw_per_class(class_metrics(*scored, CLASSES), tmp_path / "per_class.png", "title")

@@ -109,6 +109,7 @@ def test_it_is_fused_with_an_rgb_run(run: Path, trained_run: Path) -> None:
     assert torch.allclose(found, (2 * shares[0] + shares[1]) / 3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_an_array_and_an_exported_file_give_the_same_numbers(run: Path, data: DataSettings, tmp_path: Path) -> None:
     wanted = evaluated(run, num_segments=2, **CPU).scored.values.softmax(dim=1).numpy()
     facts = export(run, tmp_path / "model.pt2", num_segments=2)

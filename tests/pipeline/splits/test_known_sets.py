@@ -65,7 +65,7 @@ SETS = {
         classes=("dancing macarena", "yoga"),
         clips={
             "train": ("train/dancing macarena/-3B32lodo2M_000059_000069",),
-            "test": ("val/yoga/0wR5jVB-WPk_000417_000427",),
+            "val": ("val/yoga/0wR5jVB-WPk_000417_000427",),
         },
     ),
     "Something-Something v2": KnownSet(
@@ -80,7 +80,7 @@ SETS = {
             "something-something-v2-test.json": ('[{"id":"6"}]',),
         },
         classes=("Holding something", "Turning something upside down"),
-        clips={"train": ("78687", "42326"), "test": ("5",)},
+        clips={"train": ("78687", "42326"), "val": ("5",)},
     ),
     "Jester": KnownSet(
         videos=("20bn-jester-v1/34870", "20bn-jester-v1/56557", "20bn-jester-v1/9"),
@@ -90,7 +90,7 @@ SETS = {
             "jester-v1-validation.csv": ("9;Drumming Fingers",),
         },
         classes=("Swiping Left", "Drumming Fingers"),
-        clips={"train": ("20bn-jester-v1/34870", "20bn-jester-v1/56557"), "test": ("20bn-jester-v1/9",)},
+        clips={"train": ("20bn-jester-v1/34870", "20bn-jester-v1/56557"), "val": ("20bn-jester-v1/9",)},
     ),
     "a tree of subsets and classes": KnownSet(
         videos=("train/run/1", "train/walk/2", "valid/run/3", "test/walk/4"),
@@ -102,13 +102,13 @@ SETS = {
         videos=("k400/a clip", "k400/b"),
         lists={"train.csv": ("k400/a clip.mp4 1",), "val.csv": ("k400/b.mp4 0",), "classes.txt": ("Bow", "Aim")},
         classes=("Bow", "Aim"),
-        clips={"train": ("k400/a clip",), "test": ("k400/b",)},
+        clips={"train": ("k400/a clip",), "val": ("k400/b",)},
     ),
     "PaddleVideo": KnownSet(
         videos=("bow/a", "aim/b", "aim/c"),
         lists={"train.list": ("bow/a.mp4 1", "aim/b.mp4 0"), "val.list": ("aim/c.mp4 0",)},
         classes=("aim", "bow"),
-        clips={"train": ("bow/a", "aim/b"), "test": ("aim/c",)},
+        clips={"train": ("bow/a", "aim/b"), "val": ("aim/c",)},
     ),
 }
 

@@ -22,7 +22,14 @@ def test_config_json_has_its_keys_and_comes_back(tmp_path: Path) -> None:
     stored = json.loads((tmp_path / "run" / "config.json").read_text())
     assert list(stored) == ["settings", "split", "classes", "versions", "base"]
     assert stored["settings"] == SETTINGS.plain()
-    assert stored["split"] == {"path": "/splits/split1.h5", "sha256": "0" * 64, "train": 12, "test": 7}
+    assert stored["split"] == {
+        "path": "/splits/split1.h5",
+        "sha256": "0" * 64,
+        "train": 12,
+        "val": 0,
+        "test": 7,
+        "best_epoch": "",
+    }
     assert read_config(tmp_path / "run") == Config(settings=SETTINGS, split=SPLIT, base="/somewhere")
 
 

@@ -87,7 +87,8 @@ def test_killed_whole_or_asked_to_stop_two_ranks_go_on_exactly(two: Small, whole
     assert history(folder) == whole
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGUSR1, marks=pytest.mark.slow)])
+@pytest.mark.slow  # many processes do, below
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_one_process_saves_and_stops_as_well(small: Small, number: signal.Signals) -> None:
     folder = Path(small["run"])
     process = start(command(small | {"num_epochs": 1000}))

@@ -54,6 +54,7 @@ def test_the_same_global_batch_gives_the_same_losses_on_any_number_of_ranks_drop
         assert losses == pytest.approx(alone, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_a_rank_that_times_itself_disturbs_no_other(data: DataSettings, tmp_path: Path) -> None:
     """With batch statistics, which DDP sends to all ranks before a step."""
     job = {"ranks": 2, "batch_size": 6, "steps": 3, "norm": True}
