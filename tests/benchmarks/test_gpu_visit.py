@@ -111,6 +111,7 @@ def test_what_must_not_be_lost_fits_into_five_minutes_even_at_its_limits() -> No
     assert PARTS["right"] == ("tests",)
 
 
+@pytest.mark.slow
 def test_one_command_tells_each_figure_and_which_stage_failed(data: tuple[Path, Path], tmp_path: Path) -> None:
     """Frames that are no pictures: the stage that decodes them fails, is said to have, and the others count."""
     out = tmp_path / "out"

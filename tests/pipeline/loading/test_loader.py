@@ -80,7 +80,8 @@ def check_against_reference(
 
 @pytest.mark.parametrize("view", VIEWS)
 @pytest.mark.parametrize(
-    ("segments", "all_dali"), [(1, False), (3, False), (8, False), (25, False), (3, True), (8, True)]
+    ("segments", "all_dali"),
+    [(1, False), (3, False), (8, False), pytest.param(25, False, marks=pytest.mark.slow), (3, True), (8, True)],
 )
 def test_clips_are_those_of_the_reference(clips: DataSettings, view: str, segments: int, all_dali: bool) -> None:
     """Videos of 1, 2, 3, 28 and 1,775 frames are among them."""

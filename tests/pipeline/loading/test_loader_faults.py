@@ -342,7 +342,7 @@ def running(data: DataSettings, pause: float, **more: Any) -> subprocess.Popen[s
     return process
 
 
-@pytest.mark.parametrize("pause", [0.0, 0.2])
+@pytest.mark.parametrize("pause", [0.0, pytest.param(0.2, marks=pytest.mark.slow)])
 def test_ctrl_c_ends_it_at_once(clips: DataSettings, pause: float) -> None:
     """Both where the loader is waited for and where it waits."""
     process = running(clips, pause)

@@ -22,6 +22,7 @@ def run(small: dict[str, Any], given: frozenset[str] = frozenset(), **changed: A
     return Path(small["run"])
 
 
+@pytest.mark.slow
 def test_killed_before_its_weights_were_written_a_resume_writes_them(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,7 @@ def test_it_learns(small: dict[str, Any]) -> None:
     assert rows[-1]["val_top1"] >= 0.75
 
 
+@pytest.mark.slow  # a killed rank's run is, in test_launch
 def test_killed_mid_epoch_and_resumed_it_ends_bit_for_bit_as_if_left_alone(
     small: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -152,6 +153,7 @@ def test_a_folder_with_a_run_is_refused_unless_resumed(small: dict[str, Any]) ->
         run(small, resume="auto")
 
 
+@pytest.mark.slow
 def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_ends_the_same(
     small: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -169,6 +171,7 @@ def test_a_damaged_last_checkpoint_falls_back_to_the_one_before_and_ends_the_sam
     assert history(folder) == whole
 
 
+@pytest.mark.slow
 def test_config_json_makes_the_same_run_again(small: dict[str, Any], tmp_path: Path) -> None:
     first = run(small, run=tmp_path / "a", lr_decay_epoch=(1,), use_tsn=False, clip_grad=20.0, save_every=2)
     again = tmp_path / "b"

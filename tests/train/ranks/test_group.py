@@ -62,6 +62,7 @@ def test_a_rank_that_times_itself_disturbs_no_other(data: DataSettings, tmp_path
     assert paced == plain
 
 
+@pytest.mark.slow
 def test_a_rank_that_hangs_is_one_line() -> None:
     done = subprocess.run(
         [sys.executable, str(SCRIPT.with_name("late_rank.py"))],
