@@ -61,6 +61,7 @@ def shim(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.mark.slow  # tests/tsn_shared/test_files.py holds the same in one process
 def test_reading_and_writing_work_where_locks_and_links_are_refused(
     shim: Path, dataset: Dataset, tmp_path: Path
 ) -> None:

@@ -44,7 +44,7 @@ class Mixing(model.TSN):
         return super().frame_scores((clips + clips.roll(1, dims=1)) / 2)
 
 
-@pytest.fixture(params=[Highest, Mixing], autouse=True)
+@pytest.fixture(params=[pytest.param(Highest, marks=pytest.mark.slow), Mixing], autouse=True)
 def other_network(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Build another network wherever one is built, and let few frames through at a time: clips must not be cut."""
     monkeypatch.setattr(model, "TSN", request.param)
