@@ -61,6 +61,13 @@ def stage_command(videos: Sequence[int], marks: int, settings: FrameSettings | N
     return _command(videos, marks, settings, format="null")
 
 
+def as_stored_command(video: int) -> list[str]:
+    """Return the command that writes the first picture of an open video as it is stored, whatever its colours."""
+    stored = _source(0, rotated=False).output("pipe:1", format="yuv4mpegpipe", strict=-1, **{"frames:v": 1})
+    words = stored.global_args(*_LOGGED).compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    return [str(video) if word == _stand_in(0) else word for word in words]
+
+
 def _command(
     videos: Sequence[int], marks: int, settings: FrameSettings | None, *, rotated: bool = True, **to: Any
 ) -> list[str]:

@@ -15,6 +15,7 @@ from tsn.pipeline.extract.ffmpeg_command import MARK
 from tsn.pipeline.jpeg import Planes
 
 _HEADER = re.compile(rb"YUV4MPEG2 W(\d+) H(\d+) .*\bC420.*\n")
+_LIMITED_GREY = re.compile(rb"YUV4MPEG2 .*\bCmono.*\bXCOLORRANGE=LIMITED\b.*\n")
 _LONGEST_HEADER = 256
 _FRAME = b"FRAME\n"
 _READ_BYTES = 1 << 20
@@ -40,15 +41,25 @@ def read_planes(stream: RawIOBase) -> Iterator[Planes]:
 
     Nothing comes of an empty stream; ValueError where it ends within a frame or is something else.
     """
-    begun = b""
-    while not begun.endswith(b"\n") and len(begun) < _LONGEST_HEADER and (byte := stream.read(1)):
-        begun += byte
+    begun = _read_header(stream)
     if not begun:
         return
     header = _HEADER.match(begun)
     if header is None:
         raise ValueError("ffmpeg's output is no YUV4MPEG2 stream")
     yield from _frames(stream, int(header[1]), int(header[2]))
+
+
+def is_limited_grey(stream: RawIOBase) -> bool:
+    """Return whether the header of a YUV4MPEG2 stream says greyscale whose levels are limited, 16 to 235."""
+    return _LIMITED_GREY.match(_read_header(stream)) is not None
+
+
+def _read_header(stream: RawIOBase) -> bytes:
+    begun = b""
+    while not begun.endswith(b"\n") and len(begun) < _LONGEST_HEADER and (byte := stream.read(1)):
+        begun += byte
+    return begun
 
 
 def _frames(stream: RawIOBase, width: int, height: int) -> Iterator[Planes]:

@@ -4,6 +4,7 @@ ffmpeg decodes and scales in a process group of its own; its frames arrive throu
 A frame's number is its position among those decoded: none is doubled, none dropped, no header is believed.
 """
 
+import os
 import signal
 import zlib
 from collections.abc import Callable, Sequence
@@ -16,11 +17,19 @@ from pathlib import Path
 from typing import BinaryIO
 
 import imageio_ffmpeg
+import numpy as np
 
 from tsn.pipeline.extract.container import read_declared_length
 from tsn.pipeline.extract.declared import DeclaredLength
-from tsn.pipeline.extract.ffmpeg_command import MOST_ERRORS, SCALER, TOO_MANY_ERRORS, FrameSettings, frames_command
-from tsn.pipeline.extract.ffmpeg_output import Errors, Marks, read_marks, read_planes
+from tsn.pipeline.extract.ffmpeg_command import (
+    MOST_ERRORS,
+    SCALER,
+    TOO_MANY_ERRORS,
+    FrameSettings,
+    as_stored_command,
+    frames_command,
+)
+from tsn.pipeline.extract.ffmpeg_output import Errors, Marks, is_limited_grey, read_marks, read_planes
 from tsn.pipeline.extract.ffmpeg_run import (
     Limits,
     Output,
@@ -41,6 +50,12 @@ LATE_SHARE = 0.25
 """Of a video's time may pass before its first frame; more is noted, since something before it did not decode."""
 
 _NOT_WHOLE = "one of several videos is not plainly whole"
+
+_FULL_LEVELS = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+"""The level of the full range, 0 to 255, for each of the limited one, 16 to 235."""
+
+_NO_COLOUR = 128
+"""What Cb and Cr of a grey pixel are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +103,27 @@ def decode_videos(
     decoded alone.
     """
     limits = limits or Limits()
-    frames = FrameWriter(out, settings.quality)
+    begin = out.tell()
+    try:
+        return _decode(paths, settings, FrameWriter(out, settings.quality), stop, limits)
+    except _LimitedGreyError:
+        if len(paths) > 1:
+            raise VideoError(_NOT_WHOLE) from None
+    out.seek(begin)
+    out.truncate()
+    return _decode(paths, settings, FrameWriter(out, settings.quality, limited_grey=True), stop, limits)
+
+
+class _LimitedGreyError(Exception):
+    """A video is greyscale of limited levels, which ffmpeg's scaler took for full ones: it does so whatever it is told.
+
+    Known only by decoding, since most that look grey are not stored so: those few are decoded again.
+    """
+
+
+def _decode(
+    paths: Sequence[Path], settings: FrameSettings, frames: "FrameWriter", stop: Callable[[], bool], limits: Limits
+) -> list[Decoded]:
     with ExitStack() as stack:
         videos = [stack.enter_context(open_video(path)) for path in paths]
         declared = [_declared_length(video) for video in videos]
@@ -100,6 +135,8 @@ def decode_videos(
         broken = frames.take(output)
         status = output.finish()
         marks_of = read_marks(read_whole(marks), len(paths))
+        if any(_is_limited_grey(videos[number], stop, limits) for number in frames.maybe_limited_grey(marks_of)):
+            raise _LimitedGreyError
     run = Run(status=status, errors=output.errors, broken=broken or _lost(frames, marks_of))
     counts = [each.frames for each in marks_of] if len(marks_of) > 1 else [len(frames.sizes)]
     if len(marks_of) > 1 and (run.status or run.broken or run.errors.count or 0 in counts):
@@ -109,6 +146,12 @@ def decode_videos(
         frames.decoded(slice(start, start + count), fps=marked.fps, note=_verdict(count, run, length, marked))
         for start, count, marked, length in zip(starts, counts, marks_of, declared, strict=False)
     ]
+
+
+def _is_limited_grey(video: int, stop: Callable[[], bool], limits: Limits) -> bool:
+    os.lseek(video, 0, os.SEEK_SET)
+    with running(as_stored_command(video), (video,), limits) as process:
+        return is_limited_grey(Output(process, stop, limits))
 
 
 def _declared_length(video: int) -> DeclaredLength:
@@ -121,10 +164,12 @@ def _declared_length(video: int) -> DeclaredLength:
 class FrameWriter:
     """What became of frames: written to `out` as JPEGs, of which size and CRC32 are kept."""
 
-    def __init__(self, out: BinaryIO, quality: int) -> None:
+    def __init__(self, out: BinaryIO, quality: int, *, limited_grey: bool = False) -> None:
         self.sizes, self.crc32 = list[int](), list[int]()
         self.width = self.height = 0
         self._out, self._quality = out, quality
+        self._limited_grey = limited_grey
+        self._colourless = list[bool]()
 
     def take(self, output: RawIOBase) -> str:
         """Encode and write all frames that come; return what is wrong with the stream, '' at its proper end."""
@@ -133,10 +178,21 @@ class FrameWriter:
                 self.height, self.width = planes[0].shape
                 if max(self.height, self.width) > MAX_EDGE:
                     raise VideoError(f"its frames are {self.width}x{self.height}, too large: extract it with a --size")
-                self._write(encode_jpeg(planes, self._quality))
+                luma, blue, red = planes
+                self._colourless.append(bool((blue == _NO_COLOUR).all()))
+                levels = _FULL_LEVELS[luma] if self._limited_grey else luma
+                self._write(encode_jpeg((levels, blue, red), self._quality))
         except ValueError as error:
             return str(error)
         return ""
+
+    def maybe_limited_grey(self, marks_of: Sequence[Marks]) -> list[int]:
+        """Return the numbers of the videos, of the marked ones, whose every frame is without colour and as decoded."""
+        if self._limited_grey:
+            return []
+        ends = list(accumulate(video.frames for video in marks_of))
+        frames = [self._colourless[end - video.frames : end] for end, video in zip(ends, marks_of, strict=True)]
+        return [number for number, colourless in enumerate(frames) if colourless and all(colourless)]
 
     def write(self, jpeg: bytes, size: tuple[int, int]) -> None:
         """Write a frame that is a JPEG already, of this width and height."""

@@ -114,6 +114,30 @@ def test_every_frame_of_every_kind_of_video_is_there_once(
     assert (decoded.width, decoded.height) == (340, 256)
 
 
+@pytest.mark.parametrize("name", ["one.mkv", "one.mp4", "one.ts", "one.hevc"])
+def test_limited_levels_of_a_grey_video_become_full_ones_as_those_of_a_coloured_one_do(
+    tmp_path: Path, name: str
+) -> None:
+    ramp = ["-f", "lavfi", "-i", "color=size=256x64:rate=25:duration=0.2", "-vf"]
+    levels = "geq=lum=clip(X\\,16\\,235):cb=128:cr=128,setparams=range=tv"
+    how = ["-c:v", "libx265", "-x265-params", "log-level=error:qp=4"]
+    for pixels, path in (("gray", tmp_path / name), ("yuv420p", tmp_path / f"coloured-{name}")):
+        ffmpeg(*ramp, f"format={pixels},{levels}", "-pix_fmt", pixels, "-color_range", "tv", *how, str(path))
+    _, grey = decode(tmp_path / name, NATIVE)
+    _, coloured = decode(tmp_path / f"coloured-{name}", NATIVE)
+    assert len(grey) == len(coloured) == 5
+    assert grey[0].min() <= 1
+    assert grey[0].max() >= 254
+    assert max(np.abs(one - other).max() for one, other in zip(grey, coloured, strict=True)) <= 3
+
+
+def test_one_of_several_videos_that_is_limited_grey_is_to_be_decoded_alone(tmp_path: Path, video: Path) -> None:
+    grey = tmp_path / "grey.mkv"
+    ffmpeg(*TEST_PICTURE, "-vf", "format=gray,setparams=range=tv", "-color_range", "tv", "-c:v", "libx265", str(grey))
+    with pytest.raises(VideoError, match="one of several"):
+        decode_videos([video, grey], SETTINGS, io.BytesIO())
+
+
 @pytest.mark.parametrize("name", [b"a b", b"-map", b"a:b", b"%03d", b"new\nline", b"\xff\xfe", b"x" * 251, b"'[0]"])
 def test_any_file_name_is_taken_literally(tmp_path: Path, video: Path, name: bytes) -> None:
     path = tmp_path / os.fsdecode(name + b".avi")
