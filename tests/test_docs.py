@@ -1,0 +1,78 @@
+"""The pages: they build as a site without a warning, their Python runs, and their commands are commands."""
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from tests.conftest import Dataset
+from tsn.cli import tsn
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """Return the code blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """Yield the words of each tsn command in a page's shell blocks, without those that stand for others."""
+    for block in blocks(page, "sh"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words[:1] == ["tsn"] and "..." not in words and not any(word.isupper() for word in words[1:2]):
+                yield words[1:]
+
+
+def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
+    build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", "-d", str(tmp_path / "trees")]
+    ended = subprocess.run([*build, ".", str(tmp_path / "site")], cwd=ROOT, capture_output=True, text=True)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert (tmp_path / "site" / "docs" / "index.html").exists()
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
+    missing = [page.stem for page in PAGES if not re.search(rf"^(\.\./)?{page.stem}$", index, re.MULTILINE)]
+    assert missing == ["index"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_of_a_page_is_one_with_these_options(page: Path) -> None:
+    for words in commands(page):
+        command: click.Command = tsn
+        while isinstance(command, click.Group) and words:
+            name, *words = words
+            found = command.commands.get(name)
+            assert found is not None or name.startswith("-"), name
+            if found is None:
+                break
+            command = found
+        if not {"-h", "--version"} & set(words):
+            command.make_context(str(command.name), list(words))
+
+
+@pytest.mark.parametrize("name", ["loading.md", "formats.md"])
+def test_the_python_of_a_page_runs(
+    name: str, dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "frames").symlink_to(dataset.frames)
+    (tmp_path / "data" / "splits").symlink_to(dataset.splits)
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks(ROOT / "docs" / name, "python")
+    exec(compile(block, name, "exec"), {})
+    lines = capsys.readouterr().out.splitlines()
+    wanted = {
+        "loading.md": r"\d \(4, 3, 3, 64, 64\) \[\d(, \d){3}\]",
+        "formats.md": r"\w+/v_\w+ \d+ frames",
+    }[name]
+    assert len(lines) >= 2
+    assert all(re.fullmatch(wanted, line) for line in lines)
