@@ -48,7 +48,9 @@ def _split(number: int, lists: dict[str, Path]) -> ListedSplit:
                 raise DataError(
                     f"{where(path, row)}: {line!r}: a line is a video and 1 (train), 2 (test) or 0 (neither)"
                 )
-            video, subset = f"{name}/{checked_path(fields[0], where(path, row))}", _SUBSET_OF[fields[1]]
+            video, subset = checked_path(fields[0], where(path, row)), _SUBSET_OF[fields[1]]
+            if not video.startswith("/"):
+                video = f"{name}/{video}"
             if subset is None:
                 left_out.append(LeftOut(None, video, NEITHER))
             else:

@@ -56,7 +56,8 @@ class VideoIndex:
         """Return the name that a listed path has: as it is written, in another form of Unicode, or from below.
 
         From below: one of the two paths is the end of the other, as where the videos are all in one folder or the
-        lists leave out the folders; where that is so of several videos, it is none.
+        lists leave out the folders; where that is so of several videos, it is none. Of an absolute path, the longest
+        end that is a video's name counts.
         """
         for name in written:
             if name in names:
@@ -67,6 +68,9 @@ class VideoIndex:
                 return other
         for name in written:
             found = [other for other in self._ending_as(name) if other in names]
+            if name.startswith("/"):
+                longest = max(map(_depth, found), default=0)
+                found = [other for other in found if _depth(other) == longest]
             if found:
                 return found[0] if len(found) == 1 else None
         return None
@@ -140,6 +144,11 @@ def index_videos(folder: Path) -> VideoIndex:
 def _nfc(name: str) -> str:
     """Return a name as NFC: file systems decompose what lists compose, and both look the same."""
     return unicodedata.normalize("NFC", name)
+
+
+def _depth(name: str) -> int:
+    """Return how many folders a video lies in."""
+    return name.count("/")
 
 
 def _unique(keys: Iterable[tuple[str, str]]) -> dict[str, str]:

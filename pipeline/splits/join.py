@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from tsn.pipeline.splits.index import Video, VideoIndex
 from tsn.pipeline.splits.listed import LeftOut, ListedClip, ListedSplit
+from tsn.pipeline.splits.text import numbered_lines
 from tsn.tsn_shared.console import say, some
 from tsn.tsn_shared.errors import DataError, PartialError
 from tsn.tsn_shared.settings import SplitsSettings
@@ -96,11 +97,19 @@ def frames_between(start: float, end: float | None, *, fps: float, frames: int) 
 def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: SplitsSettings) -> None:
     """Say which listed videos have no frames, and why; PartialError unless `settings.allow_missing`.
 
-    DataError where none has any.
+    DataError where none has any, or where an absolute path has none, since what it would be below is not known.
     """
     absent = {clip: reason for split in splits for _, clip, reason in split.absent}
     if not absent:
         return
+    unknown = [clip for clip, reason in absent.items() if reason == NOT_EXTRACTED]
+    absolute = next((clip for clip in unknown if clip.path.startswith("/")), None)
+    if absolute and not settings.allow_missing:
+        raise DataError(
+            f"{_place(splits, absolute)}: {absolute.path!r} is an absolute path, and no end of it names a video in "
+            f"{index.folder}, such as {next(iter(index.videos), 'none, which is empty')}: write it as it lies below "
+            "the folder that extract-frames was given"
+        )
     total = len({clip for split in splits for clips in split.listed.clips.values() for clip in clips})
     if len(absent) == total:
         first = next(iter(absent))
@@ -112,7 +121,6 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
     for clip, reason in absent.items():
         if reason != NOT_EXTRACTED:
             say(f"{clip.path} {reason}")
-    unknown = [clip for clip, reason in absent.items() if reason == NOT_EXTRACTED]
     words = f"{len(absent)} of {total} listed videos have no frames in {index.folder}"
     if unknown:
         hints = [f"{clip.path} (did you mean {like}?)" if (like := index.like(clip)) else clip.path for clip in unknown]
@@ -120,6 +128,13 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
     if not settings.allow_missing:
         raise PartialError(f"{words}: no split written; extract them, or leave them out with --allow-missing")
     say(f"{words}: left out")
+
+
+def _place(splits: Sequence[JoinedSplit], clip: ListedClip) -> str:
+    """Say in which line of a list a clip stands."""
+    files = dict.fromkeys(file for split in splits for file in split.listed.files)
+    lines = ((file, number) for file in files for number, line in numbered_lines(file) if clip.path in line)
+    return "{}, line {}".format(*next(lines, ("the lists", "?")))
 
 
 def _seconds(seconds: float) -> str:

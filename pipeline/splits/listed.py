@@ -82,12 +82,7 @@ def folder_of(path: str) -> str:
 
 
 def checked_path(path: str, where: str) -> str:
-    """Return a listed path as it lies below the folder of videos; DataError where it leads out of that."""
-    if path.startswith("/"):
-        raise DataError(
-            f"{where}: {path!r} leads out of the folder of videos, being an absolute path: write it as Class/video, "
-            "as it lies below the folder that extract-frames was given"
-        )
+    """Return a listed path, be it absolute or below the folder of videos; DataError where it leads out of that."""
     if ".." in path and ".." in path.split("/"):
         raise DataError(f"{where}: {path!r} leads out of the folder of videos: write it as Class/video")
     return path.removeprefix("./")

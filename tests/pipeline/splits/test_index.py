@@ -76,6 +76,9 @@ def found(tmp_path: Path, videos: list[str], path: str, **times: Any) -> str | N
         (["Bow/v_1"], "YoYo/v_1", None),  # another class's
         (["x_v_1"], "v_1", None),
         (["v_1", "YoYo/v_1"], "YoYo/v_1", "YoYo/v_1"),  # as it is written goes before
+        (["train/YoYo/v_1", "YoYo/v_1", "v_1"], "/train/YoYo/v_1.avi", "train/YoYo/v_1"),  # a CSV of UCF101 on Kaggle
+        (["YoYo/v_1", "v_1"], "/home/me/data/YoYo/v_1.avi", "YoYo/v_1"),  # the longest end of an absolute path
+        (["UCF-101/YoYo/v_1"], "/data/YoYo/v_1.avi", None),
         (["e\u0301"], "YoYo/\u00e9.avi", "e\u0301"),
         (["1.5/v"], "v.avi", "1.5/v"),
     ],

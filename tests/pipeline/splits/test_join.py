@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -6,10 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.helpers import frames_of, make_shard
+from tests.helpers import frames_of, make_shard, make_shards, write_list
+from tsn.pipeline.splits.build import build_splits
 from tsn.pipeline.splits.index import VideoIndex, index_videos
 from tsn.pipeline.splits.join import Joined, frames_between, join
 from tsn.pipeline.splits.listed import ListedClip
+from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import SplitsSettings
+from tsn.tsn_shared.splits import read_split
 
 
 @pytest.fixture
@@ -49,6 +54,17 @@ def test_times_choose_frames(index: VideoIndex, clip: ListedClip, first: int, fr
 )
 def test_what_has_no_frames_says_why(index: VideoIndex, clip: ListedClip, reason: str) -> None:
     assert join(index, clip) == reason
+
+
+def test_an_absolute_path_that_no_video_is_the_end_of_is_shown_with_its_line(tmp_path: Path) -> None:
+    settings = SplitsSettings(frames=make_shards(tmp_path / "frames", ["A/v", "B/w"]), out=tmp_path / "splits")
+    write_list(tmp_path / "lists/train.csv", "/data/k/A/v.mp4 0", "/data/k/B/gone.mp4 1")
+    write_list(tmp_path / "lists/val.csv", "/data/k/B/w.mp4 1")
+    words = r"train.csv, line 2: '/data/k/B/gone.mp4' is an absolute path, and no end of it names .* as A/v"
+    with pytest.raises(DataError, match=words):
+        build_splits(tmp_path / "lists", settings)
+    build_splits(tmp_path / "lists", replace(settings, allow_missing=True))
+    assert read_split(settings.out / "split1.h5").names("train", slice(None)) == ("A/v",)
 
 
 @given(

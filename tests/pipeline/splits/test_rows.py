@@ -67,12 +67,6 @@ def test_a_line_is_read_by_the_form_of_its_list(tmp_path: Path, name: str, lines
         ("a.txt", ("A/some v.avi",), r"line 1: 'A/some v.avi': no label after the path"),
         ("a.txt", ("A/v -1",), r"line 1: 'A/v -1': '-1' is no number from 0"),
         (
-            "a.txt",
-            ("/data/A/v.avi 0",),
-            r"line 1: '/data/A/v.avi' leads out .* an absolute path: write it as Class/video",
-        ),
-        ("a.csv", ("/data/A/v.avi 0",), r"line 1: '/data/A/v.avi' leads out .* an absolute path"),
-        (
             "a.csv",
             ("movie,genre", "A/v.avi,Surf"),
             r"line 1: \['movie', 'genre'\]: a header, it seems, .*: name them path",
