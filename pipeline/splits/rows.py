@@ -4,12 +4,14 @@
 - `.csv`, `.tsv`: divided by comma, semicolon (Jester, Something-Something v1) or tab, with a header that names the
   columns (Kinetics) or without (`path,label` or `path,frames,label`); without any of these, `path label` divided at
   the last space (SlowFast, VideoMAE);
-- `.json` (Something-Something v2): a list of objects whose keys are named as those columns.
+- `.json`: a list of objects whose keys are named as those columns (Something-Something v2), or an object for each id
+  (Kinetics, ActivityNet).
 """
 
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -259,9 +261,22 @@ def _entries(path: Path) -> list[dict[str, object]]:
         entries = json.loads(whole_text(path))
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} cannot be read as JSON: {brief(error)}") from None
+    if isinstance(entries, dict):
+        with suppress(AttributeError, KeyError, TypeError, ValueError):
+            entries = list(_by_id(entries.get("database", entries)))
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise DataError(f'{path} is no list of videos: what is read is [{{"id": "1", "template": "Class"}}, ...]')
     return entries
+
+
+def _by_id(videos: dict[str, dict[str, Any]]) -> Iterator[dict[str, object]]:
+    """Yield the entries of Kinetics' JSON, an object for each id: of one annotation, or of several as ActivityNet's."""
+    for name, video in videos.items():
+        notes = video.get("annotations") or {}  # of tests there is none
+        for note in notes if isinstance(notes, list) else [notes]:
+            start, end = note.get("segment") or (None, None)
+            times = {"start": start, "end": end}
+            yield {"id": name, "label": note.get("label"), "subset": video["subset"], **times}
 
 
 FORMS: dict[str, Callable[[Path], Iterator[Row]]] = {

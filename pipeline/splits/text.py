@@ -21,7 +21,7 @@ BLOCK = 1 << 18
 def text_lines(path: Path) -> Iterator[str]:
     """Yield every line of a list without its end, whatever the ends are; names keep bytes that are not UTF-8.
 
-    UTF-8 with and without a byte order mark, and UTF-16 with one. DataError, after little was read, for what is no
+    UTF-8 and UTF-16, with and without a byte order mark. DataError, after little was read, for what is no
     text; and for a file that cannot be read or is a FIFO or a device.
     """
     number = 0
@@ -66,14 +66,25 @@ def whole_text(path: Path) -> str:
 
 def _decoder(first: bytes) -> io.IncrementalNewlineDecoder:
     """Return the decoder of a file that begins with these bytes; it turns all line ends into one."""
-    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-16")("replace"), translate=True)
+    if utf16 := _utf16(first):
+        return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(utf16)("replace"), translate=True)
     # names that are not UTF-8 keep their bytes, as file names do
     return io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8-sig")("surrogateescape"), translate=True)
+
+
+def _utf16(first: bytes) -> str | None:
+    """Return which UTF-16 it is, by its mark or by the zero bytes in every second place that most letters have."""
+    if first.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    first = first[:BLOCK]
+    even, odd = first[::2].count(0), first[1::2].count(0)
+    if max(even, odd) > max(len(first) // 4, 4 * min(even, odd)):
+        return "utf-16-le" if odd > even else "utf-16-be"
+    return None
 
 
 def _no_text(path: Path, line: int) -> DataError:
     return DataError(
         f"{path}, line {line} is no text: it holds a zero byte or over {LONGEST_LINE:,} characters; "
-        "where it is UTF-16 without a byte order mark, save it as UTF-8"
+        "where it is text in an encoding of its own, save it as UTF-8"
     )

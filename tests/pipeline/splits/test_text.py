@@ -47,9 +47,15 @@ def test_lines_end_as_they_may_and_hold_what_names_hold(tmp_path: Path, end: str
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-be", "utf-16-le"])
-def test_utf_16_without_a_mark_is_no_text(tmp_path: Path, encoding: str) -> None:
-    (tmp_path / "a.txt").write_bytes("A/a.avi 0\n".encode(encoding))
-    with pytest.raises(DataError, match=r"line 1 is no text: .* where it is UTF-16 without a byte order mark, save it"):
+def test_utf_16_without_a_mark_is_known_by_its_zero_bytes(tmp_path: Path, encoding: str) -> None:
+    lines = ["A/\u00e9t\u00e9 \u0100.avi 0", "B/\u4e2d.avi 1"]
+    (tmp_path / "a.txt").write_bytes("\r\n".join(lines).encode(encoding))
+    assert list(text_lines(tmp_path / "a.txt")) == lines
+
+
+def test_zero_bytes_in_a_text_are_shown_with_their_line(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_bytes(b"A/a.avi 0\nB/\0\0\0.avi 1\n")
+    with pytest.raises(DataError, match=r"line 2 is no text: .* where it is text in an encoding of its own, save it"):
         list(text_lines(tmp_path / "a.txt"))
 
 
