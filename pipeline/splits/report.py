@@ -100,17 +100,18 @@ def _warn_of_classes(split: str, classes: tuple[str, ...], clips: dict[Subset, l
             if subset == "train" or (subset == "test" and not labels["val"]):
                 say(f"warning: {split} has no {subset} clip")
         elif others and (alone := sorted(classes[label] for label in labels[subset] - others)):
-            say(f"warning: {split}: {len(alone)} classes have clips in {subset} only: {some(alone)}")
+            say(f"warning: {split}: {_of(alone, 'class has', 'classes have')} clips in {subset} only: {some(alone)}")
 
 
 def _warn_of_leaks(split: str, train: Sequence[Joined], held_out: Sequence[Joined], subset: Subset) -> None:
     """Warn where clips that are held out are among those trained on: by group, by video, or frame for frame."""
     names = [[_class_and_file(clip.video.name) for clip in clips] for clips in (train, held_out)]
     if groups := shared_groups(*names):
-        say(f"warning: {split}: {len(groups)} groups have clips in train and in {subset}: {some(groups)}")
+        say(f"warning: {split}: {_of(groups, 'group is', 'groups are')} in train and in {subset}: {some(groups)}")
     trained = {clip.video.name for clip in train}
     if videos := sorted({clip.video.name for clip in held_out} & trained):
-        say(f"warning: {split}: {len(videos)} videos have parts in train and in {subset}: {some(videos)}")
+        are = _of(videos, "video is", "videos are")
+        say(f"warning: {split}: {are} in train and in {subset} in parts: {some(videos)}")
     contents = {(clip.video.content, clip.first, clip.frames): clip.listed.path for clip in train}
     same = [
         f"{contents[key]} = {clip.listed.path}"
@@ -118,7 +119,12 @@ def _warn_of_leaks(split: str, train: Sequence[Joined], held_out: Sequence[Joine
         if (key := (clip.video.content, clip.first, clip.frames)) in contents
     ]
     if same:
-        say(f"warning: {split}: {len(same)} {subset} clips are frame for frame the same as a train clip: {some(same)}")
+        are = _of(same, f"{subset} clip is", f"{subset} clips are")
+        say(f"warning: {split}: {are} frame for frame the same as a train clip: {some(same)}")
+
+
+def _of(found: Sequence[str], one: str, many: str) -> str:
+    return f"{len(found):,} {one if len(found) == 1 else many}"
 
 
 def _class_and_file(name: str) -> str:

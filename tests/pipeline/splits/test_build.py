@@ -225,9 +225,9 @@ def test_twins_groups_and_counts_that_differ_are_warned_of(tmp_path: Path, capsy
     write_list(tmp_path / "lists" / "val.txt", "A/v_A_g02_c01 4 0", "B/v_B_g03_c01 3 1")
     build_splits(tmp_path / "lists", SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits"))
     assert capsys.readouterr().err.splitlines() == [
-        "warning: split 1: 1 classes have clips in val only: B",
-        "warning: split 1: 1 groups have clips in train and in val: A/v_A_g02",
-        "warning: split 1: 1 val clips are frame for frame the same as a train clip: A/v_A_g01_c01 = A/v_A_g02_c01",
+        "warning: split 1: 1 class has clips in val only: B",
+        "warning: split 1: 1 group is in train and in val: A/v_A_g02",
+        "warning: split 1: 1 val clip is frame for frame the same as a train clip: A/v_A_g01_c01 = A/v_A_g02_c01",
         "split 1: the lists count other frames than were decoded for 1 clips; the decoded number is used: "
         "A/v_A_g02_c02",
     ]
@@ -377,4 +377,4 @@ def test_times_in_a_list_choose_frames_of_the_video(tmp_path: Path, capsys: pyte
     assert split.test.first is not None
     assert (split.train.first.tolist(), split.train.frames.tolist()) == ([25, 0], [25, 100])
     assert (split.test.first.tolist(), split.test.frames.tolist()) == ([50], [50])
-    assert "1 videos have parts in train and in test: abc" in capsys.readouterr().err
+    assert "1 video is in train and in test in parts: abc" in capsys.readouterr().err

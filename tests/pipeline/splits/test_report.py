@@ -49,7 +49,7 @@ def test_one_class_and_classes_of_one_subset_are_warned_of(
     assert "warning: split 1 has clips of one class only: there is nothing to tell apart\n" in capsys.readouterr().err
     write_list(tmp_path / "lists/val.txt", "B/1 1")
     build_splits(tmp_path / "lists", settings)
-    assert "warning: split 1: 1 classes have clips in val only: B\n" in capsys.readouterr().err
+    assert "warning: split 1: 1 class has clips in val only: B\n" in capsys.readouterr().err
 
 
 def test_an_empty_subset_is_warned_of(
@@ -74,5 +74,5 @@ def test_a_group_on_both_sides_is_warned_of_in_folders_too(tmp_path: Path, capsy
     names = [f"{side}/{label}/v_{label}_g01_c0{clip}" for clip, side in enumerate(("train", "test")) for label in "AB"]
     frames = make_shards(tmp_path / "frames", names)
     build_splits(None, SplitsSettings(frames=frames, out=tmp_path / "splits"))
-    words = "warning: split 1: 2 groups have clips in train and in test: A/v_A_g01, B/v_B_g01\n"
+    words = "warning: split 1: 2 groups are in train and in test: A/v_A_g01, B/v_B_g01\n"
     assert words in capsys.readouterr().err
