@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from tsn.pipeline.splits.draw import draw_split, has_split_folders, split_by_folders
-from tsn.pipeline.splits.index import VideoIndex, index_videos
+from tsn.pipeline.splits.index import VideoIndex, below_what_lists_name, index_videos
 from tsn.pipeline.splits.join import FAILED, Joined, JoinedSplit, join_split, refuse_absent
 from tsn.pipeline.splits.listed import Annotations, LeftOut
 from tsn.pipeline.splits.lists import read_annotations, unread_lists
@@ -31,6 +31,7 @@ def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[Sub
     """
     index = index_videos(settings.frames)
     listed = _listed(annotations, index, settings)
+    index = below_what_lists_name(index, listed.splits)
     joined = [join_split(index, split) for split in listed.splits]
     refuse_absent(index, joined, settings)
     busy = f"{settings.out} is in use by another tsn: wait for it, or set another --out"

@@ -1,14 +1,15 @@
 """The videos that a folder of shards holds, and which of them a listed clip is."""
 
 import hashlib
+import os
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from tsn.pipeline.splits.listed import ListedClip
+from tsn.pipeline.splits.listed import ListedClip, ListedSplit
 from tsn.tsn_shared import shards
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.hdf5 import read_seal
@@ -28,12 +29,16 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoIndex:
-    """What a folder of shards holds: its shards with their sealed SHA-256, videos and reasons of failure by name."""
+    """What a folder of shards holds: its shards with their sealed SHA-256, videos and reasons of failure by name.
+
+    `above` is a folder that all videos lie in and that means nothing to the lists, such as `videos/`.
+    """
 
     folder: Path
     shards: tuple[tuple[str, str], ...]
     videos: dict[str, Video]
     failures: dict[str, str]
+    above: str = ""
 
     def find(self, clip: ListedClip) -> tuple[Video, bool] | None:
         """Return the video of a listed clip, and whether the clip is a part of it, by the times that are listed.
@@ -80,7 +85,7 @@ class VideoIndex:
         path = "/" + _nfc(name)
         for other in self._by_file_name.get(path.rpartition("/")[2], ()):
             theirs = "/" + _nfc(other)
-            if path.endswith(theirs) or theirs.endswith(path):
+            if path.endswith((theirs, "/" + _nfc(other.removeprefix(self.above)))) or theirs.endswith(path):
                 yield other
 
     def like(self, clip: ListedClip) -> str | None:
@@ -139,6 +144,21 @@ def index_videos(folder: Path) -> VideoIndex:
             videos[name] = Video(name=name, shard=number, row=row, frames=frames, fps=fps, content=content)
     seals = tuple((path.name, read_seal(path, shards.KIND).sha256) for path in paths)
     return VideoIndex(folder=folder, shards=seals, videos=videos, failures=failures)
+
+
+def below_what_lists_name(index: VideoIndex, splits: Iterable[ListedSplit]) -> VideoIndex:
+    """Return an index that looks away from the folders above all videos, unless lists name the last one of them.
+
+    That one is a class where the videos are of one class alone.
+    """
+    names = (*index.videos, *index.failures)
+    common = os.path.commonprefix([min(names, default=""), max(names, default="")])  # what these have, all have
+    above = common[: common.rfind("/") + 1]
+    last = "/" + above.rstrip("/").rpartition("/")[2] + "/"
+    clips = (clip for split in splits for clips in split.clips.values() for clip in clips)
+    if not above or any(last in "/" + clip.path for clip in clips):
+        return index
+    return replace(index, above=above)
 
 
 def _nfc(name: str) -> str:

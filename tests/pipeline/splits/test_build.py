@@ -357,6 +357,25 @@ def test_videos_all_in_one_folder_are_joined_to_lists_by_their_file_names(lists:
     ]
 
 
+@pytest.mark.parametrize("folder", ["videos/", "some/videos/", "all/"])
+def test_a_folder_above_all_videos_does_not_matter(tmp_path: Path, folder: str) -> None:
+    names = ["A/v", "B/w"] if folder != "all/" else ["v", "w"]
+    frames = make_shards(tmp_path / "frames", [folder + name for name in names])
+    lists = tmp_path / "lists"
+    write_list(lists / "train.txt", "data/A/v.avi 0")
+    write_list(lists / "val.txt", "data/B/w.avi 1")
+    build_splits(lists, SplitsSettings(frames=frames, out=tmp_path / "splits"))
+    assert read_split(tmp_path / "splits/split1.h5").names("val", slice(None)) == (folder + names[1],)
+
+
+def test_a_class_that_is_the_only_one_there_does_matter(tmp_path: Path) -> None:
+    frames = make_shards(tmp_path / "frames", ["A/v"])
+    write_list(tmp_path / "lists/train.txt", "A/v.avi 0")
+    write_list(tmp_path / "lists/val.txt", "B/v.avi 1")
+    with pytest.raises(PartialError, match=r"1 of 2 listed videos have no frames in .*, among them B/v.avi"):
+        build_splits(tmp_path / "lists", SplitsSettings(frames=frames, out=tmp_path / "splits"))
+
+
 def test_two_listed_videos_are_never_joined_to_one_file(tmp_path: Path) -> None:
     frames = make_shards(tmp_path / "frames", ["001", "002"])
     write_list(tmp_path / "lists/train.txt", "A/001 0", "A/002 0")
