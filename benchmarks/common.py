@@ -27,8 +27,6 @@ Figure = TypeVar("Figure")
 RESULTS = Path(__file__).parent / "results"
 
 PATH = click.Path(path_type=Path)
-frames_option = click.option("--frames", type=PATH, default=Path("data/frames"), help="Folder of frame shards.")
-splits_option = click.option("--splits", type=PATH, default=Path("data/splits"), help="Folder of split files.")
 write_option = click.option("--write", is_flag=True, help="Write the result to benchmarks/results.")
 rounds_option = click.option("--rounds", default=5, show_default=True, help="Turns of each way.")
 

@@ -22,6 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +31,7 @@ import cv2
 import torch
 
 from benchmarks import peers
-from benchmarks.common import (
-    PATH,
-    frames_option,
-    interleaved,
-    ratio,
-    report,
-    rounds_option,
-    splits_option,
-    write_option,
-)
+from benchmarks.common import PATH, interleaved, ratio, report, rounds_option, write_option
 from benchmarks.peers import Job
 from benchmarks.turns import bind, take
 from tsn.pipeline.loading.loader import train_clips
@@ -65,11 +57,9 @@ def ours(job: Job) -> Iterator[Any]:
 
 WAYS: dict[str, Callable[[Job], Iterator[Any]]] = {
     OURS: ours,
-    "gluoncv's way": peers.gluoncv,
     "mmaction2's way": peers.mmaction2,
     "torchvision v2": peers.torchvision_v2,
     "decord, videos": peers.decord,
-    "PyAV, videos": peers.pyav,
     "torchcodec, videos": peers.torchcodec,
 }
 
@@ -142,8 +132,8 @@ def waits(job: Job, *, epochs: int) -> str:
 
 
 @click.command()
-@frames_option
-@splits_option
+@click.option("--frames", type=PATH, default=Path("data/frames"), help="Folder of frame shards.")
+@click.option("--splits", type=PATH, default=Path("data/splits"), help="Folder of split files.")
 @click.option("--videos", type=PATH, default=Path("data/UCF-101"), help="Folder of the videos.")
 @click.option("--seconds", default=3.0, show_default=True, help="Seconds of a turn.")
 @click.option("--peers-python", help="An interpreter that has GluonCV and MMAction2.")
@@ -170,17 +160,13 @@ def main(child: str | None, job: str, seconds: float, rounds: int, write: bool, 
         reads = {name: partial(cold, copies, announced=name == "ahead") for name in ("plain", "ahead")}
         rates = interleaved(reads, 2 * rounds)
         gain, ahead = ratio(rates["ahead"], rates["plain"]), statistics.median(rates["ahead"])
-    heads = [
-        head
-        for count in figures
-        for head in (f"clips/s, {counted(count, 'core')}", "tsn x", "CPU ms a clip", "x tsn's")
-    ]
+    of_cores = [(f"clips/s, {counted(cores, 'core')}", "tsn x", "CPU ms a clip", "x tsn's") for cores in figures]
     rows = [[n, *(cell for found in figures.values() for cell in cells_of(found[OURS], found[n]))] for n in names]
     text = f"""Loader
 {whole.batch_size} clips of {whole.segments} frames a batch, 340x256 JPEG frames, normalised float32 at 224x224; medians
 of {rounds} interleaved rounds of {seconds:g} s, page cache warm. From a cold one, {ahead:,.0f} random frames a second
 are read if announced a batch ahead, {gain:.2f} times as many as otherwise. {words}"""
-    report("loader", text, ["way", *heads], rows, write=write)
+    report("loader", text, ["way", *chain(*of_cores)], rows, write=write)
 
 
 if __name__ == "__main__":

@@ -78,23 +78,6 @@ def served(job: Job, load: Callable[[Clip], Any]) -> Iterator[Any]:
         yield from loader
 
 
-def gluoncv(job: Job) -> Iterator[Any]:
-    """JPEG files of the video's own size, OpenCV and NumPy: each transform goes frame by frame to new arrays."""
-    mean, std = (np.array(values, dtype=np.float32)[:, None, None] for values in (MEAN, STD))
-
-    def load(clip: Clip) -> Any:
-        y, x, h, w = clip.crop
-        files = [cv.imread(str(file_of(job, clip, index, native=True))) for index in clip.indices]
-        frames = [cv.resize(cv.cvtColor(file, cv.COLOR_BGR2RGB), STORED) for file in files]
-        frames = [cv.resize(frame[y : y + h, x : x + w], (SIZE, SIZE)) for frame in frames]
-        if clip.flip:
-            frames = [np.ascontiguousarray(np.fliplr(frame)) for frame in frames]
-        arrays = [frame.transpose(2, 0, 1).astype(np.float32) / 255 for frame in frames]
-        return np.stack([(array - mean) / std for array in arrays])
-
-    return served(job, load)
-
-
 def mmaction2(job: Job) -> Iterator[Any]:
     """JPEG files, libjpeg-turbo, a fused crop, resize and flip in OpenCV; uint8 batches, normalised in the model."""
     import simplejpeg
@@ -151,22 +134,6 @@ def decord(job: Job) -> Iterator[Any]:
     def frames(path: str, indices: list[int]) -> list[Any]:
         reader = decord.VideoReader(path, width=STORED[0], height=STORED[1], num_threads=1)
         return list(reader.get_batch(np.minimum(indices, len(reader) - 1).tolist()).asnumpy())
-
-    return from_video(job, frames)
-
-
-def pyav(job: Job) -> Iterator[Any]:
-    """From the videos, with PyAV: the frames wanted are picked from a decoding of all up to the last."""
-    import av
-
-    def frames(path: str, indices: list[int]) -> list[Any]:
-        found = {}
-        with av.open(path) as container:
-            container.streams.video[0].thread_type = "NONE"
-            for number, frame in zip(range(max(indices) + 1), container.decode(video=0), strict=False):
-                if number in indices:
-                    found[number] = frame.to_ndarray(format="rgb24")
-        return [cv.resize(found[index], STORED) for index in indices]
 
     return from_video(job, frames)
 
