@@ -6,12 +6,12 @@ how a line is written (rows.py); which lists belong together is told by their na
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from tsn.pipeline.splits.class_names import classes_of_folders, did_you_mean, find_class_file, read_class_file
+from tsn.pipeline.splits.class_names import alike, classes_of_folders, did_you_mean, find_class_file, read_class_file
 from tsn.pipeline.splits.listed import (
     SUBSET_WORDS,
     Annotations,
@@ -64,7 +64,8 @@ def read(folder: Path) -> Annotations:
             + some([split.source for split in splits])
         )
     clips = (clip for split in splits for subset in SUBSETS for clip in split.clips[subset])
-    return Annotations(classes=labels.classes or classes_of_folders(folder, clips), splits=tuple(splits))
+    all_of = [path for files in groups for path in files.values()]
+    return Annotations(classes=labels.classes or classes_of_folders(folder, clips, all_of), splits=tuple(splits))
 
 
 def _groups(lists: dict[str, Path]) -> Iterator[Files]:
@@ -89,9 +90,10 @@ def _partners(train: str, lists: dict[str, Path]) -> Files:
             raise DataError(f"{files[subset]} and {path.name} are two {subset} lists of one train list: move one away")
         files[subset] = path
     if not files and not (suffix not in (".txt", ".list") and with_header(lists[train])):
+        val, test = (stem.replace(own, word) + suffix for word in ("val", "test"))
         raise DataError(
-            f"{lists[train]}: 0 test lists of that name, with val or test for train: write one, "
-            "or draw a split without lists by --split-by video"
+            f"{lists[train]} has no partner, {val} or {test}: "
+            "write one, or draw a split without lists by --split-by video"
         )
     return files
 
@@ -144,10 +146,31 @@ def _labels_of(rows: Sequence[Mapping[Path, list[Row]]], classes: tuple[str, ...
             f"{where(path, row.number)}: {row.path}: the label {str(row.label)!r}, where others are "
             f"{'names' if (path, row) == number else 'numbers'}: write all labels as one or the other"
         )
-    if not name:
+    if name is None:
         return _Labels(classes=classes, number_of=None, lowest=lowest, highest=highest)
-    classes = classes or tuple(sorted(names))
+    if classes is None:
+        _refuse_names_alike(rows, names)
+        classes = tuple(sorted(names))
     return _Labels(classes=classes, number_of={name: label for label, name in enumerate(classes)})
+
+
+def _refuse_names_alike(rows: Sequence[Mapping[Path, list[Row]]], names: Iterable[str]) -> None:
+    """Refuse classes that differ in capitals, spaces or the form of Unicode alone; the second one's line is shown."""
+    alikes: dict[str, list[str]] = {}
+    for name in names:
+        alikes.setdefault(alike(name), []).append(name)
+    groups = [group for group in alikes.values() if len(group) > 1]
+    if not groups:
+        return
+    met: set[str] = set()
+    for path, row in ((path, row) for files in rows for path, of_file in files.items() for row in of_file):
+        met.add(str(row.label))
+        if twins := next((group for group in groups if len(met.intersection(group)) > 1), None):
+            other = next(name for name in twins if name != row.label and name in met)
+            raise DataError(
+                f"{where(path, row.number)}: {row.path}: the class {row.label!r} was {other!r} before: write it alike "
+                "throughout, or name both in classes.txt beside the lists"
+            )
 
 
 def _split(name: str, files: Files, rows: dict[Path, list[Row]], labels: _Labels) -> ListedSplit:

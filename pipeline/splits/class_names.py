@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tsn.pipeline.splits.listed import SUBSET_WORDS, ListedClip, folder_of
-from tsn.pipeline.splits.text import numbered_lines, whole_text
+from tsn.pipeline.splits.text import line_with, numbered_lines, whole_text
 from tsn.tsn_shared.errors import DataError, brief
 
 NO_BRACKETS = str.maketrans("", "", "[]")
@@ -76,26 +76,53 @@ def _read_json(path: Path) -> tuple[str, ...]:
     return tuple(name.translate(NO_BRACKETS) for name in content)
 
 
+def alike(name: str) -> str:
+    """Return what names have in common that differ in capitals, spaces or the form of Unicode alone."""
+    return unicodedata.normalize("NFKC", name).casefold().replace("_", " ").strip()
+
+
 def did_you_mean(name: str, classes: Iterable[str]) -> str:
-    """Return a question for the class whose name differs in capitals, spaces or the form of Unicode, '' without one."""
-
-    def plain(text: str) -> str:
-        return unicodedata.normalize("NFKC", text).casefold().replace("_", " ").strip()
-
-    like = next((other for other in classes if plain(other) == plain(name)), None)
+    """Return a question for the class whose name is alike, '' without one."""
+    like = next((other for other in classes if alike(other) == alike(name)), None)
     return f" (did you mean {like!r}?)" if like else ""
 
 
-def classes_of_folders(folder: Path, clips: Iterable[ListedClip]) -> tuple[str, ...]:
-    """Name each label after the folder of its videos, where the two agree throughout."""
+def classes_of_folders(folder: Path, clips: Iterable[ListedClip], files: Iterable[Path]) -> tuple[str, ...]:
+    """Name each label after the folder of its videos, where the two agree throughout; the clips are listed in files."""
     way_out = f"name the classes in {folder / 'classes.txt'}, one a line in the order of the labels"
     names: dict[int, str] = {}
+    paths: dict[int, str] = {}
     for clip in clips:
         name = folder_of(clip.path)
-        if not name or names.setdefault(clip.label, name) != name:
-            raise DataError(f"{folder}: label {clip.label} of {clip.path} is not one folder's: {way_out}")
-    if names and min(names) > 0 and len(set(names.values())) == len(names):
-        raise DataError(f"{folder}: labels go from {min(names)} to {max(names)}: they must begin at 0")
-    if len(set(names.values())) < len(names) or sorted(names) != list(range(len(names))):
-        raise DataError(f"{folder}: labels and folders do not match one to one from 0 on: {way_out}")
+        if clip.label not in names:
+            names[clip.label], paths[clip.label] = name, clip.path
+        if not name or names[clip.label] != name:
+            cause = _no_one_folder(clip, name, names[clip.label])
+            raise DataError(
+                f"{line_with(clip.path, files)}: label {clip.label} is not one folder's: {cause}; {way_out}"
+            )
+    lowest, highest = min(names, default=0), max(names, default=0)
+    if lowest > 0 and len(set(names.values())) == len(names):
+        line = line_with(paths[lowest], files)
+        raise DataError(f"{line}: labels go from {lowest} to {highest}: they must begin at 0")
+    of = {name: label for label, name in names.items()}
+    for label, name in names.items():
+        if of[name] != label:
+            line = line_with(paths[of[name]], files)
+            raise DataError(f"{line}: labels {label} and {of[name]} are both of {name}: {way_out}")
+    for label in range(highest):
+        if label not in names:
+            line = line_with(paths[highest], files)
+            raise DataError(f"{line}: labels go from {lowest} to {highest}, and no video has {label}: {way_out}")
     return tuple(names[label] for label in range(len(names)))
+
+
+def _no_one_folder(clip: ListedClip, name: str, before: str) -> str:
+    """Say why a clip's folder does not name its label, which is another's as well."""
+    if not name:
+        return f"{clip.path} lies in none, whose name would be the class"
+    if clip.frames is not None and clip.label > clip.frames:
+        return f"{name} here, {before} before; is it the number of frames? a line is `path frames label`"
+    if alike(name) == alike(before):
+        return f"{name} here, {before} before, which differ in capitals, spaces or the form of Unicode alone"
+    return f"{name} here, {before} before"

@@ -7,6 +7,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 
+from tsn.pipeline.splits.class_names import alike
 from tsn.pipeline.splits.groups import group_of
 from tsn.pipeline.splits.listed import SUBSET_WORDS, Annotations, LeftOut, ListedClip, ListedSplit
 from tsn.tsn_shared.console import say, some
@@ -111,9 +112,10 @@ def _refuse_same_last_folders(folders: Iterable[str]) -> None:
     """Refuse classes that differ in their parents alone: nobody can tell whether two are meant, or one."""
     parents: dict[str, list[str]] = {}
     for folder in sorted(folders):
-        parents.setdefault(folder.rpartition("/")[2], []).append(folder)
+        parents.setdefault(alike(folder.rpartition("/")[2]), []).append(folder)
     if same := [folder for group in parents.values() if len(group) > 1 for folder in group]:
         raise DataError(
-            f"{some(same)} have the same last folder, the name of the class: move their videos into one folder where "
-            "they are one class, give them two names where they are two, or write lists"
+            f"{some(same)} have the same last folder, the name of the class, be it in other capitals: move "
+            "their videos into one folder where they are one class, give them other names where they are two, or "
+            "write lists"
         )

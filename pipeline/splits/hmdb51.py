@@ -6,7 +6,15 @@
 import re
 from pathlib import Path
 
-from tsn.pipeline.splits.listed import Annotations, LeftOut, ListedClip, ListedSplit, checked_path, listed_split
+from tsn.pipeline.splits.listed import (
+    Annotations,
+    LeftOut,
+    ListedClip,
+    ListedSplit,
+    checked_path,
+    is_absolute,
+    listed_split,
+)
 from tsn.pipeline.splits.rows import where
 from tsn.pipeline.splits.text import numbered_lines
 from tsn.tsn_shared.console import some
@@ -49,7 +57,7 @@ def _split(number: int, lists: dict[str, Path]) -> ListedSplit:
                     f"{where(path, row)}: {line!r}: a line is a video and 1 (train), 2 (test) or 0 (neither)"
                 )
             video, subset = checked_path(fields[0], where(path, row)), _SUBSET_OF[fields[1]]
-            if not video.startswith("/"):
+            if not is_absolute(video):
                 video = f"{name}/{video}"
             if subset is None:
                 left_out.append(LeftOut(None, video, NEITHER))

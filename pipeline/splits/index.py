@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from tsn.pipeline.splits.listed import ListedClip, ListedSplit
+from tsn.pipeline.splits.listed import ListedClip, ListedSplit, is_absolute
 from tsn.tsn_shared import shards
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.hdf5 import read_seal
@@ -73,7 +73,7 @@ class VideoIndex:
                 return other
         for name in written:
             found = [other for other in self._ending_as(name) if other in names]
-            if name.startswith("/"):
+            if is_absolute(name):
                 longest = max(map(_depth, found), default=0)
                 found = [other for other in found if _depth(other) == longest]
             if found:
@@ -152,13 +152,13 @@ def below_what_lists_name(index: VideoIndex, splits: Iterable[ListedSplit]) -> V
     That one is a class where the videos are of one class alone.
     """
     names = (*index.videos, *index.failures)
-    common = os.path.commonprefix([min(names, default=""), max(names, default="")])  # what these have, all have
-    above = common[: common.rfind("/") + 1]
-    last = "/" + above.rstrip("/").rpartition("/")[2] + "/"
+    ends = (min(names, default=""), max(names, default=""))  # what these have in common, all have
+    above = os.path.commonpath([name.rpartition("/")[0] for name in ends])
+    last = f"/{above.rpartition('/')[2]}/"
     clips = (clip for split in splits for clips in split.clips.values() for clip in clips)
     if not above or any(last in "/" + clip.path for clip in clips):
         return index
-    return replace(index, above=above)
+    return replace(index, above=above + "/")
 
 
 def _nfc(name: str) -> str:

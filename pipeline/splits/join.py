@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tsn.pipeline.splits.index import Video, VideoIndex
-from tsn.pipeline.splits.listed import LeftOut, ListedClip, ListedSplit
-from tsn.pipeline.splits.text import numbered_lines
+from tsn.pipeline.splits.listed import LeftOut, ListedClip, ListedSplit, is_absolute
+from tsn.pipeline.splits.text import line_with
 from tsn.tsn_shared.console import say, some
 from tsn.tsn_shared.errors import DataError, PartialError
 from tsn.tsn_shared.settings import SplitsSettings
@@ -103,11 +103,12 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
     if not absent:
         return
     unknown = [clip for clip, reason in absent.items() if reason == NOT_EXTRACTED]
-    absolute = next((clip for clip in unknown if clip.path.startswith("/")), None)
+    absolute = next((clip for clip in unknown if is_absolute(clip.path)), None)
     if absolute and not settings.allow_missing:
+        files = (file for split in splits for file in split.listed.files)
         raise DataError(
-            f"{_place(splits, absolute)}: {absolute.path!r} is an absolute path, and no end of it names a video in "
-            f"{index.folder}, such as {next(iter(index.videos), 'none, which is empty')}: write it as it lies below "
+            f"{line_with(absolute.path, files)}: an absolute path, and no end of it names a video in {index.folder}, "
+            f"such as {next(iter(index.videos), 'none, which is empty')}: write it as it lies below "
             "the folder that extract-frames was given"
         )
     total = len({clip for split in splits for clips in split.listed.clips.values() for clip in clips})
@@ -123,18 +124,18 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
             say(f"{clip.path} {reason}")
     words = f"{len(absent)} of {total} listed videos have no frames in {index.folder}"
     if unknown:
-        hints = [f"{clip.path} (did you mean {like}?)" if (like := index.like(clip)) else clip.path for clip in unknown]
-        words += f", among them {some(hints)}"
+        words += f", among them {some([clip.path + _hint(index, clip) for clip in unknown])}"
     if not settings.allow_missing:
         raise PartialError(f"{words}: no split written; extract them, or leave them out with --allow-missing")
     say(f"{words}: left out")
 
 
-def _place(splits: Sequence[JoinedSplit], clip: ListedClip) -> str:
-    """Say in which line of a list a clip stands."""
-    files = dict.fromkeys(file for split in splits for file in split.listed.files)
-    lines = ((file, number) for file in files for number, line in numbered_lines(file) if clip.path in line)
-    return "{}, line {}".format(*next(lines, ("the lists", "?")))
+def _hint(index: VideoIndex, clip: ListedClip) -> str:
+    """Say what a listed name that is no video's probably is."""
+    if like := index.like(clip):
+        return f" (did you mean {like}?)"
+    no_utf8 = any("\udc80" <= letter <= "\udcff" for letter in clip.path)
+    return " (bytes that are no UTF-8: save the list as UTF-8)" if no_utf8 else ""
 
 
 def _seconds(seconds: float) -> str:

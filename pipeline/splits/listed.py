@@ -74,6 +74,11 @@ def without_ending(path: str) -> str:
     return stem if dot and "." + suffix.lower() in SUFFIXES else path
 
 
+def is_absolute(path: str) -> bool:
+    """Return whether a listed path begins at the root of a machine, or of a drive of Windows."""
+    return path.startswith("/") or path[1:3] == ":/"
+
+
 def folder_of(path: str) -> str:
     """Return the name of the folder that a listed file lies in, '' for none."""
     if "//" in path or "/./" in path:
@@ -82,7 +87,12 @@ def folder_of(path: str) -> str:
 
 
 def checked_path(path: str, where: str) -> str:
-    """Return a listed path, be it absolute or below the folder of videos; DataError where it leads out of that."""
+    """Return a listed path, be it absolute or below the folder of videos; DataError where it leads out of that.
+
+    Where all that divides it are backslashes, as on Windows, these are slashes.
+    """
+    if "/" not in path:
+        path = path.replace("\\", "/")
     if ".." in path and ".." in path.split("/"):
         raise DataError(f"{where}: {path!r} leads out of the folder of videos: write it as Class/video")
     return path.removeprefix("./")

@@ -97,7 +97,7 @@ def _read_lines(path: Path) -> Iterator[Row]:
         name, numbers = numbers_at_end(line)
         if not numbers:
             raise DataError(f"{where(path, number)}: {line!r}: {_cause(line, number)}")
-        if name[0] in "./" or ".." in name:
+        if name[0] in "./" or ".." in name or "\\" in name:
             name = checked_path(name, where(path, number))
         yield Row(number, name, numbers[-1], numbers[0] if len(numbers) == 2 else None)
 
@@ -111,7 +111,7 @@ def _cause(line: str, number: int) -> str:
         return f"this line is a header, it seems: delete it, or end the file's name in .csv; {form}"
     if mark := next((mark for mark in ",;" if mark in line), None):
         return f"{line.rpartition(mark)[2].strip()!r} after {mark!r}: end the file's name in .csv; {form}"
-    if rest and is_number(first):
+    if rest and (is_number(first) or (not _is_path(first) and _is_path(last))):
         return f"the label stands before the path, it seems: change the two; {form}"
     if last == line or without_ending(last) != last:
         return f"no label after the path; {form}"
@@ -198,7 +198,7 @@ def _is_path(cell: str) -> bool:
 
 def _columns_without_header(path: Path, number: int, cells: Sequence[str]) -> dict[str, int]:
     count, place = len(cells), where(path, number)
-    if count == 2 and cells[0].isdecimal() and without_ending(cells[1]) != cells[1]:
+    if count == 2 and not _is_path(cells[0]) and without_ending(cells[1]) != cells[1]:
         raise DataError(f"{place}: {cells}: the label stands before the path: change the two, or write a header")
     if count <= 2:
         return dict(zip(("path", "label"), range(count), strict=False))
@@ -224,7 +224,7 @@ def _rows(path: Path, columns: dict[str, int], rows: Iterable[tuple[int, Sequenc
             raise DataError(f"{where(path, number)}: {cells}: {brief(error)} is no time, number or subset") from None
         if not name:
             raise DataError(f"{where(path, number)}: {cells}: no path of a video")
-        if name[0] in "./" or ".." in name:
+        if name[0] in "./" or ".." in name or "\\" in name:
             name = checked_path(name, where(path, number))
         yield Row(number, name, label or None, **more)
 

@@ -2,7 +2,8 @@
 
 import codecs
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from tsn.tsn_shared.errors import DataError
@@ -13,6 +14,9 @@ LONGEST_LINE = 65_536
 
 MOST_WHOLE = 128 << 20
 """Bytes of a file that is read whole, as JSON is; the largest lists in use have 30 MB."""
+
+MOST_SHOWN = 200
+"""Characters of a line that is shown."""
 
 BLOCK = 1 << 18
 """Bytes that are read at once."""
@@ -53,6 +57,14 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     for number, line in enumerate(text_lines(path), start=1):
         if line and (stripped := line.strip()):
             yield number, stripped
+
+
+def line_with(text: str, files: Iterable[Path]) -> str:
+    """Say where a text stands first in files, and show its line; the text itself where it is written otherwise."""
+    whole = re.compile(rf"(?:^|[\s,;\"/]){re.escape(text)}(?=[\s,;\"]|$)")
+    lines = ((file, number, line) for file in files for number, line in numbered_lines(file) if whole.search(line))
+    file, number, line = next(lines, (None, 0, ""))
+    return f"{file}, line {number}: {line[:MOST_SHOWN]!r}" if file else repr(text)
 
 
 def whole_text(path: Path) -> str:

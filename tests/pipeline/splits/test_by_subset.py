@@ -41,12 +41,18 @@ def test_class_names_beside_the_lists_go_before_the_folders(tmp_path: Path, file
 @pytest.mark.parametrize(
     ("train", "test", "words"),
     [
-        (RAWFRAMES, ("YoYo/v 1 2 3",), "labels and folders do not match|not one folder"),
+        (RAWFRAMES, ("YoYo/v 1 2 3",), r"line 1: 'YoYo/v 1 2 3': labels 1 and 3 are both of|not one folder"),
         (RAWFRAMES, ("YoYo/v_x",), "a line is `path label` or `path frames label`"),
-        (RAWFRAMES, ("Archery/v_x 1",), "label 1 of Archery/v_x is not one folder's"),
-        (RAWFRAMES, ("v_x 1",), "label 1 of v_x is not one folder's"),
-        (RAWFRAMES, ("Surfing/v_x 3",), "do not match one to one from 0 on"),
-        (("YoYo/a 0", "YoYo/b 1"), ("YoYo/c 0",), "do not match one to one"),
+        (
+            RAWFRAMES,
+            ("Archery/v_x 1",),
+            r"line 1: 'Archery/v_x 1': label 1 is not one folder's: Archery here, YoYo before",
+        ),
+        (RAWFRAMES, ("v_x 1",), r"line 1: 'v_x 1': label 1 is not one folder's: v_x lies in none"),
+        (RAWFRAMES, ("Surfing/v_x 3",), "line 1: 'Surfing/v_x 3': labels go from 0 to 3, and no video has 2"),
+        (RAWFRAMES, ("yoyo/v_x 1",), "yoyo here, YoYo before, which differ in capitals"),
+        (RAWFRAMES, ("Archery/v_x 0 120", "YoYo/v_y 1 120"), "is it the number of frames"),
+        (("YoYo/a 0", "YoYo/b 1"), ("YoYo/c 0",), "line 2: 'YoYo/b 1': labels 0 and 1 are both of YoYo"),
         (RAWFRAMES, (RAWFRAMES[0],), "v_YoYo_g08_c01 is in"),
         (RAWFRAMES, ("../YoYo/v_x 1",), "leads out of the folder"),
     ],
@@ -66,7 +72,7 @@ def test_label_beyond_the_classes_is_refused(tmp_path: Path) -> None:
 
 def test_train_list_without_its_test_list_is_refused(tmp_path: Path) -> None:
     write_list(tmp_path / "my_train_list.txt", *RAWFRAMES)
-    with pytest.raises(DataError, match=r"my_train_list\.txt: 0 test lists of that name"):
+    with pytest.raises(DataError, match=r"my_train_list\.txt has no partner, my_val_list\.txt or my_test_list\.txt"):
         read_annotations(tmp_path)
 
 
@@ -184,9 +190,20 @@ def test_lists_are_read_in_the_encodings_that_people_save_them_in(
     assert subsets(tmp_path) == (("Größe",), {"train": [("Größe/train.avi", 0)], "val": [("Größe/val.avi", 0)]})
 
 
+def test_names_of_a_class_that_differ_in_capitals_are_shown(tmp_path: Path) -> None:
+    write_list(tmp_path / "train.csv", "a.avi,Bow", "b.avi,Yo yo")
+    write_list(tmp_path / "val.csv", "c.avi,Bow", "d.avi,yo_yo")
+    with pytest.raises(
+        DataError, match=r"val.csv, line 2: d.avi: the class 'yo_yo' was 'Yo yo' before: write it alike"
+    ):
+        read_annotations(tmp_path)
+    write_list(tmp_path / "classes.txt", "Bow", "Yo yo", "yo_yo")
+    assert read_annotations(tmp_path).classes == ("Bow", "Yo yo", "yo_yo")
+
+
 def test_labels_from_1_are_said_at_the_first_run(tmp_path: Path) -> None:
     lists = plain(tmp_path, ("Archery/v_x 1", "YoYo/v_x 2"), ("YoYo/v_y 2",))
-    with pytest.raises(DataError, match="labels go from 1 to 2: they must begin at 0"):
+    with pytest.raises(DataError, match=r"line 1: '.* 1': labels go from 1 to 2: they must begin at 0"):
         read_annotations(lists)
     write_list(tmp_path / "classes.txt", "Archery", "YoYo")
     with pytest.raises(DataError, match="labels go from 1 to 2, they must begin at 0"):

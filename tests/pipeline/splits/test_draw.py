@@ -129,6 +129,8 @@ def test_the_same_last_folder_under_two_parents_is_never_two_classes() -> None:
         drawn([*names, "indoor/sit/0"], split_by="video")
     with pytest.raises(DataError, match="have the same last folder"):
         split_by_folders([f"{subset}/{name}" for name in names for subset in ("train", "val")])
+    with pytest.raises(DataError, match=r"Run, run have the same last folder, .* be it in other capitals"):
+        split_by_folders(["train/Run/1", "train/walk/2", "val/run/3"])
 
 
 def test_a_draw_that_is_asked_for_puts_split_folders_aside_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def test_an_absolute_path_that_no_video_is_the_end_of_is_shown_with_its_line(tmp
     settings = SplitsSettings(frames=make_shards(tmp_path / "frames", ["A/v", "B/w"]), out=tmp_path / "splits")
     write_list(tmp_path / "lists/train.csv", "/data/k/A/v.mp4 0", "/data/k/B/gone.mp4 1")
     write_list(tmp_path / "lists/val.csv", "/data/k/B/w.mp4 1")
-    words = r"train.csv, line 2: '/data/k/B/gone.mp4' is an absolute path, and no end of it names .* as A/v"
+    words = r"train.csv, line 2: '/data/k/B/gone.mp4 1': an absolute path, and no end of it names .* such as A/v"
     with pytest.raises(DataError, match=words):
         build_splits(tmp_path / "lists", settings)
     build_splits(tmp_path / "lists", replace(settings, allow_missing=True))

@@ -22,6 +22,9 @@ KINETICS = ("label,youtube_id,time_start,time_end,split", "playing guitar,-abc_1
         ("a.txt", ("A/v x.avi 3",), Row(1, "A/v x.avi", 3)),
         ("a.txt", ("", "A/v 120 3"), Row(2, "A/v", 3, 120)),
         ("a.txt", ("./A/v\t120\t3",), Row(1, "A/v", 3, 120)),
+        ("a.txt", ("A\\v x.avi 3",), Row(1, "A/v x.avi", 3)),  # from Windows
+        ("a.csv", ("C:\\data\\A\\v.avi,3",), Row(1, "C:/data/A/v.avi", "3")),
+        ("a.txt", ("A/v\\x.avi 3",), Row(1, "A/v\\x.avi", 3)),
         ("a.list", ("A/v.mp4 3",), Row(1, "A/v.mp4", 3)),
         ("a.csv", KINETICS, Row(2, "-abc_1", "playing guitar", None, 12.0, 22.0, "train")),
         ("a.csv", KINETICS[1:], Row(1, "-abc_1", "playing guitar", None, 12.0, 22.0, "train")),
@@ -82,6 +85,8 @@ def test_a_line_is_read_by_the_form_of_its_list(tmp_path: Path, name: str, lines
             ("movie,genre", "A/v.avi,Surf"),
             r"line 1: \['movie', 'genre'\]: a header, it seems, .*: name them path",
         ),
+        ("a.txt", ("Surf A/v.avi",), r"line 1: 'Surf A/v.avi': the label stands before the path, it seems"),
+        ("a.csv", ("Surf,A/v.avi",), r"line 1: \['Surf', 'A/v.avi'\]: the label stands before the path"),
         ("a.csv", ("3,A/v.avi",), r"line 1: \['3', 'A/v.avi'\]: the label stands before the path"),
         ("a.csv", ("path,label", "A/v.avi,Surf", "A/w.avi"), r"line 3: \['A/w.avi'\]: 1 fields, where 2 are needed"),
         ("a.csv", ("a,b,c,d",), r"line 1: .*: 4 fields and no header: name them in a first line, as `path,label`"),
