@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from tsn.pipeline.loading.loader import Batch, ClipLoader, train_clips
     from tsn.pipeline.loading.pixels import Pixels
     from tsn.pipeline.splits.build import build_splits
+    from tsn.train.answers.predictor import Predictor
     from tsn.tsn_shared.errors import DataError, PartialError, SettingsError, StoppedError, TsnError
     from tsn.tsn_shared.settings import (
         DataSettings,
@@ -34,6 +35,7 @@ else:  # hidden from type checkers, which would take every misspelling for a nam
             "tsn.pipeline.loading.loader": ["Batch", "ClipLoader", "train_clips"],
             "tsn.pipeline.loading.pixels": ["Pixels"],
             "tsn.pipeline.splits.build": ["build_splits"],
+            "tsn.train.answers.predictor": ["Predictor"],
             "tsn.tsn_shared.errors": ["DataError", "PartialError", "SettingsError", "StoppedError", "TsnError"],
             "tsn.tsn_shared.settings": [
                 *("DataSettings", "ExtractSettings", "LoaderSettings", "ScoreSettings"),
@@ -54,6 +56,7 @@ __all__ = [
     "LoaderSettings",
     "PartialError",
     "Pixels",
+    "Predictor",
     "ScoreSettings",
     "SettingsError",
     "Shard",

@@ -15,13 +15,11 @@ import torch
 from tsn.train.answers.passes import ScoringPass, protocol_and_segments, run_pass
 from tsn.train.answers.predict_pictures import WAY_OUT, draw_answers, holding
 from tsn.train.answers.prediction import Answer, Guess, Prediction
+from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.trained import TrainedNetwork, load_trained
 from tsn.train.answers.video_split import SPLIT, VideoSplit, sources_of, split_of_videos
-from tsn.train.network.end_to_end import EndToEnd
-from tsn.train.network.memory import available, estimate_scoring, fitting
-from tsn.train.network.model import shapes_of
 from tsn.tsn_shared.console import counted, printable, say
-from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
+from tsn.tsn_shared.errors import PartialError
 from tsn.tsn_shared.files import writing
 from tsn.tsn_shared.settings import DataSettings, ScoreSettings
 from tsn.tsn_shared.views import VIEWS
@@ -32,32 +30,10 @@ def predict(
 ) -> npt.NDArray[np.float32]:
     """Return the class probabilities (C,), in the order of `model.classes`, of a video's frames (T, H, W, 3), RGB.
 
-    The protocol is `val`: the middle frame of each segment, the centre crop. Frames of another size than those learned
-    from are resized to it. SettingsError for an array of another kind, or more segments than fit into memory.
+    They are those of `Predictor.frames` by the protocol `val`, on the device where the network lies.
     """
-    if frames.dtype != np.uint8 or frames.ndim != 4 or frames.shape[3] != 3 or 0 in frames.shape:
-        raise SettingsError(f"frames are {frames.dtype} {frames.shape}: they must be uint8 (T, H, W, 3), RGB")
-    own, device = model.settings.snippets, next(model.network.parameters()).device
-    snippets = replace(own, segments=num_segments or own.segments)
-    _check_fit(model, snippets.frames, device)
-    shown = frames[VIEWS["val"].frame_indices([len(frames)], snippets)[0]]
-    module = EndToEnd(
-        model.network,
-        frame_size=model.frame_size or (frames.shape[1], frames.shape[2]),
-        input_size=model.settings.input_size,
-    )
-    with torch.inference_mode():
-        answer = module.to(device)(torch.from_numpy(np.ascontiguousarray(shown)).to(device)[None])[0]
-    if not bool(answer.isfinite().all()):
-        raise DataError(f"{model.path} gives no numbers for these frames: its weights are too large")
-    return np.asarray(answer.cpu().numpy())
-
-
-def _check_fit(model: TrainedNetwork, frames: int, device: torch.device) -> None:
-    size = model.settings.input_size
-    shapes = shapes_of(model.settings, len(model.classes))
-    needs = estimate_scoring(shapes, frames=frames, crops=1, at_once=1, input_size=size, half=False)
-    fitting(needs, batch_size=1, free=available(device, processes=1), where=str(device))
+    device = next(model.network.parameters()).device
+    return Predictor(model, num_segments=num_segments, device=device).frames(frames).probabilities
 
 
 def predict_videos(
@@ -126,6 +102,7 @@ def _answers(probabilities: torch.Tensor, made: VideoSplit, classes: Sequence[st
             video=name,
             frames=frames,
             top=tuple(Guess(name=classes[label], score=value) for label, value in zip(labels, values, strict=True)),
+            probabilities=row.numpy(),
         )
-        for name, frames, labels, values in rows
+        for row, (name, frames, labels, values) in zip(probabilities, rows, strict=True)
     )

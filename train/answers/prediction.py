@@ -1,7 +1,10 @@
 """What `predict` answers: the best classes of each video, and the videos that gave no frames."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
 
 from tsn.tsn_shared.console import counted, printable
 
@@ -16,17 +19,24 @@ class Guess:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The best classes of a video of so many frames, best first; `png` is the picture of them, if one was drawn."""
+    """The best classes of a video of so many frames, best first; `png` is the picture of them, if one was drawn.
+
+    `probabilities` (C,) are those of all classes. `note` tells damage that did not keep the video from an answer, as
+    extraction tells it, mostly ''.
+    """
 
     video: str
     frames: int
     top: tuple[Guess, ...]
+    probabilities: npt.NDArray[np.float32] = field(repr=False, compare=False)
+    note: str = ""
     png: Path | None = None
 
     def plain(self) -> dict[str, object]:
         """Return it by name, as `--json` prints it."""
         top = [{"class": guess.name, "score": guess.score} for guess in self.top]
         answer: dict[str, object] = {"video": self.video, "frames": self.frames, "top": top}
+        answer |= {"note": self.note} if self.note else {}
         return answer if self.png is None else answer | {"png": str(self.png)}
 
 

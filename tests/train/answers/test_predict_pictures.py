@@ -29,7 +29,10 @@ def test_each_answer_gets_a_picture_that_names_its_video(
     data: DataSettings, clips: Clips, tmp_path: Path, view: str, segments: int
 ) -> None:
     shards = [Shard(data.frames / name) for name in open_split(data).shard_names]
-    answers = [Answer(video=f"{folder}/x.avi", frames=int(clips.frames[i]), top=TOP) for i, folder in enumerate("ab")]
+    answers = [
+        Answer(video=f"{folder}/x.avi", frames=int(clips.frames[i]), top=TOP, probabilities=np.zeros(2, np.float32))
+        for i, folder in enumerate("ab")
+    ]
     found = draw_answers(answers, shards, clips, view=VIEWS[view], snippets=Snippets(segments=segments), png=tmp_path)
     assert [answer.png for answer in found] == [tmp_path / "x.png", tmp_path / "x-2.png"]
     assert [(answer.video, answer.top) for answer in found] == [(answer.video, answer.top) for answer in answers]

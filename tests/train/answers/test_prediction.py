@@ -3,9 +3,16 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from tsn.train.answers.prediction import Answer, Failure, Guess, Prediction, describe
 
-ANSWER = Answer(video="a.avi", frames=9, top=(Guess(name="Jump", score=0.75), Guess(name="Run", score=0.25)))
+ANSWER = Answer(
+    video="a.avi",
+    frames=9,
+    top=(Guess(name="Jump", score=0.75), Guess(name="Run", score=0.25)),
+    probabilities=np.array([0.25, 0.75], dtype=np.float32),
+)
 PREDICTION = Prediction(
     checkpoint=Path("run/best.pt"),
     trained_on_split="1",
@@ -35,6 +42,10 @@ def test_a_prediction_by_name() -> None:
 def test_an_answer_that_was_drawn_names_its_picture() -> None:
     assert list(replace(ANSWER, png=Path("p/a.png")).plain()) == ["video", "frames", "top", "png"]
     assert replace(ANSWER, png=Path("p/a.png")).plain()["png"] == "p/a.png"
+
+
+def test_damage_is_told_beside_an_answer() -> None:
+    assert replace(ANSWER, note="8 of 9 frames decode").plain()["note"] == "8 of 9 frames decode"
 
 
 def test_a_person_reads_percent_and_no_control_characters() -> None:
