@@ -33,7 +33,7 @@ _LOGGED = ("-hide_banner", "-nostats", "-loglevel", "repeat+level+error", "-max_
 _GATHER = ("-cpuflags", "+slowgather") if platform.machine() == "x86_64" else ()
 """swscale's way without AVX2's gather gives the same bytes; where a gather is slow, on AMD, it is a tenth faster."""
 
-_MARKS = "MARKS"
+_MARKS, _CHOSEN = "MARKS", "CHOSEN"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +44,31 @@ class FrameSettings:
     quality: int
 
 
-def frames_command(videos: Sequence[int], marks: int, settings: FrameSettings, *, rotated: bool = True) -> list[str]:
+def frames_command(
+    videos: Sequence[int],
+    marks: int,
+    settings: FrameSettings,
+    *,
+    rotated: bool = True,
+    chosen: Sequence[int] | None = None,
+) -> list[str]:
     """Return the command that writes the frames of videos, one video after the other, to its standard output.
 
     Videos are open files, given by their descriptors, which ffmpeg reads from their present position: it sees no name,
     and may open nothing else. Every decoded picture becomes a frame once, and a mark in the open file `marks`, as
     `read_marks` understands it. Several videos need a size that they share. Standard error gets errors, a line each.
-    Unless `rotated`, what a video says of its orientation is not applied.
+    Unless `rotated`, what a video says of its orientation is not applied. Of the pictures of one video that is read
+    only those that are `chosen`, if any, become frames; all leave their marks. It counts from 0 again where a video
+    changes the size or the kind of its pictures.
     """
     # YUV4MPEG2 states the frames' size; flush_packets=0 writes fewer, larger pieces
-    return _command(videos, marks, settings, rotated=rotated, format="yuv4mpegpipe", flush_packets=0)
+    words = _command(
+        videos, marks, settings, rotated=rotated, some=chosen is not None, format="yuv4mpegpipe", flush_packets=0
+    )
+    if chosen is None:
+        return words
+    which = "+".join(f"eq(n,{number})" for number in chosen) or "0"
+    return [word.replace(_CHOSEN, f"'{which}'") for word in words]
 
 
 def stage_command(videos: Sequence[int], marks: int, settings: FrameSettings | None) -> list[str]:
@@ -68,18 +83,20 @@ def as_stored_command(video: int) -> list[str]:
     return [str(video) if word == _stand_in(0) else word for word in words]
 
 
-def _command(
-    videos: Sequence[int], marks: int, settings: FrameSettings | None, *, rotated: bool = True, **to: Any
-) -> list[str]:
+def _command(videos: Sequence[int], marks: int, settings: FrameSettings | None, **how: Any) -> list[str]:
     numbers = {_stand_in(number): str(video) for number, video in enumerate(videos)}
-    words = _words(len(videos), settings, rotated=rotated, **to)
+    words = _words(len(videos), settings, **how)
     return [numbers.get(word, word).replace(_MARKS, str(marks)) for word in words]
 
 
 @cache
-def _words(videos: int, settings: FrameSettings | None, *, rotated: bool, **to: Any) -> tuple[str, ...]:
-    """Return a command with stand-ins for the descriptors."""
-    streams = [_marked(_source(number, rotated=rotated), number, settings) for number in range(videos)]
+def _words(
+    videos: int, settings: FrameSettings | None, *, rotated: bool = True, some: bool = False, **to: Any
+) -> tuple[str, ...]:
+    """Return a command with stand-ins for the descriptors, and for which frames where it is about some of them."""
+    marked = [_marked(_source(number, rotated=rotated), number) for number in range(videos)]
+    chosen = [stream.filter("select", _CHOSEN) for stream in marked] if some else marked
+    streams = [stream if settings is None else _scaled(stream, settings) for stream in chosen]
     # of sizes that differ only what goes nowhere may be joined
     joined = streams[0] if videos == 1 else ffmpeg.concat(*streams, unsafe=int(settings is None))
     output = joined.output("pipe:1", fps_mode="passthrough", **to).global_args(*_LOGGED, *_GATHER)
@@ -97,16 +114,15 @@ def _source(number: int, *, rotated: bool) -> Any:
     return ffmpeg.input("fd:", fd=_stand_in(number), **how)["V:0"]
 
 
-def _marked(stream: Any, number: int, settings: FrameSettings | None) -> Any:
-    """Return the pictures of a stream, scaled where there are settings; each leaves a mark as it is decoded.
+def _marked(stream: Any, number: int) -> Any:
+    """Return the pictures of a stream; each leaves a mark as it is decoded.
 
     A mark is its time in microseconds and the number of its video; what the video itself says of a picture goes.
     """
     bare = stream.filter("settb", "AVTB").filter("metadata", mode="delete")
     numbered = bare.filter("metadata", mode="add", key=MARK, value=number)
     # direct: without it the marks of several videos would come in pieces
-    marked = numbered.filter("metadata", mode="print", file=f"pipe:{_MARKS}", direct=1)
-    return marked if settings is None else _scaled(marked, settings)
+    return numbered.filter("metadata", mode="print", file=f"pipe:{_MARKS}", direct=1)
 
 
 def _scaled(stream: Any, settings: FrameSettings) -> Any:

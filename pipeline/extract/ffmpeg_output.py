@@ -20,7 +20,7 @@ _LONGEST_HEADER = 256
 _FRAME = b"FRAME\n"
 _READ_BYTES = 1 << 20
 
-_MARK = re.compile(rf"^frame:\d+ +pts:(-?\d+|NOPTS) .*\n{MARK}=(\d+)$".encode(), re.MULTILINE)
+_MARK = re.compile(rf"^frame:(\d+) +pts:(-?\d+|NOPTS) .*\n{MARK}=(\d+)$".encode(), re.MULTILINE)
 _ERROR = re.compile(r"(?:\[[^\]]*\] )*\[(?:error|fatal)\] (.*)")
 _LONGEST_LINE = 1 << 10
 _TELLING = (
@@ -94,27 +94,31 @@ def _planes(data: memoryview, width: int, height: int) -> Planes:
 class Marks:
     """What the marks say of a video: its frames, how many a second (0: unknown), when the first and the last are.
 
-    Seconds of the video's own time, 0 where unknown.
+    Seconds of the video's own time, 0 where unknown. `in_step` is whether ffmpeg counted them in one go.
     """
 
     frames: int
     fps: float
     late: float
     seconds: float
+    in_step: bool = True
 
 
 def read_marks(text: bytes, videos: int) -> list[Marks]:
     """Read the marks that the frames of some videos left."""
     times: list[list[int | None]] = [[] for _ in range(videos)]
-    for time, video in _MARK.findall(text):
+    numbers: list[list[int]] = [[] for _ in range(videos)]
+    for number, time, video in _MARK.findall(text):
         times[int(video)].append(None if time == b"NOPTS" else int(time))
-    return [_marks(each) for each in times]
+        numbers[int(video)].append(int(number))
+    return [_marks(*each) for each in zip(times, numbers, strict=True)]
 
 
-def _marks(times: list[int | None]) -> Marks:
+def _marks(times: list[int | None], numbers: list[int]) -> Marks:
     known = [time for time in times if time is not None]
     first, last = (known[0] / 1e6, known[-1] / 1e6) if known else (0.0, 0.0)
-    return Marks(frames=len(times), fps=_rate(known), late=first, seconds=last)
+    in_step = numbers == list(range(len(numbers)))
+    return Marks(frames=len(times), fps=_rate(known), late=first, seconds=last, in_step=in_step)
 
 
 def _rate(times: list[int]) -> float:

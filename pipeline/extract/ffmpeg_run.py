@@ -113,10 +113,20 @@ def running(command: list[str], files: Sequence[int], limits: Limits) -> Iterato
 
 
 class Output(RawIOBase):
-    """What a process writes, as a file, its errors taken beside it; VideoError when it gives nothing for too long."""
+    """What a process writes, as a file, its errors taken beside it; VideoError when it gives nothing for too long.
 
-    def __init__(self, process: "subprocess.Popen[bytes]", stop: Callable[[], bool], limits: Limits) -> None:
+    `pulse()` is another number for every sign of life that is no output.
+    """
+
+    def __init__(
+        self,
+        process: "subprocess.Popen[bytes]",
+        stop: Callable[[], bool],
+        limits: Limits,
+        pulse: Callable[[], int] = int,
+    ) -> None:
         self.errors = Errors()
+        self._pulse = pulse
         self._process, self._stop, self._limits = process, stop, limits
         self._frames, self._words = cast("IO[bytes]", process.stdout), cast("IO[bytes]", process.stderr)
         self._poll = select.poll()
@@ -130,8 +140,10 @@ class Output(RawIOBase):
 
     def readinto(self, buffer: "WriteableBuffer") -> int:
         """Read what is there once there is something; 0 at the end."""
-        begun = time.monotonic()
+        begun, pulse = time.monotonic(), self._pulse()
         while self._frames.fileno() not in self._ready():
+            if (now := self._pulse()) != pulse:
+                begun, pulse = time.monotonic(), now
             if time.monotonic() - begun >= self._limits.stall_seconds:
                 raise VideoError(f"ffmpeg gave no frame for {self._limits.stall_seconds:g} s")
         return os.readv(self._frames.fileno(), [buffer])

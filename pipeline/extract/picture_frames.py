@@ -5,7 +5,7 @@ Their colours are taken, and their pixels scaled, by the same filters as those o
 
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -53,14 +53,15 @@ def decode_pictures(
     *,
     stop: Callable[[], bool] = never,
     limits: Limits | None = None,
+    wanted: Container[int] | None = None,
 ) -> Decoded:
-    """Write the numbered pictures of a folder to `out` as a video's frames, JPEG after JPEG.
+    """Write the numbered pictures of a folder to `out` as a video's frames, JPEG after JPEG: all, or those `wanted`.
 
     JPEGs of the size of the settings, or of any where that is None, are written byte for byte. VideoError names the
     picture that is damaged, too large, or of another size than the first where sizes are kept.
     """
     series = list_pictures(folder)
-    writer = FrameWriter(out, settings.quality)
+    writer = FrameWriter(out, settings.quality, wanted)
     size, waiting = settings.size, list[Picture]()
 
     def scale() -> None:
@@ -142,7 +143,7 @@ def _run(
     pictures: list[Picture], settings: FrameSettings, writer: FrameWriter, stop: Callable[[], bool], limits: Limits
 ) -> str:
     """Let ffmpeg scale pictures, as a stream of them; return what is wrong, '' where each became a frame."""
-    before = len(writer.sizes)
+    before = writer.arrived
     with memory_file() as stream, memory_file() as marks:
         with os.fdopen(os.dup(stream), "wb") as file:
             file.writelines(picture.data for picture in pictures)
@@ -152,7 +153,7 @@ def _run(
             output = Output(process, stop, limits)
             broken = writer.take(output)
             status = output.finish()
-    frames = len(writer.sizes) - before
+    frames = writer.arrived - before
     if status or broken or output.errors.count or frames != len(pictures):
         return str(output.errors) or broken or f"{len(pictures)} pictures became {frames} frames, with code {status}"
     return ""

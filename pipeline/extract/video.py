@@ -7,7 +7,7 @@ A frame's number is its position among those decoded: none is doubled, none drop
 import os
 import signal
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -126,7 +126,7 @@ def _decode(
 ) -> list[Decoded]:
     with ExitStack() as stack:
         videos = [stack.enter_context(open_video(path)) for path in paths]
-        declared = [_declared_length(video) for video in videos]
+        declared = [declared_length(video) for video in videos]
         if len(videos) > 1 and any(each.missing for each in declared):
             raise VideoError(_NOT_WHOLE)
         marks = stack.enter_context(memory_file())
@@ -143,7 +143,7 @@ def _decode(
         raise VideoError(_NOT_WHOLE)
     starts = [0, *accumulate(counts)]
     return [
-        frames.decoded(slice(start, start + count), fps=marked.fps, note=_verdict(count, run, length, marked))
+        frames.decoded(slice(start, start + count), fps=marked.fps, note=verdict(count, run, length, marked))
         for start, count, marked, length in zip(starts, counts, marks_of, declared, strict=False)
     ]
 
@@ -154,7 +154,8 @@ def _is_limited_grey(video: int, stop: Callable[[], bool], limits: Limits) -> bo
         return is_limited_grey(Output(process, stop, limits))
 
 
-def _declared_length(video: int) -> DeclaredLength:
+def declared_length(video: int) -> DeclaredLength:
+    """Return what the container of an open video declares; VideoError where it cannot be read."""
     try:
         return read_declared_length(video)
     except OSError as error:
@@ -162,11 +163,17 @@ def _declared_length(video: int) -> DeclaredLength:
 
 
 class FrameWriter:
-    """What became of frames: written to `out` as JPEGs, of which size and CRC32 are kept."""
+    """What became of frames: written to `out` as JPEGs, of which size and CRC32 are kept.
 
-    def __init__(self, out: BinaryIO, quality: int, *, limited_grey: bool = False) -> None:
+    Of the frames that come, `arrived` so far, only those whose numbers are `wanted` are written, where that is stated.
+    """
+
+    def __init__(
+        self, out: BinaryIO, quality: int, *, limited_grey: bool = False, wanted: Container[int] | None = None
+    ) -> None:
         self.sizes, self.crc32 = list[int](), list[int]()
-        self.width = self.height = 0
+        self.width = self.height = self.arrived = 0
+        self._wanted = wanted
         self._out, self._quality = out, quality
         self._limited_grey = limited_grey
         self._colourless = list[bool]()
@@ -181,7 +188,8 @@ class FrameWriter:
                 luma, blue, red = planes
                 self._colourless.append(bool((blue == _NO_COLOUR).all()))
                 levels = _FULL_LEVELS[luma] if self._limited_grey else luma
-                self._write(encode_jpeg((levels, blue, red), self._quality))
+                if self._takes_next():
+                    self._write(encode_jpeg((levels, blue, red), self._quality))
         except ValueError as error:
             return str(error)
         return ""
@@ -197,7 +205,8 @@ class FrameWriter:
     def write(self, jpeg: bytes, size: tuple[int, int]) -> None:
         """Write a frame that is a JPEG already, of this width and height."""
         self.width, self.height = size
-        self._write(jpeg)
+        if self._takes_next():
+            self._write(jpeg)
 
     def decoded(self, frames: slice = slice(None), *, fps: float, note: str) -> Decoded:
         """Return some of the frames as a video."""
@@ -210,6 +219,11 @@ class FrameWriter:
             note=note,
         )
 
+    def _takes_next(self) -> bool:
+        """Count a frame that came, and say whether it is wanted."""
+        number, self.arrived = self.arrived, self.arrived + 1
+        return self._wanted is None or number in self._wanted
+
     def _write(self, jpeg: bytes) -> None:
         self._out.write(jpeg)
         self.sizes.append(len(jpeg))
@@ -219,11 +233,10 @@ class FrameWriter:
 def _lost(frames: FrameWriter, marks_of: Sequence[Marks]) -> str:
     """Say what is wrong where not every frame that was decoded arrived, '' where all did."""
     decoded = sum(video.frames for video in marks_of)
-    arrived = len(frames.sizes)
-    return f"ffmpeg decoded {decoded} frames, but {arrived} arrived" if decoded != arrived else ""
+    return f"ffmpeg decoded {decoded} frames, but {frames.arrived} arrived" if decoded != frames.arrived else ""
 
 
-def _verdict(frames: int, run: Run, declared: DeclaredLength, marked: Marks) -> str:
+def verdict(frames: int, run: Run, declared: DeclaredLength, marked: Marks) -> str:
     """Return the note on a video, mostly ''; VideoError when it fails."""
     expected = frames if declared.frames is None else declared.frames
     plain = not (run.status or run.errors.count) and frames >= expected
