@@ -189,20 +189,30 @@ def evaluate(
 @settings_options(ScoreSettings)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name.")
 @click.option("--png", type=FOLDER, metavar="FILE.png|DIR", help="Draw the sampled frames with the answer under them.")
+@click.option(
+    "--out", type=FOLDER, metavar="FILE.jsonl|.csv", help="Write the answers to a file; run again, it goes on there."
+)
 @as_json
 def predict(
-    checkpoint: Path, videos: tuple[Path, ...], top: int, png: Path | None, as_json: bool, **options: Any
+    checkpoint: Path,
+    videos: tuple[Path, ...],
+    top: int,
+    png: Path | None,
+    out: Path | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Name the classes of each VIDEO, or of all videos below a folder, by a CHECKPOINT or the best one of a run.
 
-    The videos are extracted and scored as those of a data set, so the numbers are those of evaluate. Videos that fail
-    are listed and end the command with exit code 3.
+    The videos become frames and are scored as those of a data set, so the numbers are those of evaluate. Each answer
+    is printed as soon as it is there. Videos that fail stop nothing, and end the command with exit code 3.
     """
     from tsn.train.answers.predict import predict_videos, refuse_failures
-    from tsn.train.answers.prediction import describe
 
-    result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png)
-    click.echo(json_text(result.plain()) if as_json else describe(result))
+    tell = None if as_json else click.echo
+    result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png, out=out, tell=tell)
+    if as_json:
+        click.echo(json_text(result.plain()))
     refuse_failures(result)
 
 

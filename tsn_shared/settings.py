@@ -146,12 +146,13 @@ class ScoreSettings(Settings):
     )
     num_segments: int | None = setting(None, "Segments a clip; by default the protocol's.", low=1, high=MOST_SEGMENTS)
     gpus: str = setting("auto", "GPUs to use; 0 is the CPU.", metavar="N|auto")
-    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1, high=MOST_PROCESSES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplitScoreSettings(ScoreSettings):
     """How a trained network scores the clips of a split, by default the one that its checkpoint states."""
+
+    num_processes: int = setting(1, "Processes on the CPU, with --gpus 0.", low=1, high=MOST_PROCESSES)
 
     frames: Path | None = setting(None, "Folder of frame shards; by default the checkpoint's.")
     splits: Path | None = setting(None, "Folder of split files; by default the checkpoint's.")

@@ -30,7 +30,8 @@ from tsn.pipeline.extract.ffmpeg_run import (
 )
 from tsn.pipeline.extract.frame_folders import list_pictures
 from tsn.pipeline.extract.picture_frames import decode_pictures
-from tsn.pipeline.extract.video import FrameWriter, Run, declared_length, verdict
+from tsn.pipeline.extract.video import Decoded, FrameWriter, Run, declared_length, verdict
+from tsn.pipeline.jpeg import decode_jpeg
 
 MOST_SELECTED = 256
 """Frames that ffmpeg picks by their numbers, at most: of more it hands on all, and this process picks."""
@@ -44,12 +45,21 @@ Choose = Callable[[int], Sequence[int]]
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ChosenFrames:
-    """What was chosen of a video of `frames` frames: their numbers, their JPEGs, and the note of extraction."""
+    """What was chosen of a video of `frames` frames: their numbers, their JPEGs, and the note of extraction.
+
+    `size` is their width and height.
+    """
 
     frames: int
     numbers: tuple[int, ...]
     jpegs: tuple[npt.NDArray[np.uint8], ...]
+    size: tuple[int, int]
     note: str
+
+    def pictures(self) -> npt.NDArray[np.uint8]:
+        """Return the chosen frames, decoded as the loader decodes them: (T, H, W, 3), RGB."""
+        decoded = {number: decode_jpeg(jpeg) for number, jpeg in zip(self.numbers, self.jpegs, strict=True)}
+        return np.stack([decoded[number] for number in self.numbers])
 
 
 def decode_chosen(
@@ -69,7 +79,7 @@ def decode_chosen(
         count = len(list_pictures(path).names)
         numbers = choose(count)
         decoded = decode_pictures(path, settings, out, stop=stop, limits=limits, wanted=frozenset(numbers))
-        return _chosen(count, numbers, out, decoded.sizes, decoded.note)
+        return _chosen(count, numbers, out, decoded)
     expected, in_ffmpeg = _declared_frames(path), True
     for _ in range(TRIES):
         out.seek(0)
@@ -77,9 +87,9 @@ def decode_chosen(
         numbers = choose(expected) if expected else ()
         wanted = sorted(set(numbers))
         in_ffmpeg = in_ffmpeg and len(wanted) <= MOST_SELECTED
-        sizes, marks, note = _decode(path, settings, wanted, out, in_ffmpeg, stop, limits or Limits())
-        if marks.frames == expected and len(sizes) == len(wanted) and (marks.in_step or not in_ffmpeg):
-            return _chosen(expected, numbers, out, sizes, note)
+        decoded, marks = _decode(path, settings, wanted, out, in_ffmpeg, stop, limits or Limits())
+        if marks.frames == expected and len(decoded.sizes) == len(wanted) and (marks.in_step or not in_ffmpeg):
+            return _chosen(expected, numbers, out, decoded)
         expected, in_ffmpeg = marks.frames, in_ffmpeg and marks.in_step
     raise VideoError("it has another number of frames whenever it is decoded")
 
@@ -97,8 +107,8 @@ def _decode(
     in_ffmpeg: bool,
     stop: Callable[[], bool],
     limits: Limits,
-) -> tuple[list[int], Marks, str]:
-    """Write the wanted frames of a video to `out`; return their sizes, the marks of all frames, and the note."""
+) -> tuple[Decoded, Marks]:
+    """Write the wanted frames of a video to `out`; return what they are, and the marks of all its frames."""
     writer = FrameWriter(out, settings.quality, None if in_ffmpeg else frozenset(wanted))
     with ExitStack() as stack:
         video, marks = stack.enter_context(open_video(path)), stack.enter_context(memory_file())
@@ -110,16 +120,17 @@ def _decode(
         status = output.finish()
         (marked,) = read_marks(read_whole(marks), 1)
     note = verdict(marked.frames, Run(status=status, errors=output.errors, broken=broken), declared, marked)
-    return writer.sizes, marked, note
+    return writer.decoded(fps=marked.fps, note=note), marked
 
 
-def _chosen(frames: int, numbers: Sequence[int], out: io.BytesIO, sizes: Sequence[int], note: str) -> ChosenFrames:
-    data, ends = out.getvalue(), pairwise(accumulate(sizes, initial=0))
+def _chosen(frames: int, numbers: Sequence[int], out: io.BytesIO, decoded: Decoded) -> ChosenFrames:
+    data, ends = out.getvalue(), pairwise(accumulate(decoded.sizes, initial=0))
     jpegs = [np.frombuffer(data[start:end], dtype=np.uint8) for start, end in ends]
     place = {number: rank for rank, number in enumerate(sorted(set(numbers)))}
     return ChosenFrames(
         frames=frames,
         numbers=tuple(numbers),
         jpegs=tuple(jpegs[place[number]] for number in numbers),
-        note=note,
+        size=(decoded.width, decoded.height),
+        note=decoded.note,
     )

@@ -31,6 +31,7 @@ def never(*_: object, **__: object) -> None:
         ("m.pt2", lambda run, out, _: export(run, out)),
         ("c.png", lambda run, out, _: compare([run], out)),
         ("p.png", lambda run, out, video: predict_videos(run, [video], ScoreSettings(**CPU), png=out)),
+        ("a.jsonl", lambda run, out, video: predict_videos(run, [video], ScoreSettings(**CPU), out=out)),
     ],
 )
 def test_a_file_that_another_command_is_writing_is_refused(
@@ -41,7 +42,7 @@ def test_a_file_that_another_command_is_writing_is_refused(
     command: Callable[[Path, Path, Path], object],
 ) -> None:
     monkeypatch.setattr("tsn.train.answers.features.run_pass", never)
-    monkeypatch.setattr("tsn.train.answers.predict.split_of_videos", never)
+    monkeypatch.setattr("tsn.train.answers.predict.answer_videos", never)
     monkeypatch.setattr("torch.export.export", never)
     (tmp_path / "video.avi").touch()
     with alone(tmp_path / name, "-"), pytest.raises(SettingsError, match="is being written by another tsn: wait"):
@@ -53,7 +54,7 @@ def test_a_folder_of_an_evaluation_or_of_pictures_that_is_in_use_is_refused(
     trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tsn.train.answers.evaluate.run_pass", never)
-    monkeypatch.setattr("tsn.train.answers.predict.split_of_videos", never)
+    monkeypatch.setattr("tsn.train.answers.predict.answer_videos", never)
     own = trained_run / "evaluation" / "split1-val-3"
     for held, out in ((own, None), (tmp_path / "out", tmp_path / "out")):
         with locked(held, "-"), pytest.raises(SettingsError, match="is in use by another evaluation: wait for it, or"):

@@ -90,13 +90,12 @@ def protocol_and_segments(trained: TrainedNetwork, settings: ScoreSettings) -> t
     return protocol, settings.num_segments or VIEWS[protocol].segments or trained.settings.segments
 
 
-def run_pass(wanted: ScoringPass, trained: TrainedNetwork, settings: ScoreSettings) -> ScoredClips:
+def run_pass(wanted: ScoringPass, trained: TrainedNetwork, settings: SplitScoreSettings) -> ScoredClips:
     """Run a pass, every clip once, on the devices that the settings ask for; `trained` is the checkpoint, loaded.
 
     DataError where the network's answer for a clip is not finite.
     """
-    if environment.launched() is not None:
-        raise SettingsError("torchrun's variables are set: start one process, and say --gpus N or --num-processes N")
+    refuse_launched("--gpus N or --num-processes N")
     count = count_gpus(settings.gpus)
     on_gpu, processes = count > 0, count or settings.num_processes
     split = open_split(wanted.data)
@@ -115,6 +114,12 @@ def run_pass(wanted: ScoringPass, trained: TrainedNetwork, settings: ScoreSettin
             f"{printable(names[not_finite[0]])}: its weights are too large, take another checkpoint"
         )
     return ScoredClips(values=torch.from_numpy(values), labels=torch.from_numpy(labels), names=names)
+
+
+def refuse_launched(instead: str) -> None:
+    """Refuse to be one of many processes that a launcher started; SettingsError says what to use `instead`."""
+    if environment.launched() is not None:
+        raise SettingsError(f"torchrun's variables are set: start one process, and say {instead}")
 
 
 def _score_as_rank(

@@ -1,10 +1,12 @@
-"""Prediction: a trained network's answers for videos, extracted and scored as `evaluate` does it, or for arrays.
+"""Prediction: a trained network's answers for videos, as a command tells them, and for arrays.
 
-From Python: `predict(load_trained(run), frames)`, with all frames of a video as a uint8 RGB array (T, H, W, 3).
+From Python: `tsn.Predictor(run)`, or `predict(load_trained(run), frames)`.
 """
 
-import tempfile
-from collections.abc import Sequence
+import copy
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,17 +14,18 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from tsn.train.answers.passes import ScoringPass, protocol_and_segments, run_pass
-from tsn.train.answers.predict_pictures import WAY_OUT, draw_answers, holding
-from tsn.train.answers.prediction import Answer, Guess, Prediction
+from tsn.pipeline.extract.videos import Source
+from tsn.train.answers.answer_file import AnswerFile, answer_file
+from tsn.train.answers.passes import refuse_launched
+from tsn.train.answers.predict_pictures import AnswerPictures, holding
+from tsn.train.answers.prediction import Answer, Failure, Prediction, describe, headline
 from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.trained import TrainedNetwork, load_trained
-from tsn.train.answers.video_split import SPLIT, VideoSplit, sources_of, split_of_videos
-from tsn.tsn_shared.console import counted, printable, say
+from tsn.train.answers.video_answers import answer_videos, sources_of
+from tsn.train.ranks.devices import count_gpus
+from tsn.tsn_shared.console import Progress, counted, printable, say
 from tsn.tsn_shared.errors import PartialError
-from tsn.tsn_shared.files import writing
-from tsn.tsn_shared.settings import DataSettings, ScoreSettings
-from tsn.tsn_shared.views import VIEWS
+from tsn.tsn_shared.settings import ScoreSettings
 
 
 def predict(
@@ -43,66 +46,85 @@ def predict_videos(
     *,
     top: int = 5,
     png: Path | None = None,
+    out: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Prediction:
     """Return the `top` classes of every video, and of every video below a folder, with probabilities from 0 to 1.
 
     The videos become frames as the checkpoint's were made, and are scored as `evaluate` scores the clips of a split.
-    `failed` lists those that extraction fails, with its reason. `png` is a picture, or a folder for one a video.
+    `failed` lists those that extraction fails, with its reason. `png` is a picture, or a folder for one a video. `out`
+    is a file of answers, .jsonl or .csv, whose videos are not answered again. `tell` gets each answer as a text as soon
+    as it is there.
     """
+    refuse_launched("--gpus N")
     sources = sources_of(videos)
     trained = load_trained(checkpoint)
-    protocol, segments = protocol_and_segments(trained, settings)
-    with holding(png, len(sources)), tempfile.TemporaryDirectory(prefix="tsn-") as temporary:
-        folder = Path(temporary)
-        with writing(folder, "set TMPDIR to another disk"):
-            made = split_of_videos(sources, trained, folder)
-        wanted = ScoringPass(
-            checkpoint=trained.path,
-            data=DataSettings(frames=folder, splits=folder, split=SPLIT),
-            subset="test",
-            protocol=protocol,
-            segments=segments,
-            other_split=True,
-        )
-        answers: tuple[Answer, ...] = ()
-        if made.names:
-            scored = run_pass(wanted, trained, settings)
-            answers = _answers(scored.values.softmax(dim=1), made, trained.classes, top)
-        if png is not None:
-            with writing(png, WAY_OUT):
-                shards, clips, view = made.shards, made.clips, VIEWS[protocol]
-                snippets = replace(trained.settings.snippets, segments=segments)
-                answers = draw_answers(answers, shards, clips, view=view, snippets=snippets, png=png)
+    with ExitStack() as stack:
+        stack.enter_context(holding(png, len(sources)))
+        predictors = predictors_of(trained, settings, top=top, videos=len(sources))
+        first, file, left = predictors[0], None, tuple(sources)
+        if out is not None:
+            file = stack.enter_context(answer_file(out, sources, first, png=None if png is None else str(png)))
+            left = file.left
+        if tell is not None:
+            tell(headline(first.words, trained.settings.split, len(left)))
+        visible = tell is None or not sys.stdout.isatty()
+        progress = stack.enter_context(Progress("answering", total=len(left), unit="video", visible=visible))
+        pictures = None if png is None else AnswerPictures(png, first.view)
+        results = list[Answer | Failure]()
+        for result in _answers(predictors, left, pictures, file):
+            results.append(result)
+            if tell is not None:
+                tell(describe(result))
+            elif isinstance(result, Failure):
+                say(f"  {printable(result.video)}: {printable(result.reason)}")
+            progress.advance(frames=result.frames if isinstance(result, Answer) else 0)
     return Prediction(
         checkpoint=trained.path,
         trained_on_split=trained.settings.split,
-        protocol=protocol,
-        num_segments=segments,
-        words=wanted.words,
-        answers=answers,
-        failed=made.failures,
+        protocol=first.view.name,
+        num_segments=first.snippets.segments,
+        words=first.words,
+        answers=tuple(result for result in results if isinstance(result, Answer)),
+        failed=tuple(result for result in results if isinstance(result, Failure)),
     )
+
+
+def predictors_of(trained: TrainedNetwork, settings: ScoreSettings, *, top: int, videos: int) -> list[Predictor]:
+    """Return the network on each device that the settings ask for, on no more than so many videos keep busy."""
+    count = count_gpus(settings.gpus)
+    visible = torch.cuda.device_count()
+    devices = [torch.device("cuda", number % visible) for number in range(count)] or [torch.device("cpu")]
+
+    def on(device: torch.device, network: TrainedNetwork) -> Predictor:
+        return Predictor(
+            network, protocol=settings.protocol, num_segments=settings.num_segments, top=top, device=device
+        )
+
+    first = on(devices[0], trained)
+    busy = devices[1 : -(-videos // first.at_once)]
+    return [first, *(on(other, replace(trained, network=copy.deepcopy(trained.network))) for other in busy)]
+
+
+def _answers(
+    predictors: Sequence[Predictor],
+    sources: Sequence[Source],
+    pictures: AnswerPictures | None,
+    file: AnswerFile | None,
+) -> Iterator[Answer | Failure]:
+    """Yield the videos' results once they are drawn, and in the file."""
+    for found in answer_videos(predictors, sources):
+        result = found if isinstance(found, Failure) else found.answer
+        if pictures is not None and not isinstance(found, Failure):
+            result = pictures.draw(found.answer, found.numbers, found.pictures)
+        if file is not None:
+            file.add(result)
+        yield result
 
 
 def refuse_failures(prediction: Prediction) -> None:
-    """List the videos that failed, if any, and raise PartialError."""
-    failed, answered = prediction.failed, len(prediction.answers)
-    for failure in failed:
-        say(f"  {printable(failure.video)}: {printable(failure.reason)}")
+    """Raise PartialError where videos failed."""
+    failed, answered = len(prediction.failed), len(prediction.answers)
     if failed:
         others = ", the others are answered" if answered else ""
-        raise PartialError(f"{len(failed)} of {counted(len(failed) + answered, 'video')} failed{others}")
-
-
-def _answers(probabilities: torch.Tensor, made: VideoSplit, classes: Sequence[str], top: int) -> tuple[Answer, ...]:
-    best = probabilities.topk(min(top, len(classes)), dim=1)
-    rows = zip(made.names, made.clips.frames.tolist(), best.indices.tolist(), best.values.tolist(), strict=True)
-    return tuple(
-        Answer(
-            video=name,
-            frames=frames,
-            top=tuple(Guess(name=classes[label], score=value) for label, value in zip(labels, values, strict=True)),
-            probabilities=row.numpy(),
-        )
-        for row, (name, frames, labels, values) in zip(probabilities, rows, strict=True)
-    )
+        raise PartialError(f"{failed} of {counted(failed + answered, 'video')} failed{others}")

@@ -7,15 +7,15 @@ from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
-from tsn.pipeline.jpeg import decode_jpeg
+import numpy as np
+import numpy.typing as npt
+
 from tsn.train.answers.prediction import Answer
 from tsn.train.pictures import draw_answer
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, locked, open_regular, writing
-from tsn.tsn_shared.shard_file import Shard
-from tsn.tsn_shared.splits import Clips
-from tsn.tsn_shared.views import Snippets, View
+from tsn.tsn_shared.views import View
 
 WAY_OUT = "set another --png"
 LONGEST = 240
@@ -42,34 +42,33 @@ def holding(png: Path | None, videos: int) -> Iterator[None]:
             yield
 
 
-def draw_answers(
-    answers: Sequence[Answer], shards: Sequence[Shard], clips: Clips, *, view: View, snippets: Snippets, png: Path
-) -> tuple[Answer, ...]:
-    """Draw each video's sampled frames with its answer into `png`, or into pictures in that folder.
+class AnswerPictures:
+    """Draws answers into `png`, one picture, or into pictures in that folder."""
 
-    Row for row `clips` are the videos of the answers. Return these with their pictures.
-    """
-    used, drawn = set[str](), []
-    for row, answer in enumerate(answers):
-        shard, video = shards[clips.shard[row]], int(clips.video[row])
-        indices = view.frame_indices([answer.frames], snippets)[0].tolist()
-        first = int(shard.tables.first_frame[video])
-        pictures = [decode_jpeg(shard.read(first + index)) for index in indices]
-        height, width = pictures[0].shape[:2]
-        crop = view.crop_rule([height], [width], None)[0][0, 0].tolist() if view.crops == 1 else None
+    def __init__(self, png: Path, view: View) -> None:
+        self._png, self._view = png, view
+        self._used = set[str]()
+
+    def draw(self, answer: Answer, numbers: Sequence[int], pictures: npt.NDArray[np.uint8]) -> Answer:
+        """Draw a video's frames of these numbers, (T, H, W, 3), with its answer, which is returned with its picture."""
+        crop, (height, width) = None, pictures.shape[1:3]
+        if self._view.crops == 1:
+            crop = self._view.crop_rule([height], [width], None)[0][0, 0].tolist()
         source = printable(str(Path(answer.video).absolute()))
-        out = _free_name(png, source, answer.video, used) if png.is_dir() else png
-        draw_answer(
-            pictures,
-            [f"frame {index} of {answer.frames}" for index in indices],
-            crop,
-            [(guess.name, guess.score) for guess in answer.top],
-            out,
-            title=Path(answer.video).name,
-            source=source,
-        )
-        drawn.append(replace(answer, png=out))
-    return tuple(drawn)
+        out = self._png
+        with writing(self._png, WAY_OUT):
+            if self._png.is_dir():
+                out = _free_name(self._png, source, answer.video, self._used)
+            draw_answer(
+                list(pictures),
+                [f"frame {number} of {answer.frames}" for number in numbers],
+                crop,
+                [(guess.name, guess.score) for guess in answer.top],
+                out,
+                title=Path(answer.video).name,
+                source=source,
+            )
+        return replace(answer, png=out)
 
 
 def _free_name(folder: Path, source: str, video: str, used: set[str]) -> Path:

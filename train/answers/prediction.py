@@ -77,11 +77,16 @@ class Prediction:
         }
 
 
-def describe(prediction: Prediction) -> str:
-    """Return the answers for a person, in percent."""
-    split, answers = prediction.trained_on_split, prediction.answers
-    lines = [f"{prediction.words}, trained on split {split}, {counted(len(answers), 'video')}"]
-    for answer in answers:
-        lines.append(f"{printable(answer.video)} ({answer.frames} frames)")
-        lines += [f"  {guess.score:7.2%}  {guess.name}" for guess in answer.top]
-    return "\n".join(lines)
+def headline(words: str, split: str, videos: int) -> str:
+    """Return what answers are about, before the first."""
+    return f"{words}, trained on split {split}, {counted(videos, 'video')}"
+
+
+def describe(result: Answer | Failure) -> str:
+    """Return an answer for a person, in percent, with the damage of its video; or why there is none."""
+    name = printable(result.video)
+    if isinstance(result, Failure):
+        return f"{name}: failed: {printable(result.reason)}"
+    note = f"; {printable(result.note)}" if result.note else ""
+    lines = [f"{name} ({result.frames} frames{note})"]
+    return "\n".join([*lines, *(f"  {guess.score:7.2%}  {guess.name}" for guess in result.top)])

@@ -45,7 +45,8 @@ class Preparation(nn.Module):
         """Return the clips, normalised float32."""
         batch, count = frames.shape[0], math.prod(frames.shape[1:-3])
         pixels = frames.flatten(0, -4).permute(0, 3, 1, 2).float()
-        pixels = interpolate(pixels, size=self._frame_size, mode="bilinear", antialias=True)
+        if torch.compiler.is_exporting() or pixels.shape[2:] != self._frame_size:  # a file takes frames of any size
+            pixels = interpolate(pixels, size=self._frame_size, mode="bilinear", antialias=True)
         shown = [self._cropped(pixels, crop, flip) for crop, flip in zip(self._crops, self._flips, strict=True)]
         crops = shown[0] if len(shown) == 1 else torch.stack(shown, dim=1)
         clips = (crops - self.mean) / self.std

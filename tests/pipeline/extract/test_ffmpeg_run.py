@@ -66,6 +66,14 @@ def test_a_process_that_hangs_is_given_up_and_gone(code: str, words: str) -> Non
         run(code, limits=Limits(stall_seconds=0.3))
 
 
+def test_a_process_that_gives_other_signs_of_life_is_waited_for() -> None:
+    counts = iter(range(1 << 20))
+    limits = Limits(stall_seconds=0.3)
+    with running(python("import time; time.sleep(1); print(end='x')"), (), limits) as process:
+        output = Output(process, never, limits, pulse=lambda: next(counts))
+        assert output.readinto(bytearray(9)) == 1
+
+
 def test_a_process_and_its_children_end_with_the_context(tmp_path: Path) -> None:
     code = (
         "import subprocess, sys, time; p = subprocess.Popen(['sleep', '60']); print(p.pid, flush=True); time.sleep(60)"

@@ -15,7 +15,6 @@ from tests.conftest import Dataset
 from tests.train.runs import evaluated
 from tsn.cli import tsn
 from tsn.train.answers.predict import predict, predict_videos, refuse_failures
-from tsn.train.answers.prediction import describe
 from tsn.train.answers.trained import load_trained
 from tsn.train.data import stored_frames
 from tsn.train.fit.checkpoint import save_checkpoint
@@ -63,8 +62,9 @@ def test_the_numbers_are_those_of_evaluate(dataset: Dataset, run: Path, protocol
     assert [answer.video for answer in result.answers] == [str(video) for video in videos]
     for answer, logits in zip(result.answers, scored.values, strict=True):
         wanted = dict(zip(classes, logits.softmax(dim=0).tolist(), strict=True))
-        assert {guess.name: guess.score for guess in answer.top} == pytest.approx(wanted, abs=1e-6)
-        assert [guess.score for guess in answer.top] == sorted(wanted.values(), reverse=True)
+        assert {guess.name: guess.score for guess in answer.top} == pytest.approx(wanted, abs=1e-5)
+        scores = [guess.score for guess in answer.top]
+        assert scores == sorted(scores, reverse=True)
     tops = scored.values.softmax(dim=1)[:, 0]
     assert float(tops.max() - tops.min()) > 1e-3  # another clip's numbers would be seen
 
@@ -132,6 +132,38 @@ def test_bad_videos_get_extractions_verdict_and_exit_code_3(run: Path, mixed: Pa
     assert f"{mixed / 'cut.avi'}: truncated" in done.stderr
 
 
+def test_answers_are_told_and_written_in_their_places_and_a_rerun_goes_on(
+    run: Path, mixed: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "answers.jsonl"
+    words = ["predict", str(run), str(mixed), "--gpus", "0", "--top", "1", "--out", str(out)]
+    done = CliRunner().invoke(tsn, words)
+    assert isinstance(done.exception, PartialError)
+    lines = done.stdout.splitlines()
+    assert lines[0] == "val (3 segments, centre crop), trained on split 1, 3 videos"
+    assert lines[1].startswith(f"{mixed / 'cut.avi'}: failed: truncated")
+    assert lines[2].startswith(f"{mixed / 'good.avi'} (")
+    assert lines[4].startswith(f"{mixed / 'text.avi'}: failed: not a video")
+    rows = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [Path(row["video"]).name for row in rows] == ["cut.avi", "good.avi", "text.avi"]
+    assert [("failed" in row, "top" in row) for row in rows] == [(True, False), (False, True), (True, False)]
+    (mixed / "cut.avi").unlink()
+    again = CliRunner().invoke(tsn, [*words, "--json"])
+    assert f"{out}: 1 answer of 2 there" in again.stderr
+    assert [json.loads(again.stdout)[name] for name in ("clips", "videos")] == [0, []]
+
+
+def test_damage_is_told_beside_the_answer(run: Path, mixed: Path) -> None:
+    content = (mixed / "good.avi").read_bytes()
+    (mixed / "good.avi").write_bytes(content[:-1])  # of its index
+    note = "the file ends 1 bytes before its container says, but no frame is missing"
+    done = CliRunner().invoke(tsn, ["predict", str(run), str(mixed / "good.avi"), "--gpus", "0"])
+    assert done.exit_code == 0
+    assert f"frames; {note})" in done.stdout
+    done = CliRunner().invoke(tsn, ["predict", str(run), str(mixed / "good.avi"), "--gpus", "0", "--json"])
+    assert json.loads(done.stdout)["videos"][0]["note"] == note
+
+
 def test_only_bad_videos_are_an_answer_as_well(run: Path, mixed: Path) -> None:
     result = predict_videos(run, [mixed / "text.avi"], ScoreSettings(**CPU))
     assert (result.answers, len(result.failed)) == ((), 1)
@@ -140,7 +172,9 @@ def test_only_bad_videos_are_an_answer_as_well(run: Path, mixed: Path) -> None:
 
 
 def test_the_text_names_protocol_split_and_videos(run: Path, mixed: Path) -> None:
-    lines = describe(predict_videos(run, [mixed / "good.avi"], ScoreSettings(**CPU), top=2)).splitlines()
+    told = list[str]()
+    predict_videos(run, [mixed / "good.avi"], ScoreSettings(**CPU), top=2, tell=told.append)
+    lines = "\n".join(told).splitlines()
     assert lines[0] == "val (3 segments, centre crop), trained on split 1, 1 video"
     assert lines[1].startswith(str(mixed / "good.avi"))
     assert len(lines) == 4

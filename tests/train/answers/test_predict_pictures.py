@@ -6,34 +6,22 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tsn.train.answers.predict_pictures import draw_answers, holding
+from tsn.train.answers.predict_pictures import AnswerPictures, holding
 from tsn.train.answers.prediction import Answer, Guess
 from tsn.tsn_shared.errors import SettingsError
-from tsn.tsn_shared.settings import DataSettings
-from tsn.tsn_shared.shard_file import Shard
-from tsn.tsn_shared.splits import Clips, open_split
-from tsn.tsn_shared.views import VIEWS, Snippets
+from tsn.tsn_shared.views import VIEWS
 
 TOP = (Guess(name="Jump", score=0.75), Guess(name="Run", score=0.25))
 
 
-@pytest.fixture
-def clips(data: DataSettings) -> Clips:
-    """The first two test clips."""
-    test = open_split(data).test
-    return Clips(label=test.label[:2], shard=test.shard[:2], video=test.video[:2], frames=test.frames[:2])
-
-
 @pytest.mark.parametrize(("view", "segments"), [("val", 3), ("10crop", 9)])
-def test_each_answer_gets_a_picture_that_names_its_video(
-    data: DataSettings, clips: Clips, tmp_path: Path, view: str, segments: int
-) -> None:
-    shards = [Shard(data.frames / name) for name in open_split(data).shard_names]
+def test_each_answer_gets_a_picture_that_names_its_video(tmp_path: Path, view: str, segments: int) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, size=(segments, 48, 64, 3), dtype=np.uint8)
     answers = [
-        Answer(video=f"{folder}/x.avi", frames=int(clips.frames[i]), top=TOP, probabilities=np.zeros(2, np.float32))
-        for i, folder in enumerate("ab")
+        Answer(video=f"{folder}/x.avi", frames=9, top=TOP, probabilities=np.zeros(2, np.float32)) for folder in "ab"
     ]
-    found = draw_answers(answers, shards, clips, view=VIEWS[view], snippets=Snippets(segments=segments), png=tmp_path)
+    pictures = AnswerPictures(tmp_path, VIEWS[view])
+    found = [pictures.draw(answer, range(segments), frames) for answer in answers]
     assert [answer.png for answer in found] == [tmp_path / "x.png", tmp_path / "x-2.png"]
     assert [(answer.video, answer.top) for answer in found] == [(answer.video, answer.top) for answer in answers]
     for answer in found:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsn.train.answers.prediction import Answer, Failure, Guess, Prediction, describe
+from tsn.train.answers.prediction import Answer, Failure, Guess, Prediction, describe, headline
 
 ANSWER = Answer(
     video="a.avi",
@@ -49,7 +49,9 @@ def test_damage_is_told_beside_an_answer() -> None:
 
 
 def test_a_person_reads_percent_and_no_control_characters() -> None:
-    text = describe(replace(PREDICTION, answers=(replace(ANSWER, video="a\x1b[2J.avi"),)))
-    assert text.splitlines()[0] == "val (3 segments, centre crop), trained on split 1, 1 video"
-    assert text.splitlines()[2:] == ["   75.00%  Jump", "   25.00%  Run"]
+    assert headline("val", "1", 2) == "val, trained on split 1, 2 videos"
+    text = describe(replace(ANSWER, video="a\x1b[2J.avi"))
+    assert text.splitlines()[1:] == ["   75.00%  Jump", "   25.00%  Run"]
     assert "\x1b" not in text
+    assert describe(replace(ANSWER, note="8 of 9 frames decode")).startswith("a.avi (9 frames; 8 of 9 frames decode)\n")
+    assert describe(Failure(video="b.avi", reason="an empty\nfile")) == "b.avi: failed: an empty\\nfile"
