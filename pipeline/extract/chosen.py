@@ -30,13 +30,13 @@ from tsn.pipeline.extract.ffmpeg_run import (
 )
 from tsn.pipeline.extract.frame_folders import list_pictures
 from tsn.pipeline.extract.picture_frames import decode_pictures
-from tsn.pipeline.extract.video import Decoded, FrameWriter, Run, declared_length, verdict
+from tsn.pipeline.extract.video import Decoded, FrameWriter, Run, declared_length, stored_limited_grey, verdict
 from tsn.pipeline.jpeg import decode_jpeg
 
 MOST_SELECTED = 256
 """Frames that ffmpeg picks by their numbers, at most: of more it hands on all, and this process picks."""
 
-TRIES = 4
+TRIES = 6
 """How often a video is decoded whose frames are not as many as expected."""
 
 Choose = Callable[[int], Sequence[int]]
@@ -80,17 +80,20 @@ def decode_chosen(
         numbers = choose(count)
         decoded = decode_pictures(path, settings, out, stop=stop, limits=limits, wanted=frozenset(numbers))
         return _chosen(count, numbers, out, decoded)
-    expected, in_ffmpeg = _declared_frames(path), True
+    expected, in_ffmpeg, grey = _declared_frames(path), True, False
     for _ in range(TRIES):
         out.seek(0)
         out.truncate()
         numbers = choose(expected) if expected else ()
         wanted = sorted(set(numbers))
         in_ffmpeg = in_ffmpeg and len(wanted) <= MOST_SELECTED
-        decoded, marks = _decode(path, settings, wanted, out, in_ffmpeg, stop, limits or Limits())
-        if marks.frames == expected and len(decoded.sizes) == len(wanted) and (marks.in_step or not in_ffmpeg):
-            return _chosen(expected, numbers, out, decoded)
-        expected, in_ffmpeg = marks.frames, in_ffmpeg and marks.in_step
+        picked = wanted if in_ffmpeg else None
+        writer = FrameWriter(out, settings.quality, limited_grey=grey, wanted=None if in_ffmpeg else frozenset(wanted))
+        marks, note, is_grey = _decode(path, settings, writer, picked, stop, limits or Limits())
+        right = marks.frames == expected and len(writer.sizes) == len(wanted) and (marks.in_step or not in_ffmpeg)
+        if right and not is_grey:
+            return _chosen(expected, numbers, out, writer.decoded(fps=marks.fps, note=note))
+        expected, in_ffmpeg, grey = marks.frames, in_ffmpeg and marks.in_step, grey or (right and is_grey)
     raise VideoError("it has another number of frames whenever it is decoded")
 
 
@@ -102,25 +105,28 @@ def _declared_frames(path: Path) -> int | None:
 def _decode(
     path: Path,
     settings: FrameSettings,
-    wanted: Sequence[int],
-    out: io.BytesIO,
-    in_ffmpeg: bool,
+    writer: FrameWriter,
+    picked: Sequence[int] | None,
     stop: Callable[[], bool],
     limits: Limits,
-) -> tuple[Decoded, Marks]:
-    """Write the wanted frames of a video to `out`; return what they are, and the marks of all its frames."""
-    writer = FrameWriter(out, settings.quality, None if in_ffmpeg else frozenset(wanted))
+) -> tuple[Marks, str, bool]:
+    """Decode a video, and give the frames that ffmpeg has `picked`, or all, to a writer.
+
+    Returns the marks of all its frames, the note, and whether it is greyscale whose levels are to be widened.
+    """
     with ExitStack() as stack:
         video, marks = stack.enter_context(open_video(path)), stack.enter_context(memory_file())
         declared = declared_length(video)
-        command = frames_command([video], marks, settings, chosen=wanted if in_ffmpeg else None)
-        process = stack.enter_context(running(command, (video, marks), limits))
+        process = stack.enter_context(
+            running(frames_command([video], marks, settings, chosen=picked), (video, marks), limits)
+        )
         output = Output(process, stop, limits, pulse=lambda: os.fstat(marks).st_size)
         broken = writer.take(output)
         status = output.finish()
-        (marked,) = read_marks(read_whole(marks), 1)
-    note = verdict(marked.frames, Run(status=status, errors=output.errors, broken=broken), declared, marked)
-    return writer.decoded(fps=marked.fps, note=note), marked
+        marks_of = read_marks(read_whole(marks), 1)
+        grey = bool(writer.maybe_limited_grey(marks_of)) and stored_limited_grey(video, stop, limits)
+    run = Run(status=status, errors=output.errors, broken=broken)
+    return marks_of[0], verdict(marks_of[0].frames, run, declared, marks_of[0]), grey
 
 
 def _chosen(frames: int, numbers: Sequence[int], out: io.BytesIO, decoded: Decoded) -> ChosenFrames:

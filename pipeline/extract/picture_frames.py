@@ -61,7 +61,7 @@ def decode_pictures(
     picture that is damaged, too large, or of another size than the first where sizes are kept.
     """
     series = list_pictures(folder)
-    writer = FrameWriter(out, settings.quality, wanted)
+    writer = FrameWriter(out, settings.quality, wanted=wanted)
     size, waiting = settings.size, list[Picture]()
 
     def scale() -> None:

@@ -135,7 +135,7 @@ def _decode(
         broken = frames.take(output)
         status = output.finish()
         marks_of = read_marks(read_whole(marks), len(paths))
-        if any(_is_limited_grey(videos[number], stop, limits) for number in frames.maybe_limited_grey(marks_of)):
+        if any(stored_limited_grey(videos[number], stop, limits) for number in frames.maybe_limited_grey(marks_of)):
             raise _LimitedGreyError
     run = Run(status=status, errors=output.errors, broken=broken or _lost(frames, marks_of))
     counts = [each.frames for each in marks_of] if len(marks_of) > 1 else [len(frames.sizes)]
@@ -148,7 +148,8 @@ def _decode(
     ]
 
 
-def _is_limited_grey(video: int, stop: Callable[[], bool], limits: Limits) -> bool:
+def stored_limited_grey(video: int, stop: Callable[[], bool], limits: Limits) -> bool:
+    """Return whether an open video is stored as greyscale of limited levels."""
     os.lseek(video, 0, os.SEEK_SET)
     with running(as_stored_command(video), (video,), limits) as process:
         return is_limited_grey(Output(process, stop, limits))

@@ -82,6 +82,17 @@ def test_pictures_that_change_their_size_are_counted_through(tmp_path: Path) -> 
     assert is_stored(found, path, thirds, SETTINGS)
 
 
+def test_limited_grey_is_widened_as_in_extraction(tmp_path: Path) -> None:
+    path = tmp_path / "grey.mkv"
+    ramp = ["-f", "lavfi", "-i", "color=size=256x64:rate=25:duration=0.4", "-vf"]
+    levels = "format=gray,geq=lum=clip(X\\,16\\,235):cb=128:cr=128,setparams=range=tv"
+    how = ["-color_range", "tv", "-c:v", "libx265", "-x265-params", "log-level=error:qp=4"]
+    ffmpeg(*ramp, levels, *how, str(path))
+    found = decode_chosen(path, NATIVE, thirds)
+    assert is_stored(found, path, thirds, NATIVE)
+    assert found.pictures().min() <= 1
+
+
 def test_any_number_of_frames_and_the_same_ones_again(tmp_path: Path) -> None:
     path = tmp_path / "a.mp4"
     ffmpeg("-f", "lavfi", "-i", "testsrc=size=64x48:rate=100:duration=3", "-c:v", "mpeg4", str(path))
