@@ -92,7 +92,7 @@ def decode_chosen(
         marks, note, is_grey = _decode(path, settings, writer, picked, stop, limits or Limits())
         right = marks.frames == expected and len(writer.sizes) == len(wanted) and (marks.in_step or not in_ffmpeg)
         if right and not is_grey:
-            return _chosen(expected, numbers, out, writer.decoded(fps=marks.fps, note=note))
+            return _chosen(marks.frames, numbers, out, writer.decoded(fps=marks.fps, note=note))
         expected, in_ffmpeg, grey = marks.frames, in_ffmpeg and marks.in_step, grey or (right and is_grey)
     raise VideoError("it has another number of frames whenever it is decoded")
 
