@@ -163,6 +163,8 @@ class SplitScoreSettings(ScoreSettings):
 MODELS = ("vgg16", "vgg16_bn", "resnet18", "resnet50")
 MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}
 LR_MODES = ("step", "cosine", "poly")
+OPTIMIZERS = ("sgd", "adamw")
+FREEZES = ("none", "backbone")
 PRECISIONS = ("fp32", "bf16", "fp16")
 MOST_LR = 3.4e38
 """Learning rate at any epoch, at most: the weights' own numbers end there."""
@@ -189,8 +191,13 @@ class TrainSettings(DataSettings, LoaderSettings):
         (30, 60), "Epochs at which the step schedule decays.", low=1, high=MOST_EPOCHS, metavar="E,E"
     )
     warmup_epochs: float = setting(0.0, "Epochs of linear warm-up from 0.", low=0, high=MOST_EPOCHS)
-    momentum: float = setting(0.9, "Momentum of SGD.", low=0, high=1)
-    wd: float = setting(0.0005, "Weight decay, of biases as well.", low=0)
+    optimizer: str = setting("sgd", "What adapts the weights.", choices=OPTIMIZERS)
+    momentum: float = setting(0.9, "Momentum of SGD; the first beta of AdamW.", low=0, high=1)
+    wd: float = setting(0.0005, "Weight decay: SGD's of biases as well, AdamW's not of biases and norms.", low=0)
+    freeze: str = setting(
+        "none", "What stays as it begins; backbone: all but the last layer, batch statistics too.", choices=FREEZES
+    )
+    head_lr: float = setting(1.0, "Factor on the last layer's learning rate.", above=0)
     dropout: float = setting(0.9, "Dropout before the last layers.", low=0, high=1)
     clip_grad: float | None = setting(None, "Largest L2 norm of the gradient; off by default.", above=0)
     accumulate: int = setting(1, "Batches whose gradients are averaged for one step.", low=1, high=MOST_CLIPS)
@@ -217,11 +224,14 @@ class TrainSettings(DataSettings, LoaderSettings):
         super().__post_init__()
         if self.rdzv_endpoint is not None and not re.fullmatch(r"\S+:\d{1,5}", self.rdzv_endpoint):
             raise SettingsError(f"--rdzv-endpoint {self.rdzv_endpoint}: it is HOST:PORT, of the first machine")
+        if self.optimizer == "adamw" and self.momentum >= 1:
+            raise SettingsError(f"--momentum {self.momentum:g} with --optimizer adamw: it must be less than 1")
         growth = len(self.lr_decay_epoch) * math.log(self.lr_decay) if self.lr_mode == "step" else 0
-        if max(math.log(self.lr), 0) + max(growth, 0) > math.log(MOST_LR):
+        if max(math.log(self.lr), 0) + max(math.log(self.head_lr), 0) + max(growth, 0) > math.log(MOST_LR):
+            head = f" and --head-lr {self.head_lr:g}" if self.head_lr > 1 else ""
             raise SettingsError(
-                f"--lr {self.lr:g} with --lr-decay {self.lr_decay:g} at {len(self.lr_decay_epoch)} epochs: it grows "
-                f"beyond {MOST_LR:.2g}, the largest number of fp32: lower them"
+                f"--lr {self.lr:g}{head} with --lr-decay {self.lr_decay:g} at {len(self.lr_decay_epoch)} epochs: it "
+                f"grows beyond {MOST_LR:.2g}, the largest number of fp32: lower them"
             )
 
     @property

@@ -42,11 +42,18 @@ def steps_of_rank(rank: int, folder: Path, job: dict[str, Any], port: int) -> No
     ranks_there = job["ranks"]
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks_there), "MASTER_PORT": str(port)}
     os.environ |= {"LOCAL_WORLD_SIZE": str(ranks_there), "MASTER_ADDR": "localhost"}
-    chosen = {"batch_size": job["batch_size"], "accumulate": job.get("accumulate", 1), "input_size": SIZE}
-    settings = TrainSettings(frames=folder, splits=folder, lr=0.2, dropout=0.5, **chosen)
+    chosen: dict[str, Any] = {
+        "batch_size": job["batch_size"],
+        "accumulate": job.get("accumulate", 1),
+        "input_size": SIZE,
+    }
+    chosen |= {"lr": 0.02, "optimizer": "adamw"} if job.get("optimizer") == "adamw" else {"lr": 0.2}
+    settings = TrainSettings(frames=folder, splits=folder, dropout=0.5, **chosen)
     split = open_split(settings)
     with joined(on_gpu=False) as ranks:
         model = network(norm=job.get("norm", False))
+        if job.get("frozen"):
+            model.freeze_all_but([name for name, _ in model.backbone.named_children()][-1])
         trainer = Trainer(model=model, settings=settings, ranks=ranks, num_clips=len(split.train), precision="fp32")
         if job.get("paced"):  # as where a decoder is to be chosen: the first rank alone measures
             ranks.agree(trainer.pace)

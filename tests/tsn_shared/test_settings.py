@@ -28,6 +28,13 @@ KINDS = [DataSettings, ExtractSettings, SplitsSettings, LoaderSettings, TrainSet
             r"1e\+308 at 3 epochs: it grows beyond",
         ),
         (TrainSettings, {"lr": 5e-324, "lr_decay": 1e180, "lr_decay_epoch": (1, 1)}, "it grows beyond"),
+        (TrainSettings, {"lr": 1e30, "head_lr": 1e9}, r"--lr 1e\+30 and --head-lr 1e\+09 .* it grows beyond"),
+        (
+            TrainSettings,
+            {"optimizer": "adamw", "momentum": 1.0},
+            "--momentum 1 with --optimizer adamw: it must be less",
+        ),
+        (TrainSettings, {"head_lr": 0.0}, r"--head-lr 0\.0: it must be more than 0"),
         (TrainSettings, {"num_epochs": 10**12}, "--num-epochs 1000000000000: it must be at most 1000000"),
         (TrainSettings, {"num_classes": 10**9}, "--num-classes 1000000000: it must be at most 1000000"),
         (TrainSettings, {"input_size": 60_000}, "--input-size 60000: it must be at most 16384"),

@@ -117,6 +117,9 @@ _PLACE = schema.record({"position": schema.whole(0), "step": schema.whole(0)})
 _FREE = frozenset({"position", "step", "lr", "scale", "_growth_tracker"})
 """Numbers of a training's state that are not settings: they may be others than those of a trainer that is new."""
 
+_NEVER_NEGATIVE = frozenset({"exp_avg_sq", "step"})
+"""Tensors of AdamW: the mean of squares, of which the root is taken, and how many steps it is of."""
+
 
 def facts_of(found: Any, path: Path) -> Facts:
     """Return what a checkpoint, or the metadata of its weights, says of itself, with its data where they are.
@@ -165,6 +168,7 @@ def checkpoint_of(found: Any, path: Path, *, own: TrainingState, facts: Facts, n
             if name not in found:
                 raise WrongValueError(f"{name} is missing")
             _check_alike(found[name], value, name)
+        _check_steps(found["optimizer"]["state"], found["step"])
         epoch, tally = found["position"] // num_clips, found["tally"]
         if epoch != len(there.history):
             raise WrongValueError(f"position is in epoch {epoch}, but the history has {len(there.history)} epochs")
@@ -243,6 +247,16 @@ def _check_tensor(found: Any, own: Tensor, where: str) -> None:
         raise WrongValueError(f"{where} does not hold a number at each of its places")
     if not holds_numbers(found):
         raise WrongValueError(f"{where} holds numbers that are not finite")
+    if where.startswith("optimizer.") and where.rpartition(".")[2] in _NEVER_NEGATIVE and bool((found < 0).any()):
+        raise WrongValueError(f"{where} holds numbers below 0")
+
+
+def _check_steps(state: Mapping[int, Mapping[str, Tensor]], most: int) -> None:
+    """Check that AdamW has counted no more steps of a parameter than were taken."""
+    for name, kept in state.items():
+        steps = float(kept.get("step", 0))
+        if steps > most or steps != int(steps):
+            raise WrongValueError(f"optimizer.state.{name}.step is {steps:g}, of {most} that were taken")
 
 
 def _is_dense(tensor: Tensor) -> bool:

@@ -1,10 +1,13 @@
 """The optimiser and its learning rate: the recipe of GluonCV's published VGG16-TSN run, and its variations."""
 
 import math
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim import SGD, AdamW, Optimizer
 
+from tsn.train.network.model import last_layer
 from tsn.tsn_shared.settings import TrainSettings
 
 PUBLISHED_BATCH = 200
@@ -12,6 +15,12 @@ PUBLISHED_BATCH = 200
 
 POLY_POWER = 2
 """Of the poly schedule, as in GluonCV."""
+
+SECOND_BETA = 0.999
+"""Of AdamW, as in torch and timm."""
+
+FACTOR = "lr_factor"
+"""Key of a group whose learning rate is the schedule's times a factor; other groups, and old checkpoints, lack it."""
 
 
 def base_lr(settings: TrainSettings, clips_per_step: int) -> float:
@@ -37,15 +46,57 @@ def learning_rate(settings: TrainSettings, *, base: float, position: int, num_cl
     return base * float((1 - share) ** POLY_POWER)
 
 
-def build_optimizer(model: nn.Module, settings: TrainSettings) -> torch.optim.SGD:
-    """Build the SGD of the published run: momentum without Nesterov, weight decay on every parameter.
+def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:
+    """Build the optimiser of the parameters that training changes, with its whole state, all zeros.
+
+    SGD is that of the published run: momentum without Nesterov, weight decay on every parameter. AdamW spares biases
+    and norms of weight decay, as timm does: what has one axis at most, or a name that ends in `.bias`.
 
     Fused, which also lets a step be skipped on the device when its loss is not finite (`found_inf`).
     """
-    optimizer = torch.optim.SGD(
-        model.parameters(), lr=settings.lr, momentum=settings.momentum, weight_decay=settings.wd, fused=True
-    )
-    if settings.momentum:  # else a first step that is skipped leaves torch's own momentum as memory was, not zero
-        for parameter in model.parameters():
-            optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    groups, wd = _groups(model, settings), settings.wd
+    if settings.optimizer == "adamw":
+        optimizer: Optimizer = AdamW(
+            groups, lr=settings.lr, betas=(settings.momentum, SECOND_BETA), weight_decay=wd, fused=True
+        )
+    else:
+        optimizer = SGD(groups, lr=settings.lr, momentum=settings.momentum, weight_decay=wd, fused=True)
+    for group in optimizer.param_groups:
+        for parameter in group["params"]:
+            # else a first step that is skipped leaves SGD's momentum as memory was, not zero
+            if state := _state(parameter, settings):
+                optimizer.state[parameter] = state
     return optimizer
+
+
+def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
+    """Give each group of parameters a learning rate: `lr`, times the factor that the group may have."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr * group.get(FACTOR, 1.0)
+
+
+def _groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+    """Return the parameters that are trained, those together which have the same learning rate and weight decay."""
+    head: set[nn.Parameter] = set()
+    if settings.head_lr != 1:
+        head.update(last_layer(model, settings.model).parameters())
+    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        spared = settings.optimizer == "adamw" and (parameter.ndim <= 1 or name.endswith(".bias"))
+        factor = {FACTOR: settings.head_lr} if parameter in head else {}
+        new: dict[str, Any] = {"params": [], **({"weight_decay": 0.0} if spared else {}), **factor}
+        groups.setdefault((parameter in head, spared), new)["params"].append(parameter)
+    return list(groups.values())
+
+
+def _state(parameter: nn.Parameter, settings: TrainSettings) -> dict[str, Tensor]:
+    """Return what the optimiser remembers of a parameter before its first step, as torch would make it then."""
+    if settings.optimizer == "adamw":
+        return {
+            "step": torch.zeros((), dtype=torch.float32, device=parameter.device),
+            "exp_avg": torch.zeros_like(parameter),
+            "exp_avg_sq": torch.zeros_like(parameter),
+        }
+    return {"momentum_buffer": torch.zeros_like(parameter)} if settings.momentum else {}

@@ -24,7 +24,7 @@ from tsn.train.fit.folder import Config, RunFolder, read_history
 from tsn.train.fit.place import RunPlace
 from tsn.train.fit.trainer import Trainer
 from tsn.train.history import Row, best_row
-from tsn.train.network.memory import available, check_memory, estimate
+from tsn.train.network.memory import MOMENTS, available, check_memory, estimate
 from tsn.train.network.model import TSN, build_network, count_parameters, shapes_of
 from tsn.train.network.weights import fill, read_weights
 from tsn.train.ranks.devices import channels_last, compiles, precision_of
@@ -80,8 +80,10 @@ class Run:
         config = Config(settings=settings, split=facts, base=base, classes=self.classes, versions=versions())
         self.folder.write_config(config)
         where = "CPU" if self.ranks.device.type == "cpu" else torch.cuda.get_device_name(self.ranks.device)
+        trained = count_parameters(trainer.model, trained=True)
+        frozen = "" if settings.freeze == "none" else f", {trained:,} of them trained"
         say(
-            f"{settings.model} ({count_parameters(trainer.model) / 1e6:.1f} M parameters), "
+            f"{settings.model} ({count_parameters(trainer.model) / 1e6:.1f} M parameters{frozen}), "
             f"{len(self.classes)} classes, {settings.segments} segments at {settings.input_size} pixels, "
             f"{trainer.precision}, {self.ranks.world_size} x {where}, {trainer.clips_per_step} clips a step"
         )
@@ -224,7 +226,7 @@ def _check_memory(shapes: TSN, settings: TrainSettings, ranks: Ranks, *, precisi
     """Return a line about memory; SettingsError where it is too small for the batch."""
     half = precision != "fp32"
     sizes = {"frames": settings.snippets.frames, "input_size": settings.input_size}
-    needs = estimate(shapes, **sizes, half=half, saves=ranks.is_first)
+    needs = estimate(shapes, **sizes, half=half, saves=ranks.is_first, moments=MOMENTS[settings.optimizer])
     free = available(ranks.device, processes=ranks.local_world_size)
     return check_memory(needs, batch_size=settings.batch_size, free=free, where=str(ranks.device))
 

@@ -16,7 +16,7 @@ from tsn.pipeline.loading.loader import Batch, EvalPass
 from tsn.train.fit.compilation import FALLBACK, compiled, where_kernels_are_kept
 from tsn.train.fit.contents import Tally, TrainingState
 from tsn.train.fit.data_wait import DataWait
-from tsn.train.fit.recipe import base_lr, build_optimizer, learning_rate
+from tsn.train.fit.recipe import base_lr, build_optimizer, learning_rate, set_learning_rate
 from tsn.train.fit.rehearsal import Rehearsal
 from tsn.train.history import Row
 from tsn.train.metrics import Metrics, metrics_of
@@ -180,8 +180,7 @@ class Trainer:
         """Take an optimiser step on the next `accumulate` batches; nothing is fetched from the device."""
         settings, ranks = self.settings, self.ranks
         self._lr = learning_rate(settings, base=self._base_lr, position=self.position, num_clips=self.num_clips)
-        for group in self.optimizer.param_groups:
-            group["lr"] = self._lr
+        set_learning_rate(self.optimizer, self._lr)
         bad = []
         for part in range(settings.accumulate):
             with self._data_wait:

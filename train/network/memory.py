@@ -14,13 +14,16 @@ GIB = 2**30
 LOADED = 4
 """Batches of clips that are there at once: the one at hand, and those that the loader has ready."""
 
+MOMENTS = {"sgd": 1, "adamw": 2}
+"""Numbers that an optimiser keeps of each weight."""
+
 WORKSPACE = 0.8 * GIB
 """What torch, DALI and the kernels' scratch take besides, as measured on the CPU and usual on a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Estimate:
-    """Bytes of a process: `fixed` (weights, gradients, momentum, workspace) and `clip`, what each of the batch adds."""
+    """Bytes of a process: `fixed` (weights, gradients, moments, workspace) and `clip`, what each of the batch adds."""
 
     fixed: float
     clip: float
@@ -30,15 +33,19 @@ class Estimate:
         return self.fixed + self.clip * batch_size
 
 
-def estimate(model: nn.Module, *, frames: int, input_size: int, half: bool, saves: bool = False) -> Estimate:
+def estimate(
+    model: nn.Module, *, frames: int, input_size: int, half: bool, saves: bool = False, moments: int = 1
+) -> Estimate:
     """Estimate what training takes, from the tensors that a forward pass of one clip saves for its backward pass.
 
     A clip has so many `frames`. The pass runs on torch's meta device: it knows shapes and computes nothing. With `half`
-    activations take 2 bytes; with `saves` a checkpoint on its way to the disk, a copy of weights and momentum, is on
-    the same device.
+    activations take 2 bytes; with `saves` a checkpoint on its way to the disk, a copy of weights and moments, is on
+    the same device. The optimiser keeps so many `moments` of each weight that is trained; of frozen ones there are
+    neither gradients nor moments.
     """
     shapes = _shapes(model).train()
     weights = sum(parameter.numel() * parameter.element_size() for parameter in shapes.parameters())
+    trained = sum(p.numel() * p.element_size() for p in shapes.parameters() if p.requires_grad)
     counted = {_storage(parameter) for parameter in shapes.parameters()}
     saved: list[Tensor] = []  # held, so that no other tensor takes the place of one
 
@@ -49,15 +56,19 @@ def estimate(model: nn.Module, *, frames: int, input_size: int, half: bool, save
         return tensor
 
     clips = torch.empty(2, frames, 3, input_size, input_size, device="meta")  # batch statistics want more than one
+    outputs = _noted_outputs(shapes)
     with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
         _pass(shapes, clips)
     sizes = [tensor.numel() * tensor.element_size() / len(clips) / (2 if half else 1) for tensor in saved]
-    passing = 2 * max(sizes)  # the gradients of a layer's input and output are there at once
+    # the gradients of a layer's input and output are there at once; of a frozen one the input and output themselves
+    frozen = [max(outputs) * (2 if half else 4) / len(clips)] if trained < weights else []
+    passing = 2 * max(sizes + frozen)
     served = LOADED * clips.numel() * clips.element_size() / len(clips)
-    # weights, their gradients and SGD's momentum; autocast has the weights in 2 bytes as well; a checkpoint on its way
-    # to the disk is a second copy of weights and momentum
-    copies = (3.5 if half else 3) + (2 if saves else 0)
-    return Estimate(fixed=weights * copies + WORKSPACE, clip=sum(sizes) + passing + served)
+    # weights, their gradients and the optimiser's moments; autocast has the weights in 2 bytes as well; a checkpoint on
+    # its way to the disk is a second copy of weights and moments
+    state = weights + trained * moments
+    fixed = state + trained + (weights / 2 if half else 0) + (state if saves else 0)
+    return Estimate(fixed=fixed + WORKSPACE, clip=sum(sizes) + passing + served)
 
 
 def estimate_scoring(
@@ -70,13 +81,7 @@ def estimate_scoring(
     """
     shapes = _shapes(model).eval()
     weights = sum(value.numel() * value.element_size() for value in shapes.state_dict().values())
-    outputs: list[int] = []
-
-    def note(module: nn.Module, args: object, output: Tensor) -> None:
-        outputs.append(output.numel())
-
-    for module in shapes.modules():
-        module.register_forward_hook(note)
+    outputs = _noted_outputs(shapes)
     crop = torch.empty(1, frames, 3, input_size, input_size, device="meta")
     with torch.no_grad():
         _pass(shapes, crop)
@@ -157,6 +162,19 @@ def _shapes(model: nn.Module) -> nn.Module:
     """Return a copy of a network that has shapes and no numbers."""
     on_meta: nn.Module = copy.deepcopy(model).to("meta")
     return on_meta
+
+
+def _noted_outputs(shapes: nn.Module) -> list[int]:
+    """Return a list that takes, while a network passes, the numbers that each of its modules gives."""
+    outputs: list[int] = []
+
+    def note(module: nn.Module, args: object, output: object) -> None:
+        if isinstance(output, Tensor):
+            outputs.append(output.numel())
+
+    for module in shapes.modules():
+        module.register_forward_hook(note)
+    return outputs
 
 
 def _pass(shapes: nn.Module, clips: Tensor) -> None:

@@ -1,5 +1,7 @@
 """The Temporal Segment Network: a backbone run on each segment's frame, and the consensus of their scores."""
 
+from typing import Self
+
 from torch import Tensor, device, nn
 
 from tsn.train.network.backbones import BACKBONES
@@ -19,6 +21,28 @@ class TSN(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.inputs = inputs or nn.Identity()
+        self._trained: str | None = None
+
+    def freeze_all_but(self, part: str) -> None:
+        """Let training change one part of the backbone alone.
+
+        Of the others no gradient is computed and nothing is kept for one; they compute as in evaluation (batch
+        normalisation by the statistics that it has), but dropout drops.
+        """
+        self._trained = part
+        self.requires_grad_(False)
+        self.backbone.get_submodule(part).requires_grad_(True)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the network to training, all of it that is not frozen, or to evaluation."""
+        super().train(mode)
+        if self._trained is not None:
+            trained = set(self.backbone.get_submodule(self._trained).modules())
+            for module in self.backbone.modules():
+                if module not in trained and not isinstance(module, nn.Dropout):
+                    module.training = False
+        return self
 
     def frame_scores(self, clips: Tensor) -> Tensor:
         """Return the logits (B, S, C) of each segment of whole clips (B, S * L, 3, H, W)."""
@@ -49,8 +73,11 @@ def build_model(name: str, *, num_classes: int, dropout: float, modality: str = 
 
 
 def build_network(settings: TrainSettings, num_classes: int) -> TSN:
-    """Build the network of the settings."""
-    return build_model(settings.model, num_classes=num_classes, dropout=settings.dropout, modality=settings.modality)
+    """Build the network of the settings, frozen as they say."""
+    model = build_model(settings.model, num_classes=num_classes, dropout=settings.dropout, modality=settings.modality)
+    if settings.freeze == "backbone":
+        model.freeze_all_but(BACKBONES[settings.model].last_layer)
+    return model
 
 
 def shapes_of(settings: TrainSettings, num_classes: int) -> TSN:
@@ -59,12 +86,17 @@ def shapes_of(settings: TrainSettings, num_classes: int) -> TSN:
         return build_network(settings, num_classes)
 
 
+def last_layer(model: nn.Module, name: str) -> nn.Module:
+    """Return the last layer of a network on the backbone `name`: what scores the classes."""
+    return model.get_submodule(f"backbone.{BACKBONES[name].last_layer}")
+
+
 def without_last_layer(model: TSN, name: str) -> TSN:
     """Make a network end, in place, in what its last layer reads: VGG's fc7 after ReLU, ResNet's pooled maps."""
     model.backbone.set_submodule(BACKBONES[name].last_layer, nn.Identity())
     return model
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Return how many numbers training adapts."""
-    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+def count_parameters(model: nn.Module, *, trained: bool = False) -> int:
+    """Return how many numbers a network's parameters are, or those of them that training adapts."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad or not trained)

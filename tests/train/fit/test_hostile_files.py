@@ -8,6 +8,7 @@ import json
 import os
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tests.train.runs import evaluated
 from tsn.train.answers.compare import compare, side_by_side
 from tsn.train.answers.trained import load_trained
 from tsn.train.fit.checkpoint import BEST, LAST, load_checkpoint
-from tsn.train.fit.contents import checkpoint_of, facts_of, weights_of
+from tsn.train.fit.contents import Checkpoint, checkpoint_of, facts_of, weights_of
 from tsn.train.fit.folder import read_config, read_history
 from tsn.train.fit.place import place_run
 from tsn.train.fit.trainer import Trainer
@@ -202,6 +203,41 @@ def test_a_momentum_that_is_laid_out_otherwise_is_laid_out_as_its_weights(
     found = trainer.optimizer.state[weight]["momentum_buffer"]
     assert torch.equal(found, buffer)
     assert found.stride() == weight.stride()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("exp_avg_sq", torch.full(SHAPE, -1e-9), "holds numbers below 0"),
+        ("exp_avg_sq", torch.full(SHAPE, float("inf")), "holds numbers that are not finite"),
+        ("step", torch.tensor(-1.0), "holds numbers below 0"),
+        ("step", torch.tensor(1e6), "step is 1e+06, of 5 that were taken"),
+        ("step", torch.tensor(0.5), "step is 0.5, of 5 that were taken"),
+        ("step", torch.tensor(2), "is of torch.int64, not torch.float32"),
+        ("step", 2, "is 2: it must be a tensor"),
+        ("exp_avg", MISSING, "is missing"),
+        ("max_exp_avg_sq", torch.zeros(SHAPE), "is unknown"),
+    ],
+)
+def test_what_adamw_remembers_is_checked_in_the_same_place(
+    state: dict[str, Any], trainer: Trainer, name: str, value: Any, words: str
+) -> None:
+    path = Path("last.pt")
+    facts = facts_of(state | {"settings": state["settings"] | {"optimizer": "adamw"}}, path)
+    cpu = Ranks(device=CPU)
+    adamw = Trainer(model=trainer.model, settings=facts.settings, ranks=cpu, num_clips=CLIPS, precision="fp32")
+    whole = Checkpoint(facts=facts, state=replace(adamw.state(), position=24, step=5)).plain()
+    checkpoint_of(whole, path, own=adamw.state(), facts=facts, num_clips=CLIPS)
+    kept = whole["optimizer"]["state"][0]  # type: ignore[index]
+    others = {key: tensor for key, tensor in kept.items() if key != name}
+    optimizer = changed(whole["optimizer"], ("state", 0), others if value is MISSING else others | {name: value})
+    said = refused(
+        lambda: checkpoint_of(whole | {"optimizer": optimizer}, path, own=adamw.state(), facts=facts, num_clips=CLIPS),
+        DataError,
+    )
+    assert said is not None
+    assert f"optimizer.state.0.{name}" in said
+    assert words in said
 
 
 def test_every_field_of_a_checkpoint_that_answers_is_checked(state: dict[str, Any]) -> None:

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -6,8 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn.train.fit.recipe import PUBLISHED_BATCH, base_lr, build_optimizer, learning_rate
-from tsn.tsn_shared.settings import TrainSettings
+from tsn.train.fit.recipe import PUBLISHED_BATCH, base_lr, build_optimizer, learning_rate, set_learning_rate
+from tsn.train.network.model import build_network
+from tsn.tsn_shared.settings import OPTIMIZERS, TrainSettings
 
 CLIPS = 9537
 
@@ -69,3 +71,64 @@ def test_optimizer_is_momentum_without_nesterov_and_decays_biases_as_well() -> N
         optimizer.step()
     for parameter, weight in zip(layer.parameters(), weights, strict=True):
         assert torch.allclose(parameter, weight, rtol=1e-10, atol=1e-12)
+
+
+def norm_and_layer() -> torch.nn.Sequential:
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(6, 5), torch.nn.LayerNorm(5), torch.nn.Linear(5, 4)).double()
+
+
+def test_adamw_decays_the_weights_apart_and_neither_biases_nor_norms() -> None:
+    """Twenty steps against the paper's algorithm 2 (Loshchilov and Hutter, ICLR 2019), written out by hand."""
+    network = norm_and_layer()
+    own = [parameter.detach().clone() for parameter in network.parameters()]
+    means, squares = ([torch.zeros_like(weight) for weight in own] for _ in range(2))
+    decays = [0.05, 0.0, 0.0, 0.0, 0.05, 0.0]  # weight, bias; norm, its bias; weight, bias
+    optimizer = build_optimizer(network, TrainSettings(optimizer="adamw", lr=0.01, momentum=0.8, wd=0.05))
+    for step in range(1, 21):
+        inputs = torch.randn(8, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(step))
+        optimizer.zero_grad()
+        network(inputs).pow(2).sum().backward()
+        for index, parameter in enumerate(network.parameters()):
+            assert torch.allclose(parameter, own[index], rtol=1e-9, atol=1e-11)
+            assert parameter.grad is not None
+            means[index] = 0.8 * means[index] + 0.2 * parameter.grad
+            squares[index] = 0.999 * squares[index] + 0.001 * parameter.grad**2
+            mean, square = means[index] / (1 - 0.8**step), squares[index] / (1 - 0.999**step)
+            own[index] = own[index] * (1 - 0.01 * decays[index]) - 0.01 * mean / (square.sqrt() + 1e-8)
+        optimizer.step()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_last_layer_has_its_own_factor_and_what_is_frozen_is_left_out(optimizer: str) -> None:
+    settings = TrainSettings(model="resnet18", optimizer=optimizer, head_lr=10, freeze="none")
+    model = build_network(settings, 3)
+    found = build_optimizer(model, settings)
+    set_learning_rate(found, 0.25)
+    rates = {id(parameter): group["lr"] for group in found.param_groups for parameter in group["params"]}
+    assert {name: rates[id(parameter)] for name, parameter in model.named_parameters()} == {
+        name: 2.5 if name.startswith("backbone.fc.") else 0.25 for name, _ in model.named_parameters()
+    }
+    frozen = replace(settings, freeze="backbone")
+    model = build_network(frozen, 3)
+    trained = [id(p) for group in build_optimizer(model, frozen).param_groups for p in group["params"]]
+    assert sorted(trained) == sorted(id(parameter) for parameter in model.backbone.get_submodule("fc").parameters())
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_state_before_the_first_step_is_what_torch_makes_then(optimizer: str) -> None:
+    ours, network = build_optimizer(norm_and_layer(), TrainSettings(optimizer=optimizer)), norm_and_layer()
+    plain = {
+        "sgd": torch.optim.SGD(network.parameters(), momentum=0.9),
+        "adamw": torch.optim.AdamW(network.parameters()),
+    }
+    for parameter in network.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    plain[optimizer].step()
+    states = [next(iter(made.state_dict()["state"].values())) for made in (ours, plain[optimizer])]
+    assert [(name, value.shape, value.dtype) for name, value in states[0].items()] == [
+        (name, value.shape, value.dtype) for name, value in states[1].items()
+    ]
+    assert not any(value.any() for value in states[0].values())
+    if optimizer == "sgd":
+        assert not build_optimizer(network, TrainSettings(momentum=0)).state_dict()["state"]

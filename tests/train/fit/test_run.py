@@ -67,6 +67,32 @@ def test_it_learns(small: dict[str, Any]) -> None:
     assert rows[-1]["val_top1"] >= 0.75
 
 
+def test_a_frozen_run_from_a_checkpoint_changes_the_last_layer_alone(small: dict[str, Any], trained_run: Path) -> None:
+    start = trained_run / "checkpoints" / BEST
+    folder = run(small, weights=str(start), freeze="backbone", optimizer="adamw", num_epochs=1, head_lr=2.0)
+    before, after = load_checkpoint(start)["model"], load_checkpoint(folder / "checkpoints" / LAST)["model"]
+    changed = {name for name, value in after.items() if not torch.equal(value, before[name])}
+    assert changed == {"backbone.fc.1.weight", "backbone.fc.1.bias"}
+    assert "resnet18 (11.2 M parameters, 2,052 of them trained)" in (folder / "log.txt").read_text()
+    assert evaluated(folder, gpus="0").figures.metrics.top1 == history(folder)[0]["val_top1"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("freeze", ["none", "backbone"])
+def test_stopped_and_resumed_adamw_ends_bit_for_bit_as_if_left_alone(
+    small: dict[str, Any], tmp_path: Path, freeze: str
+) -> None:
+    small |= {"optimizer": "adamw", "freeze": freeze, "head_lr": 3.0, "lr": 0.001}
+    whole, stopped = tmp_path / "whole", tmp_path / "stopped"
+    run(small, run=whole, num_epochs=4)
+    run(small, run=stopped, num_epochs=2)
+    train(TrainSettings(resume=str(stopped), num_epochs=4), frozenset({"num_epochs"}))
+    assert history(stopped) == history(whole)
+    weights = [load_checkpoint(folder / "checkpoints" / LAST)["model"] for folder in (stopped, whole)]
+    for name, value in weights[0].items():
+        assert torch.equal(value, weights[1][name])
+
+
 @pytest.mark.slow  # a killed rank's run is, in test_launch
 def test_killed_mid_epoch_and_resumed_it_ends_bit_for_bit_as_if_left_alone(
     small: dict[str, Any], tmp_path: Path

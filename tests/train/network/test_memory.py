@@ -1,39 +1,61 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from tsn.train.network.memory import GIB, Estimate, available, check_memory, estimate, estimate_scoring, fitting, peak
-from tsn.train.network.model import build_model
+from tsn.train.network.memory import (
+    GIB,
+    MOMENTS,
+    Estimate,
+    available,
+    check_memory,
+    estimate,
+    estimate_scoring,
+    fitting,
+    peak,
+)
+from tsn.train.network.model import build_model, build_network, count_parameters
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import FREEZES, OPTIMIZERS, TrainSettings
 
 CPU = torch.device("cpu")
 
 STEPS = """
 import sys, torch
-from tsn.train.network.memory import estimate, peak
-from tsn.train.network.model import build_model
+from tsn.train.fit.recipe import build_optimizer
+from tsn.train.network.memory import MOMENTS, estimate, peak
+from tsn.train.network.model import build_network
 from tsn.train.ranks.devices import channels_last
+from tsn.tsn_shared.settings import TrainSettings
 name, batch, size = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
-model = channels_last(build_model(name, num_classes=101, dropout=0.5)).train()
-optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, fused=True)
+settings = TrainSettings(model=name, dropout=0.5, optimizer=sys.argv[4], freeze=sys.argv[5])
+model = channels_last(build_network(settings, 101)).train()
+optimizer = build_optimizer(model, settings)
 clips = torch.randn(batch, 3, size, size, 3).permute(0, 1, 4, 2, 3)
 for _ in range(2):
     model(clips).sum().backward()
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
-needs = estimate(model, frames=3, input_size=size, half=False)
+needs = estimate(model, frames=3, input_size=size, half=False, moments=MOMENTS[settings.optimizer])
 print(needs.total(batch), peak(torch.device("cpu")))
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "batch", "size"), [("resnet18", "12", "112"), ("vgg16", "1", "224")])
-def test_the_estimate_is_what_steps_really_take(model: str, batch: str, size: str) -> None:
+@pytest.mark.parametrize(
+    "words",
+    [
+        *("resnet18 12 112 sgd none", "vgg16 1 224 sgd none", "vgg16 1 224 adamw none"),
+        *("resnet18 24 224 adamw backbone", "vgg16 8 224 sgd backbone"),
+    ],
+)
+def test_the_estimate_is_what_steps_really_take(words: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", STEPS, model, batch, size],
+        [sys.executable, "-c", STEPS, *words.split()],
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
@@ -94,3 +116,18 @@ def test_a_batch_that_cannot_fit_is_refused_with_one_that_can() -> None:
 def test_what_is_free_is_shared_among_the_processes_of_a_machine() -> None:
     assert 0 < available(CPU, processes=64) < available(CPU, processes=1)
     assert peak(CPU) > 0.1 * GIB
+
+
+def test_what_is_frozen_costs_neither_gradients_nor_moments_nor_what_is_kept_for_them() -> None:
+    settings = TrainSettings(model="resnet18", weights="none")
+    whole, frozen = (build_network(replace(settings, freeze=what), 4) for what in FREEZES)
+    weights = 4 * count_parameters(whole)
+    sizes: dict[str, Any] = {"frames": 3, "input_size": 64, "half": False}
+    free, bound = estimate(whole, **sizes), estimate(frozen, **sizes)
+    assert free.fixed - bound.fixed == pytest.approx(2 * (weights - 4 * count_parameters(frozen, trained=True)))
+    assert 3 * 3 * 64 * 64 * 4 < bound.clip < free.clip / 2
+    adam = estimate(whole, **sizes, moments=MOMENTS["adamw"])
+    assert adam.fixed - free.fixed == pytest.approx(weights)
+    saving = estimate(whole, **sizes, moments=MOMENTS["adamw"], saves=True)
+    assert saving.fixed - adam.fixed == pytest.approx(3 * weights)
+    assert {*MOMENTS} == {*OPTIMIZERS}

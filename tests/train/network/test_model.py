@@ -1,3 +1,4 @@
+import copy
 import math
 
 import pytest
@@ -5,9 +6,9 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from tsn.train.network.backbones import BACKBONES
-from tsn.train.network.model import TSN, build_model, count_parameters, without_last_layer
+from tsn.train.network.model import TSN, build_model, build_network, count_parameters, last_layer, without_last_layer
 from tsn.tsn_shared.errors import SettingsError
-from tsn.tsn_shared.settings import MODELS
+from tsn.tsn_shared.settings import MODELS, TrainSettings
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -58,3 +59,31 @@ def test_vgg16_has_the_published_number_of_parameters_and_dropout_twice() -> Non
     assert count_parameters(model) == 134_674_341
     dropouts = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
     assert dropouts == [0.9, 0.9]
+
+
+@pytest.mark.parametrize("name", [pytest.param("vgg16_bn", marks=pytest.mark.slow), "resnet18"])
+def test_a_frozen_backbone_keeps_nothing_for_gradients_and_its_batch_statistics(name: str) -> None:
+    torch.manual_seed(0)
+    model = build_network(TrainSettings(model=name, freeze="backbone", dropout=0.5), 3)
+    assert not model.eval().training
+    before, kept = copy.deepcopy(model.state_dict()), 0
+
+    def note(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.numel()
+        return tensor
+
+    clips = torch.randn(2, 2, 3, 32, 32)
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+        model.train()(clips).sum().backward()
+    last = last_layer(model, name)
+    linear = next(module for module in last.modules() if isinstance(module, torch.nn.Linear))
+    assert 0 < kept < 3 * linear.in_features + 3 * 4 * linear.in_features  # its weights and inputs, and dropout's mask
+    with_gradients = {key for key, parameter in model.named_parameters() if parameter.grad is not None}
+    assert with_gradients == {key for key in before if key.startswith(f"backbone.{BACKBONES[name].last_layer}.")}
+    assert count_parameters(model, trained=True) == sum(parameter.numel() for parameter in last.parameters())
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    with torch.no_grad():
+        assert not torch.equal(model(clips), model(clips))  # dropout drops
+        assert torch.equal(model.eval()(clips), model(clips))

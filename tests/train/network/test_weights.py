@@ -56,6 +56,18 @@ def test_a_last_layer_of_other_classes_is_named_with_both_shapes(tmp_path: Path)
     assert "the last layer (classifier.6) is new: classifier.6.weight is (1000, 4096) there, (4, 4096) here" in said
 
 
+def test_a_checkpoint_of_ours_starts_another_set_of_classes(tmp_path: Path) -> None:
+    torch.manual_seed(3)
+    source = build_model("resnet18", num_classes=4, dropout=0)
+    torch.save({"model": source.state_dict(), "classes": list("abcd")}, tmp_path / "best.pt")
+    model = fresh(num_classes=6)
+    last = {key: value.clone() for key, value in model.state_dict().items() if key.startswith("backbone.fc.")}
+    said = load_weights(model, "resnet18", str(tmp_path / "best.pt"))
+    assert "the last layer (fc) is new: fc.1.weight is (4, 512) there, (6, 512) here" in said
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, last[key] if key in last else source.state_dict()[key])
+
+
 def test_a_last_layer_of_torchvisions_own_shape_is_kept(tmp_path: Path) -> None:
     theirs = models.resnet18(num_classes=4).state_dict()
     torch.save({f"module.{key}": value for key, value in theirs.items()}, tmp_path / "theirs.pth")  # as DDP names them

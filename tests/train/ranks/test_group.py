@@ -37,8 +37,12 @@ def losses_of(data: DataSettings, tmp_path: Path, *jobs: dict[str, Any]) -> list
 def test_the_same_global_batch_gives_the_same_losses_on_any_number_of_ranks_dropout_included(
     data: DataSettings, tmp_path: Path
 ) -> None:
-    """12 clips a step, as 1 x 12, 2 x 6, 4 x 3 and 2 ranks of 2 x 3 accumulated; and 4 + 6 steps on 1, then 3 ranks."""
-    alone, *others, before, after = losses_of(
+    """12 clips a step, as 1 x 12, 2 x 6, 4 x 3 and 2 ranks of 2 x 3 accumulated; and 4 + 6 steps on 1, then 3 ranks.
+
+    And of a network that is frozen but for its last layer, by AdamW, on 1 and 2 ranks.
+    """
+    frozen = {"steps": 4, "optimizer": "adamw", "frozen": True}
+    alone, *others, before, after, frozen_alone, frozen_by_two = losses_of(
         data,
         tmp_path,
         {"ranks": 1, "batch_size": 12, "steps": 10},
@@ -47,7 +51,12 @@ def test_the_same_global_batch_gives_the_same_losses_on_any_number_of_ranks_drop
         {"ranks": 2, "batch_size": 3, "accumulate": 2, "steps": 10},
         {"ranks": 1, "batch_size": 12, "steps": 4},
         {"ranks": 3, "batch_size": 4, "steps": 6, "continue": True},
+        {"ranks": 1, "batch_size": 12, **frozen},
+        {"ranks": 2, "batch_size": 6, **frozen},
     )
+    assert frozen_by_two == pytest.approx(frozen_alone, rel=1e-5)
+    assert frozen_alone[0] == pytest.approx(alone[0], rel=1e-6)
+    assert frozen_alone[-1] != pytest.approx(alone[3], rel=1e-3)
     assert len(alone) == 10
     assert alone[-1] < alone[0]
     for losses in (*others, before + after):
