@@ -124,13 +124,11 @@ def test_help_keeps_its_examples_line_by_line() -> None:
 
 
 FLAGS = """
---accumulate --auto-scale-lr --batch-size --clip-grad --compile --config --decoder --dropout --frames --freeze --gpus
---head-lr --help
---input-size --label-smoothing --loader-threads --lr --lr-decay --lr-decay-epoch --lr-mode --max-restarts --modality
---model --momentum --nnodes --no-compile --no-tsn --num-classes --num-epochs --num-gpus --num-processes --num-segments
---optimizer
---precision --rdzv-endpoint --resume --run --save-every --seed --split --splits --use-tsn --warmup-epochs --wd
---weights
+--accumulate --auto-scale-lr --balance --batch-size --clip-grad --compile --config --decoder --dropout --frames
+--freeze --gpus --head-lr --help --input-size --label-smoothing --loader-threads --lr --lr-decay --lr-decay-epoch
+--lr-mode --max-restarts --modality --model --momentum --nnodes --no-compile --no-tsn --num-classes --num-epochs
+--num-gpus --num-processes --num-segments --optimizer --precision --rdzv-endpoint --resume --run --save-every --seed
+--split --splits --use-tsn --warmup-epochs --wd --weights
 """
 
 

@@ -2,8 +2,8 @@
 
 from dataclasses import asdict, dataclass, replace
 
+from tsn.pipeline.loading.balance import epoch_order
 from tsn.pipeline.loading.reader import check_shards
-from tsn.tsn_shared.draws import permutation
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import found_from
 from tsn.tsn_shared.hdf5 import read_seal
@@ -109,8 +109,11 @@ def stored_frames(split: Split, data: DataSettings) -> StoredFrames:
     return StoredFrames(size=size, quality=tables.settings.get("quality"))
 
 
-def clip_names(split: Split, seed: int, positions: list[int]) -> list[str]:
+def clip_names(split: Split, settings: TrainSettings, positions: list[int]) -> list[str]:
     """Return the names of the clips at these positions of the training stream."""
-    size = len(split.train)
-    rows = [permutation(seed=seed, epoch=position // size, size=size)[position % size] for position in positions]
-    return [split.names("train", slice(row, row + 1))[0] for row in rows]
+    size, names = len(split.train), []
+    for position in positions:
+        epoch, place = divmod(position, size)
+        row = epoch_order(split.train.label, seed=settings.seed, epoch=epoch, balance=settings.balance)[place]
+        names.append(split.names("train", slice(row, row + 1))[0])
+    return names

@@ -10,9 +10,10 @@ from tsn.tsn_shared.settings import MOST_EPOCHS
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """An epoch's figures over all ranks: losses in nats, top-1 and top-5 as fractions from 0 to 1.
+    """An epoch's figures over all ranks: losses in nats, accuracies as fractions from 0 to 1.
 
-    Those of validation are all there, or none. `step` counts from the run's beginning; `lr` is that of the last step.
+    Those of validation are all there, or none; older files lack the mean class accuracy, the mean of top-1 over the
+    classes that have clips. `step` counts from the run's beginning; `lr` is that of the last step.
     """
 
     epoch: int
@@ -26,6 +27,7 @@ class Row:
     val_loss: float | None = None
     val_top1: float | None = None
     val_top5: float | None = None
+    val_mean_class_accuracy: float | None = None
 
     def plain(self) -> dict[str, float]:
         """Return the figures that there are, by name, as files hold them."""
@@ -62,8 +64,8 @@ def check_order(history: Sequence[Row], where: str) -> None:
 
 def _check_row(row: Any, where: str) -> None:
     _TRAINED(row, where)
-    if any(name in row for name in _VALIDATED):
-        schema.record(_VALIDATED)(row, where)
+    if any(name in row for name in (*_VALIDATED, *_LATER)):
+        schema.record(_VALIDATED, _LATER)(row, where)
 
 
 _SHARE = schema.real(0, 1)
@@ -79,4 +81,7 @@ _TRAINED = schema.record(
         "seconds": schema.real(0),
     }
 )
+_LATER = {"val_mean_class_accuracy": _SHARE}
+"""Figures of validation that older versions do not write."""
+
 _VALIDATED = {"val_loss": schema.real(), "val_top1": _SHARE, "val_top5": _SHARE}

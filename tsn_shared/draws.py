@@ -21,7 +21,7 @@ _SHIFT = np.uint64(32)
 
 _BLOCK = 1 << 18  # clips whose draws are made at once: the generator takes some 200 bytes a clip
 
-PERMUTATION, AUGMENTATION, DROPOUT = 0, 1, 2
+PERMUTATION, AUGMENTATION, DROPOUT, BALANCE = 0, 1, 2, 2**32 - 1
 """The last counter word: what a draw is for, so that two purposes never share a number. Dropout layer k has 2 + k."""
 
 
@@ -69,11 +69,11 @@ def below(draws: Uint32, bound: npt.ArrayLike) -> Int64:
     return (draws.astype(np.uint64) * np.asarray(bound, dtype=np.uint64) >> _SHIFT).astype(np.int64)
 
 
-def permutation(*, seed: int, epoch: int, size: int) -> Int64:
+def permutation(*, seed: int, epoch: int, size: int, purpose: int = PERMUTATION) -> Int64:
     """Return the order of an epoch, a permutation of range(size): the clips sorted by a 64-bit draw of their own."""
     keys = np.empty(size, dtype=np.uint64)
     for start in range(0, size, _BLOCK):
         clips = np.arange(start, min(start + _BLOCK, size))
-        words = philox((clips, epoch, 0, PERMUTATION), seed).astype(np.uint64)
+        words = philox((clips, epoch, 0, purpose), seed).astype(np.uint64)
         keys[clips] = words[:, 0] << _SHIFT | words[:, 1]
     return np.argsort(keys, kind="stable")

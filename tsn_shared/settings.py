@@ -77,6 +77,7 @@ class SplitsSettings(Settings):
     seed: int = setting(0, "Seed of a drawn split.", low=0, high=MAX_SEED)
 
 
+BALANCES = ("none", "sqrt", "full")
 DECODERS = ("cpu", "engine", "mixed")
 
 
@@ -96,6 +97,12 @@ class LoaderSettings(Settings):
         choices=tuple(SNIPPET_LENGTHS),
     )
     input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16, high=MAX_EDGE)
+    balance: str = setting(
+        "none",
+        "How often training draws a class; none: each clip once an epoch; sqrt: by the root of its clips; full: each "
+        "class alike.",
+        choices=BALANCES,
+    )
     seed: int = setting(
         0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0, high=MAX_SEED
     )

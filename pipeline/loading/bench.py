@@ -14,7 +14,7 @@ from tsn.pipeline.loading.finish import CpuFinish
 from tsn.pipeline.loading.graph import build_graph
 from tsn.pipeline.loading.loader import train_clips, train_source
 from tsn.pipeline.loading.pixels import Decoder, Pixels, cpu_share, torch_device
-from tsn.pipeline.loading.schedule import TrainSchedule, check_batch
+from tsn.pipeline.loading.schedule import check_batch, train_schedule
 from tsn.pipeline.loading.source import FrameBatch, read_ahead
 from tsn.tsn_shared.console import table
 from tsn.tsn_shared.errors import SettingsError
@@ -100,8 +100,7 @@ def _parts(
 ) -> dict[str, Callable[[], object]]:
     """Return what is measured, by name, each as a call that handles one batch."""
     clips, frames, device = settings.batch_size, settings.snippets.frames, pixels.device
-    schedule = TrainSchedule(num_clips=len(split.train), batch_size=clips, seed=settings.seed)
-    encoded = read_ahead(train_source(split, settings.frames, settings), schedule)
+    encoded = read_ahead(train_source(split, settings.frames, settings), train_schedule(split.train, settings))
     stack.callback(encoded.close)
     kept = [next(encoded) for _ in range(KEPT)]
     whole = stack.enter_context(train_clips(split, settings.frames, settings, pixels))

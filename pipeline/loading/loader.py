@@ -18,7 +18,7 @@ from tsn.pipeline.loading.handover import Handover
 from tsn.pipeline.loading.pixels import Pixels
 from tsn.pipeline.loading.prefetch import Prefetcher
 from tsn.pipeline.loading.reader import FrameReader
-from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, TrainSchedule
+from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, train_schedule
 from tsn.pipeline.loading.source import ClipPlan, ClipSource, FrameBatch, read_ahead, read_batch
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import LoaderSettings
@@ -164,14 +164,7 @@ def train_clips(
     start: int = 0,
 ) -> ClipLoader:
     """Open the endless training stream of a rank, `start` clips in, counted over all ranks."""
-    schedule = TrainSchedule(
-        num_clips=len(split.train),
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        rank=rank,
-        world_size=world_size,
-        start=start,
-    )
+    schedule = train_schedule(split.train, settings, rank=rank, world_size=world_size, start=start)
     return ClipLoader(train_source(split, frames, settings), schedule, pixels)
 
 
@@ -182,6 +175,6 @@ def train_source(split: Split, frames: Path, settings: LoaderSettings) -> FrameR
 
 def sample_batches(split: Split, frames: Path, settings: LoaderSettings, *, count: int) -> list[FrameBatch]:
     """Return the first batches of a training as the graph takes them."""
-    schedule = TrainSchedule(num_clips=len(split.train), batch_size=settings.batch_size, seed=settings.seed)
+    schedule = train_schedule(split.train, settings)
     source = train_source(split, frames, settings)
     return [read_batch(source, schedule, number) for number in range(count)]

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -12,7 +12,7 @@ from tsn.pipeline.jpeg import decode_jpeg
 from tsn.pipeline.loading.loader import Batch, ClipLoader
 from tsn.pipeline.loading.pixels import Pixels, torch_device
 from tsn.pipeline.loading.reader import FrameReader
-from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, TrainSchedule, check_batch, first_step
+from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, check_batch, first_step, train_schedule
 from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.console import printable, say
 from tsn.tsn_shared.errors import SettingsError
@@ -89,15 +89,10 @@ def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Sche
         raise SettingsError(f"--step {step}: the {clips} {subset} clips of {split.path} make {steps} steps, from 0")
     if subset != "train" and step * per_step + settings.rank * settings.batch_size >= clips:
         raise SettingsError(f"--rank {settings.rank}: step {step} has no clip left for it, only padding")
-    of_rank: dict[str, Any] = {
-        "num_clips": clips,
-        "batch_size": settings.batch_size,
-        "rank": settings.rank,
-        "world_size": settings.world_size,
-    }
+    ranks = {"rank": settings.rank, "world_size": settings.world_size}
     if subset == "train":
-        return TrainSchedule(**of_rank, seed=settings.seed, start=(first + step) * per_step)
-    return EvalSchedule(**of_rank, first=step)
+        return train_schedule(split.train, settings, **ranks, start=(first + step) * per_step)
+    return EvalSchedule(num_clips=clips, batch_size=settings.batch_size, **ranks, first=step)
 
 
 def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:

@@ -81,13 +81,13 @@ def plan_clips(
     snippets: Snippets,
     seed: int,
 ) -> ClipPlan:
-    """Choose frames, crops and flips of a batch's clips: a pure function of (seed, epoch, clip) for a view that draws.
+    """Choose frames, crops and flips of a batch's clips: a pure function of (seed, epoch, key) for a view that draws.
 
     `clips` are those of the subset, `height` and `width` (B,) the sizes in pixels of the frames of the batch's.
     """
     crop_draws = frame_draws = None
     if view.drawn:
-        draws = clip_draws(seed=seed, epoch=batch.epochs, clip=batch.rows, slots=CROP_SLOTS + snippets.segments)
+        draws = clip_draws(seed=seed, epoch=batch.epochs, clip=batch.keys, slots=CROP_SLOTS + snippets.segments)
         crop_draws, frame_draws = draws[:, :CROP_SLOTS], draws[:, CROP_SLOTS:]
     crops, flips = view.crop_rule(height, width, crop_draws)
     return ClipPlan(

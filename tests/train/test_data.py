@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tsn.pipeline.loading.schedule import train_schedule
 from tsn.train.data import (
     StoredFrames,
     check_data,
@@ -16,9 +17,8 @@ from tsn.train.data import (
     stored_frames,
     with_data_from,
 )
-from tsn.tsn_shared.draws import permutation
 from tsn.tsn_shared.errors import DataError, SettingsError
-from tsn.tsn_shared.settings import DataSettings, TrainSettings
+from tsn.tsn_shared.settings import BALANCES, DataSettings, TrainSettings
 from tsn.tsn_shared.splits import Split, open_split
 
 
@@ -74,10 +74,13 @@ def test_frames_are_of_the_size_of_them_all(split: Split, settings: TrainSetting
     assert stored_frames(split, replace(settings, frames=tmp_path)) == StoredFrames()
 
 
-def test_positions_in_the_stream_are_clips_of_their_epoch(split: Split) -> None:
-    names = split.names("train", slice(None))
-    orders = [permutation(seed=3, epoch=epoch, size=12) for epoch in (0, 1)]
-    assert clip_names(split, 3, [0, 11, 12]) == [names[orders[0][0]], names[orders[0][11]], names[orders[1][0]]]
+@pytest.mark.parametrize("balance", BALANCES)
+def test_positions_in_the_stream_are_the_clips_that_are_served_there(
+    split: Split, settings: TrainSettings, balance: str
+) -> None:
+    names, chosen = split.names("train", slice(None)), replace(settings, seed=3, balance=balance, batch_size=13)
+    served = train_schedule(split.train, chosen).batch(0).rows
+    assert clip_names(split, chosen, [0, 11, 12]) == [names[served[place]] for place in (0, 11, 12)]
 
 
 def test_data_are_found_from_the_folder_of_the_training(settings: TrainSettings) -> None:

@@ -18,11 +18,18 @@ TRAINED: dict[str, st.SearchStrategy[Any]] = {
     "train_top1": SHARES,
 }
 VALIDATED: dict[str, st.SearchStrategy[Any]] = {"val_loss": NUMBERS, "val_top1": SHARES, "val_top5": SHARES}
-ROWS = st.one_of(st.builds(Row, **TRAINED), st.builds(Row, **TRAINED, **VALIDATED))
+ROWS = st.one_of(
+    st.builds(Row, **TRAINED),
+    st.builds(Row, **TRAINED, **VALIDATED),  # as older versions write it
+    st.builds(Row, **TRAINED, **VALIDATED, val_mean_class_accuracy=SHARES),
+)
+
+
+MEAN = "val_mean_class_accuracy"
 
 
 def row(epoch: int, val_top1: float | None = None) -> Row:
-    validated = {} if val_top1 is None else {"val_loss": 1.0, "val_top1": val_top1, "val_top5": 1.0}
+    validated = {} if val_top1 is None else {"val_top1": val_top1, "val_loss": 1.0, "val_top5": 1.0, MEAN: 0.5}
     speed = {"clips_per_second": 1.0, "data_wait_share": 0.0, "seconds": 1.0}
     return Row(epoch=epoch, step=epoch, lr=0.1, train_loss=1.0, train_top1=0.5, **speed, **validated)
 
@@ -34,12 +41,18 @@ def test_rows_come_back_from_plain_values_as_they_were(rows: list[Row]) -> None:
 
 def test_columns_have_the_names_and_the_order_that_files_have() -> None:
     assert " ".join(row(0, 0.5).plain()) == (
-        "epoch step lr train_loss train_top1 clips_per_second data_wait_share seconds val_loss val_top1 val_top5"
+        "epoch step lr train_loss train_top1 clips_per_second data_wait_share seconds val_loss val_top1 val_top5 "
+        f"{MEAN}"
     )
     assert [*row(0).plain()] == [entry.name for entry in fields(Row)][:8]
 
 
 def test_a_row_that_lacks_a_figure_of_validation_or_of_training_is_none() -> None:
+    plain = {key: value for key, value in row(0, 0.5).plain().items() if key not in VALIDATED}
+    with pytest.raises(WrongValueError, match="is missing"):
+        rows_of([plain], "history")
+    with pytest.raises(WrongValueError, match="val_mean_class_accuracy is 2"):
+        rows_of([row(0, 0.5).plain() | {"val_mean_class_accuracy": 2}], "history")
     for name in ("val_top5", "train_loss"):
         plain = {key: value for key, value in row(0, 0.5).plain().items() if key != name}
         with pytest.raises(WrongValueError, match=rf"history\[0\]\.{name} is missing"):

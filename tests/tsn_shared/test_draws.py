@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsn.tsn_shared import draws
-from tsn.tsn_shared.draws import AUGMENTATION, DROPOUT, PERMUTATION, below, clip_draws, permutation, philox
+from tsn.tsn_shared.draws import AUGMENTATION, BALANCE, DROPOUT, PERMUTATION, below, clip_draws, permutation, philox
 
 WORD = st.integers(0, 2**32 - 1)
 SEED = st.integers(0, 2**64 - 1)
@@ -84,8 +84,12 @@ def test_permutation_orders_clips_by_their_own_64_bits(seed: int, epoch: int, si
 
 def test_what_draws_are_for_shares_no_number() -> None:
     """The order of an epoch, its frames and crops, its dropout: each has numbers of its own."""
-    assert len({PERMUTATION, AUGMENTATION, DROPOUT}) == 3
-    assert max(PERMUTATION, AUGMENTATION) < DROPOUT  # whose layers count on from there
+    assert len({PERMUTATION, AUGMENTATION, DROPOUT, BALANCE}) == 4
+    assert max(PERMUTATION, AUGMENTATION) < DROPOUT < BALANCE - 2**16  # whose layers count on from there
+    assert (
+        permutation(seed=3, epoch=1, size=50).tolist()
+        != permutation(seed=3, epoch=1, size=50, purpose=BALANCE).tolist()
+    )
     words = clip_draws(seed=3, epoch=1, clip=np.arange(50), slots=2).astype(np.uint64)
     as_augmented = np.argsort(words[:, 0] << np.uint64(32) | words[:, 1], kind="stable")
     assert permutation(seed=3, epoch=1, size=50).tolist() != as_augmented.tolist()

@@ -15,7 +15,7 @@ from tsn.tsn_shared.files import alone, writing
 NO_DIFFERENCE = frozenset({"run", "resume"})
 """Settings that differ between any two runs and say nothing."""
 
-BEST = ("epoch", "val_top1", "val_top5", "val_loss")
+BEST = ("epoch", "val_top1", "val_top5", "val_mean_class_accuracy", "val_loss")
 """Figures of the best epoch that are shown."""
 
 
@@ -35,6 +35,7 @@ class RunSummary:
     settings: dict[str, object]
     epochs: int
     val_top1: float | None
+    val_mean_class_accuracy: float | None
     train_top1: float
     train_loss: float
     clips_per_second: float
@@ -88,6 +89,7 @@ def _summary(run: Path, config: Config, history: Sequence[Row], settings: dict[s
         settings=settings,
         epochs=len(history),
         val_top1=last.val_top1,
+        val_mean_class_accuracy=last.val_mean_class_accuracy,
         train_top1=last.train_top1,
         train_loss=last.train_loss,
         clips_per_second=sum(row.clips_per_second * row.seconds for row in history) / max(seconds, 1e-9),
@@ -115,8 +117,10 @@ _FIGURES = (
     ("best_epoch", "best epoch", "{}"),
     ("best_val_top1", "best val top-1", "{:.2%}"),
     ("best_val_top5", "  its top-5", "{:.2%}"),
+    ("best_val_mean_class_accuracy", "  its mean class accuracy", "{:.2%}"),
     ("best_val_loss", "  its loss", "{:.4f}"),
     ("val_top1", "last val top-1", "{:.2%}"),
+    ("val_mean_class_accuracy", "  its mean class accuracy", "{:.2%}"),
     ("train_top1", "last train top-1", "{:.2%}"),
     ("train_loss", "last train loss", "{:.4f}"),
     ("clips_per_second", "clips/s", "{:,.1f}"),

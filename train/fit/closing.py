@@ -31,7 +31,9 @@ def close(run: Run) -> None:
     folder.say(verdict(run.history, on_gpu=device.type == "cuda", precision=run.trainer.precision))
     folder.say(f"peak memory: {most / GIB:.1f} GiB a process")
     if best := best_row(run.history):
-        folder.say(f"best: {best.val_top1:.2%} top-1 in epoch {best.epoch}")
+        mean = best.val_mean_class_accuracy
+        classes = "" if mean is None else f", {mean:.2%} mean class accuracy"
+        folder.say(f"best: {best.val_top1:.2%} top-1{classes} in epoch {best.epoch}")
     folder.say(f"the run is in {folder.path}: curves.png, summary.csv, checkpoints, model.safetensors")
 
 

@@ -29,6 +29,7 @@ SCALARS = {
     "train_top1": "top1/train",
     "val_top1": "top1/validation",
     "val_top5": "top5/validation",
+    "val_mean_class_accuracy": "mean_class_accuracy/validation",
     "lr": "recipe/lr",
     "clips_per_second": "speed/clips_per_second",
     "data_wait_share": "speed/data_wait_share",
@@ -153,6 +154,8 @@ def epoch_line(row: Row, *, left: float) -> str:
         if row.val_top1 is not None
         else ""
     )
+    if row.val_mean_class_accuracy is not None:
+        validation += f", mean class {row.val_mean_class_accuracy:.1%}"
     return (
         f"epoch {row.epoch}: loss {row.train_loss:.3f}, top-1 {row.train_top1:.1%}{validation} | "
         f"{row.clips_per_second:,.1f} clips/s, {row.data_wait_share:.1%} waiting for data, "

@@ -104,7 +104,13 @@ class Run:
         if not math.isfinite(metrics.loss):
             self.folder.say("warning: the network's answers in validation were not all numbers: no validation")
             return row
-        return replace(row, val_loss=metrics.loss, val_top1=metrics.top1, val_top5=metrics.top5)
+        return replace(
+            row,
+            val_loss=metrics.loss,
+            val_top1=metrics.top1,
+            val_top5=metrics.top5,
+            val_mean_class_accuracy=metrics.mean_class_accuracy,
+        )
 
     def save(self, saver: CheckpointWriter, *, best: bool) -> None:
         """Save the run as it stands, from the first rank."""
@@ -153,7 +159,7 @@ def open_run(place: RunPlace, folder: RunFolder, ranks: Ranks, stop: StopRequest
             num_clips=len(split.train),
             precision=precision,
             stop=stop,
-            name_clips=lambda positions: clip_names(split, settings.seed, positions),
+            name_clips=lambda positions: clip_names(split, settings, positions),
         ),
         history=[],
     )

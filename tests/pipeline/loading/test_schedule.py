@@ -7,19 +7,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn.pipeline.loading.schedule import EvalSchedule, TrainSchedule, check_batch, first_step
+from tsn.pipeline.loading.schedule import EvalSchedule, TrainSchedule, check_batch, first_step, train_schedule
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import BALANCES, LoaderSettings
+from tsn.tsn_shared.splits import Clips
 
 CLIPS = st.integers(1, 60)
 BATCH = st.integers(1, 9)
 WORLD = st.integers(1, 9)
+BALANCE = st.sampled_from(BALANCES)
 
 
-def global_batch(clips: int, batch: int, world: int, step: int, *, start: int = 0) -> list[tuple[int, int]]:
-    """Return (epoch, row) of the ranks' batches, one after the other."""
+def global_batch(
+    clips: int, batch: int, world: int, step: int, *, start: int = 0, balance: str = "none"
+) -> list[tuple[int, int]]:
+    """Return (epoch, row) of the ranks' batches, one after the other; a third of the clips are of a class each."""
     pairs: list[tuple[int, int]] = []
     for rank in range(world):
         how: dict[str, Any] = {"rank": rank, "world_size": world, "start": start}
+        how |= {"labels": np.maximum(np.arange(clips) - clips // 3, 0), "balance": balance}
         served = TrainSchedule(num_clips=clips, batch_size=batch, seed=4, **how).batch(step)
         assert served.valid.all()
         pairs += zip(served.epochs.tolist(), served.rows.tolist(), strict=True)
@@ -27,10 +33,13 @@ def global_batch(clips: int, batch: int, world: int, step: int, *, start: int = 
 
 
 @pytest.mark.parametrize("world", [2, 3, 4, 8])
-@given(clips=CLIPS, share=st.integers(1, 3), step=st.integers(0, 20))
-def test_ranks_together_serve_the_global_batch_of_one(world: int, clips: int, share: int, step: int) -> None:
+@given(clips=CLIPS, share=st.integers(1, 3), step=st.integers(0, 20), balance=BALANCE)
+def test_ranks_together_serve_the_global_batch_of_one(
+    world: int, clips: int, share: int, step: int, balance: str
+) -> None:
     whole = 24 * share
-    assert global_batch(clips, whole // world, world, step) == global_batch(clips, whole, 1, step)
+    alone = global_batch(clips, whole, 1, step, balance=balance)
+    assert global_batch(clips, whole // world, world, step, balance=balance) == alone
 
 
 @given(CLIPS, BATCH, WORLD, st.integers(1, 4))
@@ -44,18 +53,48 @@ def test_every_epoch_serves_each_clip_once_and_the_next_one_follows(
         assert sorted(served) == [(epoch, row) for row in range(clips)]
 
 
-@given(CLIPS, BATCH, WORLD, st.integers(0, 10))
-def test_starting_at_a_step_is_skipping_those_before(clips: int, batch: int, world: int, skipped: int) -> None:
+@given(CLIPS, BATCH, WORLD, st.integers(0, 10), BALANCE)
+def test_starting_at_a_step_is_skipping_those_before(
+    clips: int, batch: int, world: int, skipped: int, balance: str
+) -> None:
     for step in range(3):
-        late = global_batch(clips, batch, world, step, start=skipped * batch * world)
-        assert late == global_batch(clips, batch, world, skipped + step)
+        late = global_batch(clips, batch, world, step, start=skipped * batch * world, balance=balance)
+        assert late == global_batch(clips, batch, world, skipped + step, balance=balance)
 
 
-@given(CLIPS, BATCH, st.integers(0, 200))
-def test_a_run_goes_on_with_another_number_of_ranks_where_it_stopped(clips: int, batch: int, position: int) -> None:
-    whole = [pair for step in range(12) for pair in global_batch(clips, 2 * batch, 1, step, start=position)]
-    split = [pair for step in range(4) for pair in global_batch(clips, batch, 3, step, start=position)]
-    assert split == whole[: len(split)]
+@given(CLIPS, BATCH, st.integers(0, 200), BALANCE)
+def test_a_run_goes_on_with_another_number_of_ranks_where_it_stopped(
+    clips: int, batch: int, position: int, balance: str
+) -> None:
+    how: dict[str, Any] = {"start": position, "balance": balance}
+    whole = [pair for step in range(6) for pair in global_batch(clips, 2 * batch, 1, step, **how)]
+    split = [pair for step in range(4) for pair in global_batch(clips, batch, 3, step, **how)]
+    assert split == whole
+
+
+@given(CLIPS, BATCH, st.sampled_from(["sqrt", "full"]))
+def test_a_clip_that_an_epoch_serves_again_is_drawn_for_anew(clips: int, batch: int, balance: str) -> None:
+    schedule = TrainSchedule(
+        num_clips=clips, batch_size=batch, seed=1, labels=np.minimum(np.arange(clips), 1), balance=balance
+    )
+    parts = [schedule.batch(number) for number in range(-(-2 * clips // batch))]
+    drawn = [pair for part in parts for pair in zip(part.epochs.tolist(), part.keys.tolist(), strict=True)]
+    assert len(set(drawn)) == len(drawn)
+    plain = TrainSchedule(num_clips=clips, batch_size=batch, seed=1).batch(0)
+    assert plain.keys.tolist() == plain.rows.tolist()
+
+
+def test_the_stream_of_a_training_is_that_of_its_settings() -> None:
+    label = np.repeat(np.arange(2, dtype=np.int32), [2, 10])
+    clips = Clips(label=label, shard=0 * label, video=0 * label, frames=0 * label + 9)
+    settings = LoaderSettings(batch_size=3, seed=5, balance="full")
+    found = train_schedule(clips, settings, rank=1, world_size=2, start=4)
+    wanted = TrainSchedule(
+        num_clips=12, batch_size=3, seed=5, rank=1, world_size=2, start=4, labels=label, balance="full"
+    )
+    assert found.batch(3).rows.tolist() == wanted.batch(3).rows.tolist()
+    served = np.concatenate([train_schedule(clips, settings).batch(number).rows for number in range(4)])
+    assert (label[served] == 0).sum() == 6
 
 
 def test_epochs_have_orders_of_their_own() -> None:

@@ -60,6 +60,15 @@ def test_a_clip_is_planned_alike_in_whatever_batch_it_comes() -> None:
     assert not np.array_equal(first, second)  # the long clip is drawn anew in the second epoch
 
 
+def test_a_clip_that_an_epoch_serves_twice_shows_something_else() -> None:
+    labels = np.array([0, 0, 0, 1, 0])  # the long clip is the only one of its class
+    schedule = TrainSchedule(num_clips=5, batch_size=5, seed=2, labels=labels, balance="full")
+    plan = Pictureless("train", 3).plan(schedule.batch(0))
+    shown = plan.frame_indices[plan.rows == 3].tolist()
+    assert len(shown) >= 2
+    assert len({tuple(frames) for frames in shown}) == len(shown)
+
+
 def test_views_that_draw_nothing_do_not_depend_on_the_epoch() -> None:
     source, schedule = Pictureless("val", 3), EvalSchedule(num_clips=5, batch_size=5)
     first, second = (FrameBatch(plan=source.plan(schedule.batch(number)), jpegs=[]) for number in (0, 1))

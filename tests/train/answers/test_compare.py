@@ -12,6 +12,8 @@ from tsn.cli import tsn
 from tsn.train.answers.compare import compare, side_by_side
 from tsn.tsn_shared.errors import DataError, SettingsError
 
+MEAN = {"val_mean_class_accuracy": 0.625}
+
 
 @pytest.fixture
 def runs(trained_run: Path, tmp_path: Path) -> list[Path]:
@@ -24,7 +26,7 @@ def runs(trained_run: Path, tmp_path: Path) -> list[Path]:
     config["settings"] |= {"lr": 0.5, "lr_decay_epoch": [3, 4]}
     (other / "config.json").write_text(json.dumps(config))
     first = json.loads((other / "metrics.jsonl").read_text().splitlines()[0])
-    (other / "metrics.jsonl").write_text(json.dumps(first | {"val_top1": 0.875, "val_loss": 0.5}) + "\n")
+    (other / "metrics.jsonl").write_text(json.dumps(first | {"val_top1": 0.875, "val_loss": 0.5} | MEAN) + "\n")
     return [trained_run, other]
 
 
@@ -43,6 +45,7 @@ def test_they_are_told_with_what_differs_and_drawn_in_one_picture(runs: list[Pat
     assert "--run" not in rows
     assert rows["epochs done"] == ["2", "1"]
     assert rows["best val top-1"][1] == "87.50%"
+    assert rows["its mean class accuracy"][1] == "62.50%"
     with Image.open(out) as picture:
         assert picture.width > 1200
 
@@ -54,8 +57,9 @@ def test_json_holds_fractions(runs: list[Path], tmp_path: Path) -> None:
     assert columns[1]["settings"] == {"lr": 0.5, "lr_decay_epoch": [3, 4]}
     assert columns[0]["protocol"] == "val (3 segments)"
     assert list(columns[0]) == [
-        *("run", "split", "protocol", "train_clips", "test_clips", "settings", "epochs", "val_top1", "train_top1"),
-        *("train_loss", "clips_per_second", "seconds", "best_epoch", "best_val_top1", "best_val_top5", "best_val_loss"),
+        *("run", "split", "protocol", "train_clips", "test_clips", "settings", "epochs", "val_top1"),
+        *("val_mean_class_accuracy", "train_top1", "train_loss", "clips_per_second", "seconds", "best_epoch"),
+        *("best_val_top1", "best_val_top5", "best_val_mean_class_accuracy", "best_val_loss"),
     ]
 
 
@@ -76,6 +80,10 @@ def test_what_is_no_run_or_has_no_epoch_is_said(
     assert f"left out, no epoch is finished: {runs[1]}" in capsys.readouterr().err
     with pytest.raises(SettingsError, match="no run has a finished epoch"):
         compare(runs[1:], tmp_path / "a.png")
+    rows = [json.loads(line) for line in (runs[0] / "metrics.jsonl").read_text().splitlines()]
+    older = [{name: value for name, value in row.items() if name not in MEAN} for row in rows]
+    (runs[1] / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in older))
+    assert "  its mean class accuracy" in side_by_side(compare(runs, tmp_path / "a.png"))
     (runs[1] / "metrics.jsonl").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
         compare(runs, tmp_path / "a.png")

@@ -1,18 +1,19 @@
 import re
 import struct
 from contextlib import ExitStack
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 
 from tsn.train.fit.folder import RunFolder, read_history
-from tsn.train.fit.reporters import epoch_line, open_reporters, verdict
+from tsn.train.fit.reporters import SCALARS, epoch_line, open_reporters, verdict
 from tsn.train.history import Row
 from tsn.train.pictures import draw_curves
 from tsn.tsn_shared.settings import TrainSettings
 
 TRAINED = {"lr": 0.001, "train_top1": 0.5, "clips_per_second": 10.0, "data_wait_share": 0.001, "seconds": 5.0}
-VALIDATED = {"val_loss": 1.5, "val_top1": 0.25, "val_top5": 0.75}
+VALIDATED = {"val_loss": 1.5, "val_top1": 0.25, "val_top5": 0.75, "val_mean_class_accuracy": 0.125}
 
 
 def row(epoch: int, *, validated: bool = True, **changed: float) -> Row:
@@ -22,7 +23,11 @@ def row(epoch: int, *, validated: bool = True, **changed: float) -> Row:
 
 def test_an_epochs_line_has_loss_accuracy_speed_waiting_and_the_end_time() -> None:
     line = epoch_line(row(3), left=0)
-    assert line.startswith("epoch 3: loss 0.500, top-1 50.0% | val loss 1.500, top-1 25.0%, top-5 75.0% | 10.0 clips/s")
+    assert line.startswith(
+        "epoch 3: loss 0.500, top-1 50.0% | val loss 1.500, top-1 25.0%, top-5 75.0%, mean class 12.5% | 10.0 clips/s"
+    )
+    older = replace(row(3), val_mean_class_accuracy=None)
+    assert "top-5 75.0% | 10.0 clips/s" in epoch_line(older, left=0)
     assert "0.1% waiting for data, the run ends " in line
     assert "val" not in epoch_line(row(3, validated=False), left=0)
 
@@ -56,6 +61,10 @@ def test_reporters_tell_an_epoch_in_every_place_and_end(tmp_path: Path, capsys: 
     assert [line.split(":")[0] for line in lines] == ["epoch 1", "epoch 2"]
     names = {path.name.partition(".")[0] for path in tmp_path.iterdir()}
     assert names == {"metrics", "summary", "log", "curves", "events"}
+
+
+def test_every_figure_but_the_time_is_shown_by_tensorboard() -> None:
+    assert {*SCALARS} == {entry.name for entry in fields(Row)} - {"epoch", "step", "seconds"}
 
 
 def test_ranks_that_write_nothing_report_nothing(tmp_path: Path) -> None:

@@ -46,9 +46,10 @@ def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(s
     assert [row["step"] for row in rows] == [3, 5]  # 24 clips, 5 a step
     last = evaluated(folder / "checkpoints" / LAST, protocol="val").figures.metrics.plain()
     assert last["clips"] == 7
-    assert {name: last[name] for name in ("loss", "top1", "top5")} == {
-        name: rows[-1][f"val_{name}"] for name in ("loss", "top1", "top5")
-    }
+    figures = ("loss", "top1", "top5", "mean_class_accuracy")
+    assert {name: last[name] for name in figures} == {name: rows[-1][f"val_{name}"] for name in figures}
+    assert "val_mean_class_accuracy" in (folder / "summary.csv").read_text().splitlines()[0]
+    assert re.search(r"best: .* top-1, .* mean class accuracy in epoch", (folder / "log.txt").read_text())
     best = load_checkpoint(folder / "checkpoints" / "best.pt")["model"]
     for name, value in load_file(folder / "model.safetensors").items():
         assert torch.equal(value, best[name])
