@@ -67,8 +67,8 @@ def make_dataset(
 ) -> None:
     """Make `folder/UCF-101` and `folder/ucfTrainTestlist`: `clips` clips of `frames` frames for each class and group.
 
-    Of every four groups one tests, another one in each of the three splits. What is there already is replaced by the
-    same. TsnError when ffmpeg fails, SettingsError while another does the same.
+    Of every four groups one tests, another one in each of the three splits. Clips that are there already are kept, so
+    that what was interrupted goes on: for other ones name another folder. TsnError when ffmpeg fails, SettingsError while another does the same.
     """
     work = [
         Clip(label=label, group=group + 1, clip=clip + 1)
@@ -106,6 +106,8 @@ def _write_lines(path: Path, lines: list[str]) -> None:
 
 
 def _draw(folder: Path, clip: Clip, frames: tuple[int, int], seed: int) -> None:
+    if (folder / clip.path).exists():
+        return
     with replacing(folder / clip.path) as temporary:
         command = _command(clip, frames, seed, temporary)
         try:

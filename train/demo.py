@@ -9,18 +9,18 @@ from tsn.pipeline.synthetic import LISTS, VIDEOS, make_dataset
 from tsn.tsn_shared.files import writing
 
 RECIPE = {
-    "model": "vgg16_bn",
+    "model": "resnet18",
     "weights": "none",
     "input-size": "48",
-    "dropout": "0.5",
+    "dropout": "0.2",
     "batch-size": "8",
-    "num-epochs": "24",
+    "num-epochs": "16",
     "lr": "0.005",
     "lr-mode": "cosine",
     "warmup-epochs": "1",
 }
-"""What learns the drawn classes from nothing in minutes on two cores. Plain VGG16 hardly begins from random weights
-(its authors started from a shallower network), and 48 pixels are enough for patterns that fill the picture."""
+"""What learns the drawn classes from nothing in a minute on two cores, and leaves 300 MB. 48 pixels are enough for
+patterns that fill the picture."""
 
 
 def make_data(folder: Path) -> None:
@@ -44,8 +44,19 @@ def commands(folder: Path) -> list[list[str]]:
 
 
 def closing_words(folder: Path) -> str:
-    """Return where to look when all is done."""
-    return (
-        f"\nThe clips as the network sees them: {folder}/batch.png\nHow it learned: {folder}/run/curves.png\n"
-        f"The run folder: {folder}/run. Look around with: tsn info {folder}/data/frames, tsn train -h"
-    )
+    """Return where to look when all is done, and what comes next."""
+    run = folder / "run"
+    return f"""
+To look at:
+  {folder}/batch.png                    clips as the network sees them
+  {run}/curves.png                  how it learned
+  {run}/evaluation/split1-val-3/    which classes it takes for which
+  tsn info {folder}/data/frames         what was extracted
+
+Next, with videos of your own in folders that are named after their classes, my/videos/CLASS/*.mp4:
+  tsn extract-frames my/videos --out my/frames
+  tsn build-splits --split-by video --frames my/frames --out my/splits
+  tsn train --frames my/frames --splits my/splits --model resnet50
+  tsn predict runs/... a.mp4
+
+tsn -h names all commands."""

@@ -90,11 +90,16 @@ def test_same_seed_gives_the_same_bytes_and_another_seed_others(made: Path, tmp_
         assert np.abs(ours - others).max() > 5
 
 
-def test_making_it_again_leaves_the_same_files(made: Path, tmp_path: Path) -> None:
+def test_what_was_interrupted_goes_on_and_ends_with_the_same_files(tmp_path: Path) -> None:
     small: dict[str, Any] = {"classes": CLASSES[:1], "groups": 2, "clips": 1, "frames": (4, 4)}
     make_dataset(tmp_path, **small)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    drawn, missing = sorted((tmp_path / "UCF-101").rglob("*.avi"))
+    missing.unlink()
+    (tmp_path / "ucfTrainTestlist" / "testlist01.txt").unlink()
+    written = drawn.stat().st_mtime_ns
     make_dataset(tmp_path, **small)
+    assert drawn.stat().st_mtime_ns == written
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 

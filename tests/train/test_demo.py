@@ -34,3 +34,11 @@ def test_what_one_command_writes_the_next_ones_read() -> None:
     assert lines["evaluate"] == "evaluate 'a folder/run'"
     assert "a folder/batch.png" in closing_words(FOLDER)
     assert "a folder/run/curves.png" in closing_words(FOLDER)
+
+
+def test_what_it_says_to_do_next_is_what_tsn_understands() -> None:
+    lines = [line.split() for line in closing_words(FOLDER).splitlines() if line.startswith("  tsn ")]
+    assert {words[1] for words in lines} >= {"info", "extract-frames", "build-splits", "train", "predict"}
+    for words in lines[1:]:
+        command = tsn.commands[words[1]]
+        command.make_context(words[1], words[2:])
