@@ -219,7 +219,7 @@ def predict(
 @tsn.command(short_help="Write a run as .onnx or .pt2.")
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@click.option("--size", metavar="WxH", help="Size of the stored frames; by default the checkpoint's.")
+@click.option("--size", metavar="WxH|native", help="Size of the stored frames; by default the checkpoint's.")
 @click.option("--num-segments", type=click.IntRange(min=1), help="Segments a clip; by default the checkpoint's.")
 def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | None) -> None:
     """Write a CHECKPOINT, or the best one of a run, to OUT, an .onnx or .pt2 file that needs no tsn.

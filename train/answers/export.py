@@ -43,7 +43,10 @@ METADATA = "metadata.json"
 
 @dataclass(frozen=True, kw_only=True)
 class ExportedFacts:
-    """What an exported file says of itself; `frame_size` is WIDTHxHEIGHT, `tsn` the version that wrote it."""
+    """What an exported file says of itself; `tsn` is the version that wrote it.
+
+    `frame_size` is WIDTHxHEIGHT, to which it scales frames, or native where it takes them as they are.
+    """
 
     classes: tuple[str, ...]
     protocol: str = "val"
@@ -65,15 +68,15 @@ class ExportedFacts:
 def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments: int | None = None) -> ExportedFacts:
     """Write a checkpoint, or the best of a run, as .onnx or .pt2, check the file against torch, return what it says.
 
-    `size` (WIDTHxHEIGHT) is that of the stored frames, by default as the checkpoint states it.
+    `size` (WIDTHxHEIGHT, or native) is that of the stored frames, by default as the checkpoint states it.
     """
     writers = {".onnx": _write_onnx, ".pt2": _write_pt2}
     if out.suffix not in writers:
         raise SettingsError(f"{out}: the name must end in .onnx or .pt2")
     trained = load_trained(checkpoint)
     shape = height_and_width(size) if size else trained.frame_size
-    if shape is None:
-        raise SettingsError(f"{trained.path} learned from frames of many sizes: state one with --size WIDTHxHEIGHT")
+    if shape is None and size is None and trained.frames.quality is None:
+        raise SettingsError(f"{trained.path} does not state the size of its frames: say --size WIDTHxHEIGHT, or native")
     snippets = replace(trained.settings.snippets, segments=num_segments or trained.settings.segments)
     plain, last = snippets.length == 1, snippets.length - 1
     facts = ExportedFacts(
@@ -81,7 +84,7 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
         num_segments=snippets.segments,
         sampling=SAMPLING if plain else SNIPPETS.format(last=last),
         input=f"frames: uint8 RGB (B, S, {'' if plain else f'{snippets.length}, '}H, W, 3)",
-        frame_size=f"{shape[1]}x{shape[0]}",
+        frame_size=f"{shape[1]}x{shape[0]}" if shape else "native",
         input_size=trained.settings.input_size,
         model=trained.settings.model,
         split=trained.settings.split,
@@ -154,10 +157,10 @@ def _write_pt2(module: EndToEnd, facts: dict[str, str], example: Tensor, path: P
     return lambda frames: np.asarray(loaded(frames).detach().numpy())
 
 
-def _check(run: _Run, module: EndToEnd, size: tuple[int, int], snippets: Snippets, out: Path) -> None:
+def _check(run: _Run, module: EndToEnd, size: tuple[int, int] | None, snippets: Snippets, out: Path) -> None:
     """Compare the file with torch on random frames, in another batch and another size than it was traced with."""
-    height, width = size
-    for batch, shape in ((1, size), (3, (height * 3 // 4, width + 20))):
+    height, width = size or (240, 320)
+    for batch, shape in ((1, (height, width)), (3, (height * 3 // 4, width + 20))):
         frames = _example(shape, snippets, batch)
         with torch.inference_mode():
             wanted = module(frames).numpy()

@@ -116,7 +116,7 @@ class Predictor:
             input_size=self.trained.settings.input_size,
             view=self.view,
         ).to(self.device)
-        shown = torch.from_numpy(np.ascontiguousarray(clips)).flatten(0, 1)
+        shown = torch.from_numpy(np.require(clips, requirements=["C", "W"])).flatten(0, 1)
         few = torch.split(shown, max(1, MOST_BYTES // (3 * height * width)))
         with torch.inference_mode():
             parts = [preparation(part[None].to(self.device)) for part in few]

@@ -7,8 +7,6 @@ stored give the same numbers either way, and others nearly those that they would
 import math
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
@@ -23,21 +21,15 @@ class Preparation(nn.Module):
     T frames a clip, K crops of each: crop k of frame t is at t * K + k. Frames of another size than `frame_size`
     (height, width), that of those learned from, are scaled to it as extraction scales: bilinear, and over more pixels
     where they become smaller (swscale's bilinear is torch's with antialiasing). Then come the view's crops, and the
-    resize to the input size.
+    resize to the input size. Where `frame_size` is None frames keep their size, whatever it is, and the view is `val`.
     """
 
-    weights: Tensor
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, frame_size: tuple[int, int], input_size: int, view: View = VIEWS["val"]) -> None:
+    def __init__(self, *, frame_size: tuple[int, int] | None, input_size: int, view: View = VIEWS["val"]) -> None:
         super().__init__()
-        self._frame_size, self._input_size = frame_size, input_size
-        crops, flips = view.crop_rule([frame_size[0]], [frame_size[1]], None)
-        self._crops: list[list[int]] = crops[0].tolist()
-        self._flips: list[bool] = flips[0].tolist()
-        self._edge = self._crops[0][2]  # crops of a view that draws nothing are squares of one size
-        self.register_buffer("weights", torch.from_numpy(resize_weights(self._edge, input_size)), persistent=False)
+        self._frame_size, self._input_size, self._view = frame_size, input_size, view
         self.register_buffer("mean", 255 * torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(STD).view(3, 1, 1), persistent=False)
 
@@ -45,18 +37,24 @@ class Preparation(nn.Module):
         """Return the clips, normalised float32."""
         batch, count = frames.shape[0], math.prod(frames.shape[1:-3])
         pixels = frames.flatten(0, -4).permute(0, 3, 1, 2).float()
-        if torch.compiler.is_exporting() or pixels.shape[2:] != self._frame_size:  # a file takes frames of any size
-            pixels = interpolate(pixels, size=self._frame_size, mode="bilinear", antialias=True)
-        shown = [self._cropped(pixels, crop, flip) for crop, flip in zip(self._crops, self._flips, strict=True)]
-        crops = shown[0] if len(shown) == 1 else torch.stack(shown, dim=1)
-        clips = (crops - self.mean) / self.std
+        if self._frame_size is None:
+            shown = [self._cropped(pixels, centre_crop(pixels.shape[2], pixels.shape[3]))]
+        else:
+            height, width = self._frame_size
+            # a file takes frames of any size
+            if torch.compiler.is_exporting() or pixels.shape[2:] != self._frame_size:
+                pixels = interpolate(pixels, size=self._frame_size, mode="bilinear", antialias=True)
+            crops, flips = (rule[0].tolist() for rule in self._view.crop_rule([height], [width], None))
+            shown = [self._cropped(pixels, crop, flip) for crop, flip in zip(crops, flips, strict=True)]
+        cropped = shown[0] if len(shown) == 1 else torch.stack(shown, dim=1)
+        clips = (cropped - self.mean) / self.std
         return clips.view(batch, count * len(shown), 3, self._input_size, self._input_size)
 
-    def _cropped(self, pixels: Tensor, crop: Sequence[int], flip: bool) -> Tensor:
+    def _cropped(self, pixels: Tensor, crop: Sequence[int], flip: bool = False) -> Tensor:
         y, x, height, width = crop
-        pixels = pixels[:, :, y : y + height, x : x + width]
-        if self._edge != self._input_size:
-            pixels = (self.weights @ (pixels @ self.weights.T)).round()
+        weights = resize_weights(height, self._input_size).to(pixels.device)  # crops that are not drawn are squares
+        pixels = pixels.narrow(2, y, height).narrow(3, x, width)
+        pixels = (weights @ (pixels @ weights.T)).round()
         return pixels.flip(3) if flip else pixels
 
 
@@ -66,7 +64,7 @@ class EndToEnd(nn.Module):
     The view is `val`. See `Preparation` for what becomes of frames.
     """
 
-    def __init__(self, network: nn.Module, *, frame_size: tuple[int, int], input_size: int) -> None:
+    def __init__(self, network: nn.Module, *, frame_size: tuple[int, int] | None, input_size: int) -> None:
         super().__init__()
         self.network = network
         self.preparation = Preparation(frame_size=frame_size, input_size=input_size)
@@ -77,16 +75,20 @@ class EndToEnd(nn.Module):
         return probabilities
 
 
-def resize_weights(size: int, out: int) -> npt.NDArray[np.float32]:
+def centre_crop(height: int, width: int) -> tuple[int, int, int, int]:
+    """Return `centre_crops` of one frame, (y, x, h, w), as an exported file computes it of a size that it learns."""
+    edge = torch.sym_min(height, width) * 7 // 8
+    down, right = height - edge, width - edge
+    # half of it, to the nearest even number where it is odd
+    return (down + down // 2 % 2) // 2, (right + right // 2 % 2) // 2, edge, edge
+
+
+def resize_weights(size: int, out: int) -> Tensor:
     """Return the matrix (out, size) of a bilinear resize of one axis: half-pixel centres, no antialiasing, float32.
 
     A product with it rounds alike in torch and in ONNX Runtime, whose own resizes differ in the last bit.
     """
-    one, half = np.float32(1), np.float32(0.5)
-    positions = np.maximum((np.arange(out, dtype=np.float32) + half) * np.float32(size / out) - half, np.float32(0))
-    low = np.minimum(positions.astype(np.int64), size - 1)
-    share = (positions - low).astype(np.float32)
-    matrix = np.zeros((out, size), dtype=np.float32)
-    np.add.at(matrix, (np.arange(out), low), one - share)
-    np.add.at(matrix, (np.arange(out), np.minimum(low + 1, size - 1)), share)
-    return matrix
+    positions = (torch.arange(out, dtype=torch.float32) + 0.5) * (size / out) - 0.5
+    positions = positions.clamp(min=0).minimum(torch.ones(()) * (size - 1))
+    distances = (positions[:, None] - torch.arange(size, dtype=torch.float32)).abs()
+    return (1 - distances).clamp(min=0)

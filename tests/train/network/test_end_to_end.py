@@ -2,11 +2,13 @@
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tsn.train.network.end_to_end import EndToEnd, resize_weights
-from tsn.tsn_shared.augment import MEAN, STD
+from tsn.train.network.end_to_end import EndToEnd, centre_crop, resize_weights
+from tsn.tsn_shared.augment import MEAN, STD, centre_crops
 
 
 class Kept(nn.Module):
@@ -17,7 +19,7 @@ class Kept(nn.Module):
         return clips.mean(dim=(1, 3, 4))
 
 
-def shown(frames: Tensor, frame_size: tuple[int, int], input_size: int) -> tuple[Tensor, Tensor]:
+def shown(frames: Tensor, frame_size: tuple[int, int] | None, input_size: int) -> tuple[Tensor, Tensor]:
     """Return the clips that the network is shown, as pixels from 0 to 255, and the answer."""
     network = Kept()
     answer = EndToEnd(network, frame_size=frame_size, input_size=input_size)(frames)
@@ -57,6 +59,17 @@ def test_frames_of_another_size_are_resized_first() -> None:
 @pytest.mark.parametrize(("size", "out"), [(224, 64), (42, 32), (224, 96), (200, 256)])
 def test_the_resize_is_that_of_torch(size: int, out: int) -> None:
     row = torch.rand(1, 1, size, size)
-    weights = torch.from_numpy(resize_weights(size, out))
+    weights = resize_weights(size, out)
     wanted = interpolate(row, size=(out, out), mode="bilinear", align_corners=False)
     assert torch.allclose(weights @ (row @ weights.T), wanted, atol=1e-6)
+
+
+@given(height=st.integers(2, 5000), width=st.integers(2, 5000))
+def test_the_crop_of_a_size_that_is_learned_is_that_of_the_view(height: int, width: int) -> None:
+    assert list(centre_crop(height, width)) == centre_crops([height], [width])[0].tolist()
+
+
+@pytest.mark.parametrize("size", [(64, 80), (81, 50), (33, 200)])
+def test_frames_without_a_size_keep_theirs(size: tuple[int, int]) -> None:
+    frames = frames_of(1, 2, *size)
+    assert torch.equal(shown(frames, None, 32)[0], shown(frames, size, 32)[0])
