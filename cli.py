@@ -12,9 +12,19 @@ from typing import Any, Literal
 
 import click
 
+from tsn.tsn_shared.config_text import config_text
 from tsn.tsn_shared.console import json_text, say, speaking
 from tsn.tsn_shared.errors import TsnError
-from tsn.tsn_shared.options import FOLDER, CommaSeparated, read_config_file, settings_options, stated
+from tsn.tsn_shared.headings import TRAIN_HEADINGS
+from tsn.tsn_shared.options import (
+    FOLDER,
+    CommaSeparated,
+    Grouped,
+    config_options,
+    origins,
+    settings_options,
+    stated,
+)
 from tsn.tsn_shared.settings import (
     BenchLoaderSettings,
     ExtractSettings,
@@ -114,32 +124,32 @@ def build_splits(context: click.Context, /, annotations: Path, as_json: bool, **
     click.echo(json_text(report_json(reports)) if as_json else report_text(reports))
 
 
-@tsn.command(short_help="Train a network on a split.")
+@tsn.command(short_help="Train a network on a split.", cls=Grouped, headings=TRAIN_HEADINGS)
 @settings_options(TrainSettings)
-@click.option(
-    "--config",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    is_eager=True,
-    expose_value=False,
-    callback=read_config_file,
-    metavar="FILE.toml",
-    help="Take settings from a file, also from a run's config.json; flags and environment variables go before it.",
-)
+@config_options
+@click.option("--dry-run", is_flag=True, help="Check data and memory, take a step, and end; nothing is written.")
 @click.pass_context
-def train(context: click.Context, /, **options: Any) -> None:
+def train(context: click.Context, /, print_config: bool, dry_run: bool, **options: Any) -> None:
     """Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.
 
     \b
         tsn train --gpus 8                           the published run
         tsn train --gpus 0 --model resnet18 --weights none --input-size 112
         tsn train --resume runs/20260101-120000      go on with a run
+        tsn train --config finetune --model resnet50 --weights FILE
 
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
     and end with exit code 75.
     """
+    settings, given = TrainSettings(**options), stated(context)
+    if print_config:
+        from tsn.train.fit.place import explained
+
+        click.echo(config_text(*explained(settings, given, origins(context)), TRAIN_HEADINGS))
+        return
     from tsn.train.fit.launch import train
 
-    train(TrainSettings(**options), stated(context))
+    train(settings, given, dry_run=dry_run)
 
 
 @tsn.command(short_help="Score a run on its test clips.")

@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from tests.conftest import Dataset
 from tsn.cli import tsn
 from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.headings import TRAIN_HEADINGS
 
 ROOT = Path(__file__).parents[1]
 
@@ -124,11 +125,11 @@ def test_help_keeps_its_examples_line_by_line() -> None:
 
 
 FLAGS = """
---accumulate --auto-scale-lr --balance --batch-size --clip-grad --compile --config --decoder --dropout --frames
---freeze --gpus --head-lr --help --input-size --label-smoothing --loader-threads --lr --lr-decay --lr-decay-epoch
---lr-mode --max-restarts --modality --model --momentum --nnodes --no-compile --no-tsn --num-classes --num-epochs
---num-gpus --num-processes --num-segments --optimizer --precision --rdzv-endpoint --resume --run --save-every --seed
---split --splits --use-tsn --warmup-epochs --wd --weights
+--accumulate --auto-scale-lr --balance --batch-size --clip-grad --compile --config --decoder --dropout --dry-run
+--frames --freeze --gpus --head-lr --help --input-size --label-smoothing --loader-threads --lr --lr-decay
+--lr-decay-epoch --lr-mode --max-restarts --modality --model --momentum --nnodes --no-compile --no-tsn --num-classes
+--num-epochs --num-gpus --num-processes --num-segments --optimizer --precision --print-config --rdzv-endpoint --resume
+--run --save-every --seed --split --splits --use-tsn --warmup-epochs --wd --weights
 """
 
 
@@ -182,3 +183,62 @@ def test_a_failure_is_one_line_whatever_names_are_in_it(tmp_path: Path) -> None:
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert r"a\n\x1b[31mb" in done.stderr
+
+
+def printed(*words: str, **environment: str) -> dict[str, tuple[str, str]]:
+    """Return what --print-config shows of each setting that is set: its value, and where it is from."""
+    done = CliRunner().invoke(tsn, ["train", "--print-config", *words], env=environment, auto_envvar_prefix="TSN")
+    assert done.exit_code == 0, done.output + repr(done.exception)
+    lines = [line.partition("  # ") for line in done.stdout.splitlines() if " = " in line]
+    return {name: (value, origin) for line, _, origin in lines for name, _, value in [line.partition(" = ")]}
+
+
+def test_the_resolved_settings_are_shown_with_where_each_is_from(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('lr = 0.5\nmodel = "resnet18"\nbatch-size = 7\n')
+    words = ["--config", str(file), "--model", "resnet50", "--no-tsn", "--lr-decay-epoch", "5,6"]
+    shown = printed(*words, TSN_TRAIN_WD="0.25")
+    assert shown["lr"] == ("0.5", f"file {file}")
+    assert shown["batch_size"] == ("7", f"file {file}")
+    assert shown["model"] == ('"resnet50"', "command line")
+    assert shown["use_tsn"] == ("false", "command line")
+    assert shown["lr_decay_epoch"] == ("[5, 6]", "command line")
+    assert shown["wd"] == ("0.25", "environment variable TSN_TRAIN_WD")
+    assert shown["momentum"] == ("0.9", "default")
+    assert "clip_grad" not in shown
+    again = tmp_path / "again.toml"
+    done = CliRunner().invoke(tsn, ["train", "--print-config", *words], env={"TSN_TRAIN_WD": "0.25"})
+    again.write_text(done.stdout)
+    assert {name: value for name, (value, _) in printed("--config", str(again)).items()} == {
+        name: value for name, (value, _) in shown.items()
+    }
+
+
+def test_a_recipe_is_named_as_an_origin_and_an_unknown_one_lists_those_there_are() -> None:
+    shown = printed("--config", "finetune", "--lr", "0.002")
+    assert shown["optimizer"] == ('"adamw"', "recipe finetune")
+    assert shown["lr"] == ("0.002", "command line")
+    done = call("train", "--config", "finetunes")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        "tsn: --config finetunes: there is no such file, and no recipe of that name; there are "
+    )
+    assert "finetune, gluoncv-vgg16" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_what_ends_or_reads_is_no_setting_of_a_file(tmp_path: Path) -> None:
+    for name in ("print_config", "dry-run", "config"):
+        (tmp_path / "a.toml").write_text(f"{name} = true\n")
+        done = CliRunner().invoke(tsn, ["train", "--config", str(tmp_path / "a.toml")])
+        assert "no such settings" in str(done.exception)
+
+
+def test_the_options_of_train_stand_under_headings() -> None:
+    text = CliRunner().invoke(tsn, ["train", "-h"]).output
+    assert [line[:-1] for line in text.splitlines() if line in {f"{name}:" for name in TRAIN_HEADINGS}] == [
+        *("Data", "Network", "Fine-tuning", "Schedule", "Speed", "Run")
+    ]
+    fine_tuning = text.partition("\nFine-tuning:\n")[2].partition("\nSchedule:\n")[0]
+    assert "--freeze" in fine_tuning
+    assert "--dry-run" in text.partition("\nRun:\n")[2]

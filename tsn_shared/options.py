@@ -4,7 +4,7 @@ Options and their defaults stand in one place, so no option can be offered that 
 """
 
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -16,6 +16,7 @@ from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import SettingsError, brief
 from tsn.tsn_shared.fields import MOST_IN_A_LIST, Settings, default_of, flag_of
 from tsn.tsn_shared.files import found_from, read_bounded
+from tsn.tsn_shared.recipe_files import find_config, recipe_names
 from tsn.tsn_shared.settings import MODEL_ALIASES
 
 MOST_BYTES = 2**26
@@ -48,6 +49,45 @@ class Choice(click.Choice[str]):
         return super().convert(MODEL_ALIASES.get(value, value), param, ctx)
 
 
+class SettingOption(click.Option):
+    """An option that is a setting: a file of settings may state it."""
+
+
+class Grouped(click.Command):
+    """A command whose help lists its options under headings; those that are under none come last."""
+
+    def __init__(self, *args: Any, headings: Mapping[str, Sequence[str]], **attributes: Any) -> None:
+        super().__init__(*args, **attributes)
+        self.headings = headings
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write a section of the help for each heading."""
+        records = {str(option.name): option.get_help_record(ctx) for option in self.get_params(ctx)}
+        left = [name for name in records if not any(name in names for names in self.headings.values())]
+        last = list(self.headings)[-1]
+        for heading, names in self.headings.items():
+            rows = [records[name] for name in (*names, *(left if heading == last else ()))]
+            with formatter.section(heading):
+                formatter.write_dl([row for row in rows if row is not None])
+
+
+def config_options(command: Any) -> Any:
+    """Give a command `--config`, which reads settings from a file or a recipe, and `--print-config`."""
+    command = click.option(
+        "--print-config", is_flag=True, help="Print the settings as a file for --config, with where each is from; end."
+    )(command)
+    return click.option(
+        "--config",
+        type=FOLDER,
+        is_eager=True,
+        expose_value=False,
+        callback=read_config_file,
+        metavar="FILE|RECIPE",
+        help="Take settings from a TOML file, a run's config.json, or one of the recipes "
+        f"{', '.join(recipe_names())}; flags and environment variables go before it.",
+    )(command)
+
+
 def settings_options(kind: type[Settings], *, leave: frozenset[str] = frozenset()) -> Callable[[Any], Any]:
     """Give a command an option for every field of the settings."""
     hints = get_type_hints(kind)
@@ -69,9 +109,9 @@ def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
     if kind is bool:
         extra.pop("metavar")
         if default is False:
-            return click.option(entry.name, flag, **extra, is_flag=True)
+            return click.option(entry.name, flag, **extra, cls=SettingOption, is_flag=True)
         off = rule["flags"][0] if rule["flags"] else f"--no-{flag[2:]}"
-        return click.option(entry.name, f"{flag}/{off}", **extra, show_default=default is True)
+        return click.option(entry.name, f"{flag}/{off}", **extra, cls=SettingOption, show_default=default is True)
     if rule["choices"]:
         extra["type"] = Choice(rule["choices"])
     elif get_origin(kind) is tuple:
@@ -79,7 +119,8 @@ def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
         extra["default"] = ",".join(str(number) for number in default or ())
     else:
         extra["type"] = FOLDER if kind is Path else kind
-    return click.option(entry.name, flag, *rule["flags"], **extra, show_default=default is not None)
+    flags = (flag, *rule["flags"])
+    return click.option(entry.name, *flags, **extra, cls=SettingOption, show_default=default is not None)
 
 
 def stated(context: click.Context) -> frozenset[str]:
@@ -88,10 +129,31 @@ def stated(context: click.Context) -> frozenset[str]:
     return frozenset(name for name in context.params if context.get_parameter_source(name) in sources)
 
 
+def origins(context: click.Context) -> dict[str, str]:
+    """Return where the value of each setting came from, in words."""
+    words = {
+        ParameterSource.COMMANDLINE: "command line",
+        ParameterSource.DEFAULT_MAP: context.meta.get(_CONFIG, "file"),
+    }
+    found = {}
+    for name in (str(option.name) for option in context.command.params if isinstance(option, SettingOption)):
+        source = context.get_parameter_source(name)
+        if source is ParameterSource.ENVIRONMENT:
+            found[name] = f"environment variable {context.auto_envvar_prefix}_{name.upper()}"
+        else:
+            found[name] = words.get(source, "default") if source is not None else "default"
+    return found
+
+
+_CONFIG = "tsn.config"
+"""Where a context keeps the words for what `--config` named."""
+
+
 def read_config_file(context: click.Context, parameter: click.Parameter, path: Path | None) -> None:
-    """Take defaults from a TOML file, or from a run's config.json: flags and environment go before it."""
+    """Take defaults from a TOML file, a recipe or a run's config.json: flags and environment go before it."""
     if path is None:
         return
+    path, context.meta[_CONFIG] = find_config(path)
     try:
         content = read_bounded(path, MOST_BYTES).decode("utf-8")
         values = _settings_of_run(schema.read_json(content)) if path.suffix == ".json" else tomllib.loads(content)
@@ -99,7 +161,7 @@ def read_config_file(context: click.Context, parameter: click.Parameter, path: P
         kind = "JSON" if path.suffix == ".json" else "TOML"
         reason = getattr(error, "strerror", None) or brief(error)
         raise SettingsError(f"--config {path} cannot be read as {kind}: {reason}") from None
-    options = {option.name: option for option in context.command.params if option is not parameter}
+    options = {option.name: option for option in context.command.params if isinstance(option, SettingOption)}
     named = {key.replace("-", "_"): value for key, value in values.items()}
     unknown = sorted(map(schema.word, set(named) - set(options)))
     if unknown:

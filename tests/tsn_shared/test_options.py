@@ -9,7 +9,15 @@ from click.testing import CliRunner
 
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.fields import Settings, setting
-from tsn.tsn_shared.options import CommaSeparated, read_config_file, settings_options, stated
+from tsn.tsn_shared.options import (
+    CommaSeparated,
+    Grouped,
+    config_options,
+    origins,
+    read_config_file,
+    settings_options,
+    stated,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,3 +83,39 @@ def test_values_come_as_their_fields_declare_them() -> None:
 def test_a_list_that_is_none_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a list like 30,60"):
         CommaSeparated(int, like="30,60").convert(text, None, None)
+
+
+def test_options_without_a_heading_come_last() -> None:
+    @click.command(cls=Grouped, headings={"First": ("lr", "model"), "Last": ("epochs",)})
+    @settings_options(Example)
+    def command(**options: object) -> None:
+        pass
+
+    lines = [line.split()[0] for line in CliRunner().invoke(command, ["--help"]).output.splitlines() if line.strip()]
+    places = [lines.index(word) for word in ("First:", "--lr,", "--model", "Last:", "--epochs", "--quiet", "--help")]
+    assert places == sorted(places)
+    assert len({word for word in lines if word.startswith("--")}) == 7
+
+
+def test_a_value_knows_where_it_is_from(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text("quiet = true\nmodel = 'resnet18'\n")
+    found: dict[str, str] = {}
+
+    @click.command(context_settings={"auto_envvar_prefix": "X"})
+    @settings_options(Example)
+    @config_options
+    @click.pass_context
+    def command(context: click.Context, /, **options: object) -> None:
+        found.update(origins(context))
+
+    words = ["--config", str(tmp_path / "a.toml"), "--model", "vgg16"]
+    done = CliRunner().invoke(command, words, env={"X_LR": "2", "X_PRINT_CONFIG": ""})
+    assert done.exit_code == 0, done.output
+    assert found == {
+        "epochs": "default",
+        "model": "command line",
+        "compile": "default",
+        "quiet": f"file {tmp_path}/a.toml",
+        "folder": "default",
+        "lr": "environment variable X_LR",
+    }

@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from tsn.train.ranks.group import Ranks
 
 
-def train(settings: TrainSettings, given: frozenset[str] = frozenset()) -> None:
+def train(settings: TrainSettings, given: frozenset[str] = frozenset(), *, dry_run: bool = False) -> None:
     """Train on the devices that the settings ask for; `given` are the settings that the user stated.
+
+    A dry run ends after a step and leaves nothing behind.
 
     Raises SettingsError for a run folder that holds another run, DataError for data that are not there, StoppedError
     after a signal, and a failing rank's own error.
@@ -37,11 +39,11 @@ def train(settings: TrainSettings, given: frozenset[str] = frozenset()) -> None:
 
         with joined(on_gpu=_gpus(settings) > 0) as ranks:
             try:
-                run_rank(ranks.agree(partial(_placed, settings, given, ranks.world_size)), ranks)
+                run_rank(ranks.agree(partial(_placed, settings, given, ranks.world_size, dry=dry_run)), ranks)
             except (StoppedError, NotFiniteError) as error:  # all ranks raise it, the first reports it
                 raise error if ranks.is_first else SystemExit(error.exit_code) from None
         return
-    place = place_run(settings, given)  # first: a run that goes on does so on as many devices as before
+    place = place_run(settings, given, dry=dry_run)  # first: a run that goes on does so on as many devices as before
     settings = place.settings
     try:
         split, gpus = check_data(settings), _gpus(settings)
@@ -61,19 +63,23 @@ def train(settings: TrainSettings, given: frozenset[str] = frozenset()) -> None:
                 processes=processes,
                 nnodes=settings.nnodes,
                 rdzv_endpoint=settings.rdzv_endpoint,
-                max_restarts=settings.max_restarts,
+                max_restarts=0 if dry_run else settings.max_restarts,
             )
     except KeyboardInterrupt:
         if (place.folder / "checkpoints" / LAST).exists():
             say(f"the last checkpoint is kept: go on from it with --resume {place.folder}")
         raise
     finally:
-        with suppress(OSError):
-            place.folder.rmdir()  # it is empty where nothing began
+        _leave(place)
 
 
 def run_rank(place: RunPlace, ranks: "Ranks") -> None:
     """Train as this rank, from where the run stands to its end; StoppedError, all saved, after a signal."""
+    if place.dry:
+        from tsn.train.fit.dry_run import try_out
+
+        try_out(place, ranks)
+        return
     from tsn.train.fit.checkpoint_writer import CheckpointWriter
     from tsn.train.fit.closing import close, close_again
     from tsn.train.fit.reporters import open_reporters
@@ -126,16 +132,22 @@ def _gpus(settings: TrainSettings) -> int:
     return count_gpus(settings.gpus)
 
 
-def _placed(settings: TrainSettings, given: frozenset[str], world_size: int) -> RunPlace:
+def _placed(settings: TrainSettings, given: frozenset[str], world_size: int, *, dry: bool) -> RunPlace:
     """Return the place of a run whose data are there; one that was made for it goes where they are not."""
-    place = place_run(settings, given)
+    place = place_run(settings, given, dry=dry)
     try:
         _check_step(check_data(place.settings), place.settings, world_size=world_size)
     except BaseException:
-        with suppress(OSError):
-            place.folder.rmdir()
+        _leave(place)
         raise
     return place
+
+
+def _leave(place: RunPlace) -> None:
+    """Remove the folder that was made for a run, if nothing began in it: it is empty then."""
+    if not place.dry:
+        with suppress(OSError):
+            place.folder.rmdir()
 
 
 def _check_step(split: Split, settings: TrainSettings, *, world_size: int) -> None:

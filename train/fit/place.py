@@ -6,6 +6,7 @@ It loads no torch, so that a mistake is reported soon.
 import errno
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import count
@@ -24,14 +25,18 @@ from tsn.tsn_shared.splits import open_split
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlace:
-    """A run's settings, its folder, and whether there is a run in it to go on with (`resume`)."""
+    """A run's settings, its folder, and whether there is a run in it to go on with (`resume`).
+
+    A `dry` one ends with its first step, and has no folder made for it.
+    """
 
     settings: TrainSettings
     folder: Path
     resume: bool
+    dry: bool = False
 
 
-def place_run(settings: TrainSettings, given: frozenset[str]) -> RunPlace:
+def place_run(settings: TrainSettings, given: frozenset[str], *, dry: bool = False) -> RunPlace:
     """Return where the settings put a run; `given` are the settings that the user stated.
 
     A run that goes on keeps its own settings; SettingsError for one that the user states otherwise, with the
@@ -44,13 +49,24 @@ def place_run(settings: TrainSettings, given: frozenset[str]) -> RunPlace:
             raise SettingsError(f"--resume {folder}: a run goes on in its own folder: leave out --run {settings.run}")
         read_config(folder)
     if folder is None:
-        folder = _new_folder(settings)
+        folder = _new_folder(settings, make=not dry)
     settings = replace(settings, run=folder)
     if not _holds_a_run(folder):
-        return RunPlace(settings=settings, folder=folder, resume=False)
+        return RunPlace(settings=settings, folder=folder, resume=False, dry=dry)
     if settings.resume is None and not environment.restarts():
         raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
-    return RunPlace(settings=_resumed(settings, folder, given), folder=folder, resume=True)
+    return RunPlace(settings=_resumed(settings, folder, given), folder=folder, resume=True, dry=dry)
+
+
+def explained(
+    settings: TrainSettings, given: frozenset[str], origins: Mapping[str, str]
+) -> tuple[TrainSettings, Mapping[str, str]]:
+    """Return the settings that a training would have, and where each is from: those of a run that goes on, from it."""
+    if settings.resume is None:
+        return settings, origins
+    place = place_run(settings, given, dry=True)
+    own = {} if not place.resume else {name: f"run {place.folder}" for name in origins if name not in given}
+    return place.settings, {**origins, **own}
 
 
 def _holds_a_run(folder: Path) -> bool:
@@ -65,7 +81,7 @@ def _holds_a_run(folder: Path) -> bool:
         return (folder / "config.json").exists()
 
 
-def _new_folder(settings: TrainSettings) -> Path:
+def _new_folder(settings: TrainSettings, *, make: bool) -> Path:
     """Make runs/<time> and return it, where nothing needs to find the run again by its name."""
     if settings.resume == "auto":
         raise SettingsError("--resume auto: name the run with --run DIR")
@@ -76,6 +92,8 @@ def _new_folder(settings: TrainSettings) -> Path:
     name = time.strftime("%Y%m%d-%H%M%S")
     for number in count(1):
         folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        if not make:
+            break
         with writing(folder, "set --run"), suppress(FileExistsError):  # of a training that began in the same second
             folder.mkdir(parents=True)
             break

@@ -123,7 +123,7 @@ class Run:
         checkpoint = checkpoint_of(found, path, own=own, facts=self.facts, num_clips=num_clips)
         self.trainer.load_state(checkpoint.state)
         self.history, self.decoder_before = list(checkpoint.facts.history), checkpoint.facts.settings.decoder
-        if self.ranks.is_first:
+        if self.folder.writes:
             at_end = bool(self.history) and not checkpoint.state.tally.clips
             self.folder.write_history(self.history)
             best = at_end and best_row(self.history) is self.history[-1]

@@ -132,6 +132,16 @@ class Trainer:
         waited = torch.tensor(self.tally.waited - waited_before, dtype=torch.float64, device=self.ranks.device)
         return self._row(epoch, self.ranks.max(waited).item(), self.tally.seconds - before)
 
+    def try_step(self, batches: Iterator[Batch]) -> str:
+        """Take one step, and return the loss and accuracy of the epoch so far in words.
+
+        NotFiniteError if its loss was not finite.
+        """
+        self._network = self._network.train()
+        self.take_step(batches)
+        self.read_sums()
+        return self._so_far()
+
     def validate(self, wanted: EvalPass) -> Metrics:
         """Score every clip of a pass once, with the first rank's buffers (batch normalisation's statistics) on all."""
         for buffer in self.model.buffers():

@@ -7,7 +7,7 @@ import pytest
 
 from tsn.train.data import split_facts
 from tsn.train.fit.folder import Config, RunFolder
-from tsn.train.fit.place import RunPlace, place_run
+from tsn.train.fit.place import RunPlace, explained, place_run
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
 from tsn.tsn_shared.splits import open_split
@@ -58,3 +58,22 @@ def test_what_is_no_folder_for_a_run_is_refused(settings: TrainSettings, tmp_pat
     folder = tmp_path / {"file": "file", "name": "x" * 300, "text": "\udcff"}[kind]
     with pytest.raises(SettingsError, match=r"set another"):
         place_run(replace(settings, run=folder), NOTHING)
+
+
+def test_a_dry_run_has_no_folder_made_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    place = place_run(TrainSettings(), NOTHING, dry=True)
+    assert (place.folder.parent, place.resume, place.dry) == (Path("runs"), False, True)
+    assert list(tmp_path.iterdir()) == []
+    assert place_run(TrainSettings(), NOTHING).folder.is_dir()
+
+
+def test_settings_of_a_run_that_goes_on_are_from_the_run_but_for_those_that_are_stated(
+    begun: Path, settings: TrainSettings
+) -> None:
+    origins = {"lr": "default", "num_epochs": "command line", "resume": "command line"}
+    asked = TrainSettings(resume=str(begun), num_epochs=7)
+    found, where = explained(asked, frozenset({"num_epochs", "resume"}), origins)
+    assert (found.lr, found.num_epochs) == (settings.lr, 7)
+    assert where == origins | {"lr": f"run {begun}"}
+    assert explained(settings, NOTHING, origins) == (settings, origins)
