@@ -129,7 +129,7 @@ FLAGS = """
 --frames --freeze --gpus --head-lr --help --input-size --label-smoothing --loader-threads --lr --lr-decay
 --lr-decay-epoch --lr-mode --max-restarts --modality --model --momentum --nnodes --no-compile --no-tsn --num-classes
 --num-epochs --num-gpus --num-processes --num-segments --optimizer --precision --print-config --rdzv-endpoint --resume
---run --save-every --seed --split --splits --use-tsn --warmup-epochs --wd --weights
+--run --save-every --seed --split --splits --track --use-tsn --warmup-epochs --wd --weights
 """
 
 

@@ -13,6 +13,6 @@ TRAIN_HEADINGS = {
     "Speed": (
         *("gpus", "num_processes", "nnodes", "rdzv_endpoint", "precision", "compile", "decoder", "loader_threads"),
     ),
-    "Run": ("run", "resume", "seed", "save_every", "max_restarts"),
+    "Run": ("run", "resume", "seed", "save_every", "max_restarts", "track"),
 }
 """Of `train`: each of its settings stands once."""

@@ -172,6 +172,7 @@ MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}
 LR_MODES = ("step", "cosine", "poly")
 OPTIMIZERS = ("sgd", "adamw")
 FREEZES = ("none", "backbone")
+TRACKERS = ("wandb",)
 PRECISIONS = ("fp32", "bf16", "fp16")
 MOST_LR = 3.4e38
 """Learning rate at any epoch, at most: the weights' own numbers end there."""
@@ -224,6 +225,7 @@ class TrainSettings(DataSettings, LoaderSettings):
     save_every: int | None = setting(None, "Steps between checkpoints; by default an epoch.", low=1)
     max_restarts: int = setting(3, "Restarts from the last checkpoint after a rank died.", low=0, high=10**6)
     auto_scale_lr: bool = setting(False, "Scale the learning rate by the global batch over the published 200.")
+    track: str | None = setting(None, "Tell a tracker of each epoch as well.", choices=TRACKERS)
     nnodes: int = setting(1, "Machines that train together.", low=1, high=MOST_PROCESSES)
     rdzv_endpoint: str | None = setting(None, "Where they meet, the same on all.", metavar="HOST:PORT")
 

@@ -6,6 +6,7 @@ log.txt            what was said
 curves.png         loss, accuracy and learning rate over epochs; events.* for TensorBoard
 checkpoints/       last.pt, previous.pt, best.pt, each with its SHA-256
 model.safetensors  the best weights
+wandb-id.txt       which run of Weights & Biases it is; wandb/ has what that keeps here
 """
 
 import csv
@@ -33,7 +34,7 @@ MOST_BYTES = 2**28
 
 FREE_ON_RESUME = frozenset(
     {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
-    | {"decoder", "loader_threads"}
+    | {"decoder", "loader_threads", "track"}
     | {"run", "resume", "frames", "splits", "save_every", "num_epochs", "weights"}
 )
 """Settings that may change when a run goes on: its place in the stream of clips still means the same."""

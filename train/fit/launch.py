@@ -12,6 +12,7 @@ from tsn.pipeline.loading.schedule import check_batch
 from tsn.train.data import check_data
 from tsn.train.fit.folder import LAST
 from tsn.train.fit.place import RunPlace, place_run
+from tsn.train.fit.trackers import check_tracker
 from tsn.train.history import best_row
 from tsn.train.ranks.stop import stop_requests
 from tsn.tsn_shared import environment
@@ -46,6 +47,7 @@ def train(settings: TrainSettings, given: frozenset[str] = frozenset(), *, dry_r
     place = place_run(settings, given, dry=dry_run)  # first: a run that goes on does so on as many devices as before
     settings = place.settings
     try:
+        check_tracker(settings)
         split, gpus = check_data(settings), _gpus(settings)
         processes = gpus or settings.num_processes
         _check_step(split, settings, world_size=processes * settings.nnodes)
@@ -136,6 +138,7 @@ def _placed(settings: TrainSettings, given: frozenset[str], world_size: int, *, 
     """Return the place of a run whose data are there; one that was made for it goes where they are not."""
     place = place_run(settings, given, dry=dry)
     try:
+        check_tracker(place.settings)
         _check_step(check_data(place.settings), place.settings, world_size=world_size)
     except BaseException:
         _leave(place)

@@ -1,17 +1,20 @@
-"""Where an epoch's figures go: metrics.jsonl, TensorBoard, the log, the curves. One more place is one more class.
+"""Where an epoch's figures go: metrics.jsonl, TensorBoard, the log, the curves, a tracker.
+
+One more place is one more class.
 
 And what is said of them in words: a line an epoch, and the closing verdict.
 """
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from typing import Protocol
 
 from tsn.train.fit.beside import Beside
 from tsn.train.fit.folder import RunFolder
+from tsn.train.fit.trackers import SCALARS, TRACKERS
 from tsn.train.history import Row
 from tsn.train.pictures import draw_curves
 from tsn.tsn_shared.console import moment
@@ -22,19 +25,6 @@ STARVED = 0.05
 
 DRAW_EVERY = 30.0
 """Seconds between two drawings of the curves."""
-
-SCALARS = {
-    "train_loss": "loss/train",
-    "val_loss": "loss/validation",
-    "train_top1": "top1/train",
-    "val_top1": "top1/validation",
-    "val_top5": "top5/validation",
-    "val_mean_class_accuracy": "mean_class_accuracy/validation",
-    "lr": "recipe/lr",
-    "clips_per_second": "speed/clips_per_second",
-    "data_wait_share": "speed/data_wait_share",
-}
-"""Where TensorBoard shows a column: what belongs together shares a group."""
 
 
 class Reporter(Protocol):
@@ -57,8 +47,12 @@ def open_reporters(
     if not folder.writes:
         return []
     reporters: list[Reporter] = []
-    for kind in (HistoryFiles, TensorBoard, EpochLog, Curves):
-        reporter: Reporter = kind(folder, settings, history)
+    kinds: list[Callable[[RunFolder, TrainSettings, Sequence[Row]], Reporter]]
+    kinds = [HistoryFiles, TensorBoard, EpochLog, Curves]
+    if settings.track is not None:
+        kinds.append(TRACKERS[settings.track])
+    for kind in kinds:
+        reporter = kind(folder, settings, history)
         stack.callback(reporter.close)
         reporters.append(reporter)
     return reporters

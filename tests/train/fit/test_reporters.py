@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tsn.train.fit.folder import RunFolder, read_history
-from tsn.train.fit.reporters import SCALARS, epoch_line, open_reporters, verdict
+from tsn.train.fit.reporters import epoch_line, open_reporters, verdict
+from tsn.train.fit.trackers import SCALARS
 from tsn.train.history import Row
 from tsn.train.pictures import draw_curves
 from tsn.tsn_shared.settings import TrainSettings
