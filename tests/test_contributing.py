@@ -39,7 +39,9 @@ def test_every_path_of_the_map_is_there() -> None:
         ("a data set", "pipeline/splits/lists.py", "def "),
         ("another figure", "train/metrics.py", "def metrics_of"),
         ("a command", "cli.py", "def tsn("),
-        ("another tracker", "train/fit/reporters.py", "class Reporter"),
+        ("another tracker", "train/fit/trackers.py", "class Wandb"),
+        ("another file", "train/fit/reporters.py", "class Reporter"),
+        ("how often a class", "pipeline/loading/balance.py", "def epoch_order"),
     ],
 )
 def test_the_map_names_the_file_for_a_change(change: str, path: str, name: str) -> None:

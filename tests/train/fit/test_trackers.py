@@ -1,5 +1,8 @@
 """Trackers: the real package, off the network."""
 
+import ast
+import inspect
+import re
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -77,6 +80,20 @@ def test_an_identifier_that_is_none_is_refused(text: str, tmp_path: Path) -> Non
     (tmp_path / "wandb-id.txt").write_text(text)
     with pytest.raises(DataError, match=r"wandb-id\.txt holds .* is no run's identifier: remove it"):
         Wandb(RunFolder(tmp_path, writes=True), TrainSettings(), [])
+
+
+def test_the_guide_adds_another_one_in_twenty_lines() -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "finetune.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```python\n(class .*?)```", guide, re.S)
+    (tracker,) = ast.parse(block).body
+    assert isinstance(tracker, ast.ClassDef)
+    functions = {
+        node.name: [a.arg for a in node.args.args] for node in tracker.body if isinstance(node, ast.FunctionDef)
+    }
+    assert functions == {
+        name: list(inspect.signature(getattr(Wandb, name)).parameters) for name in ("__init__", "epoch", "close")
+    }
+    assert len(block.splitlines()) <= 20
 
 
 def test_the_command_offers_the_trackers_that_there_are_and_a_run_may_change_its_own() -> None:
