@@ -16,15 +16,7 @@ from tsn.tsn_shared.config_text import config_text
 from tsn.tsn_shared.console import json_text, say, speaking
 from tsn.tsn_shared.errors import TsnError
 from tsn.tsn_shared.headings import TRAIN_HEADINGS
-from tsn.tsn_shared.options import (
-    FOLDER,
-    CommaSeparated,
-    Grouped,
-    config_options,
-    origins,
-    settings_options,
-    stated,
-)
+from tsn.tsn_shared.options import FOLDER, CommaSeparated, Grouped, config_options, origins, settings_options, stated
 from tsn.tsn_shared.settings import (
     BenchLoaderSettings,
     ExtractSettings,

@@ -98,10 +98,7 @@ class LoaderSettings(Settings):
     )
     input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16, high=MAX_EDGE)
     balance: str = setting(
-        "none",
-        "How often training draws a class; none: each clip once an epoch; sqrt: by the root of its clips; full: each "
-        "class alike.",
-        choices=BALANCES,
+        "none", "Draw a class as often as it has clips, by the root of that, or all alike (full).", choices=BALANCES
     )
     seed: int = setting(
         0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0, high=MAX_SEED
@@ -202,9 +199,7 @@ class TrainSettings(DataSettings, LoaderSettings):
     optimizer: str = setting("sgd", "What adapts the weights.", choices=OPTIMIZERS)
     momentum: float = setting(0.9, "Momentum of SGD; the first beta of AdamW.", low=0, high=1)
     wd: float = setting(0.0005, "Weight decay: SGD's of biases as well, AdamW's not of biases and norms.", low=0)
-    freeze: str = setting(
-        "none", "What stays as it begins; backbone: all but the last layer, batch statistics too.", choices=FREEZES
-    )
+    freeze: str = setting("none", "What stays as it is; backbone: all but the last layer.", choices=FREEZES)
     head_lr: float = setting(1.0, "Factor on the last layer's learning rate.", above=0)
     dropout: float = setting(0.9, "Dropout before the last layers.", low=0, high=1)
     clip_grad: float | None = setting(None, "Largest L2 norm of the gradient; off by default.", above=0)
@@ -237,10 +232,9 @@ class TrainSettings(DataSettings, LoaderSettings):
             raise SettingsError(f"--momentum {self.momentum:g} with --optimizer adamw: it must be less than 1")
         growth = len(self.lr_decay_epoch) * math.log(self.lr_decay) if self.lr_mode == "step" else 0
         if max(math.log(self.lr), 0) + max(math.log(self.head_lr), 0) + max(growth, 0) > math.log(MOST_LR):
-            head = f" and --head-lr {self.head_lr:g}" if self.head_lr > 1 else ""
             raise SettingsError(
-                f"--lr {self.lr:g}{head} with --lr-decay {self.lr_decay:g} at {len(self.lr_decay_epoch)} epochs: it "
-                f"grows beyond {MOST_LR:.2g}, the largest number of fp32: lower them"
+                f"--lr {self.lr:g} (--head-lr {self.head_lr:g}) with --lr-decay {self.lr_decay:g} at "
+                f"{len(self.lr_decay_epoch)} epochs: it grows beyond {MOST_LR:.2g}, the largest of fp32: lower them"
             )
 
     @property

@@ -28,7 +28,7 @@ KINDS = [DataSettings, ExtractSettings, SplitsSettings, LoaderSettings, TrainSet
             r"1e\+308 at 3 epochs: it grows beyond",
         ),
         (TrainSettings, {"lr": 5e-324, "lr_decay": 1e180, "lr_decay_epoch": (1, 1)}, "it grows beyond"),
-        (TrainSettings, {"lr": 1e30, "head_lr": 1e9}, r"--lr 1e\+30 and --head-lr 1e\+09 .* it grows beyond"),
+        (TrainSettings, {"lr": 1e30, "head_lr": 1e9}, r"--lr 1e\+30 \(--head-lr 1e\+09\) .* it grows beyond"),
         (
             TrainSettings,
             {"optimizer": "adamw", "momentum": 1.0},
