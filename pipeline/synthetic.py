@@ -68,7 +68,8 @@ def make_dataset(
     """Make `folder/UCF-101` and `folder/ucfTrainTestlist`: `clips` clips of `frames` frames for each class and group.
 
     Of every four groups one tests, another one in each of the three splits. Clips that are there already are kept, so
-    that what was interrupted goes on: for other ones name another folder. TsnError when ffmpeg fails, SettingsError while another does the same.
+    that what was interrupted goes on: for other ones name another folder. TsnError when ffmpeg fails, SettingsError
+    while another does the same.
     """
     work = [
         Clip(label=label, group=group + 1, clip=clip + 1)
