@@ -97,7 +97,7 @@ def _read_lines(path: Path) -> Iterator[Row]:
         name, numbers = numbers_at_end(line)
         if not numbers:
             raise DataError(f"{where(path, number)}: {line!r}: {_cause(line, number)}")
-        if name[0] in "./" or ".." in name or "\\" in name:
+        if name[0] == "." or ".." in name or "\\" in name:
             name = checked_path(name, where(path, number))
         yield Row(number, name, numbers[-1], numbers[0] if len(numbers) == 2 else None)
 
@@ -224,7 +224,7 @@ def _rows(path: Path, columns: dict[str, int], rows: Iterable[tuple[int, Sequenc
             raise DataError(f"{where(path, number)}: {cells}: {brief(error)} is no time, number or subset") from None
         if not name:
             raise DataError(f"{where(path, number)}: {cells}: no path of a video")
-        if name[0] in "./" or ".." in name or "\\" in name:
+        if name[0] == "." or ".." in name or "\\" in name:
             name = checked_path(name, where(path, number))
         yield Row(number, name, label or None, **more)
 

@@ -44,7 +44,7 @@ def _clips(path: Path, labels: Mapping[str, int], subset: Subset) -> Iterator[Li
             raise DataError(
                 f"{where(path, number)}: {line!r}: a line is a path, in train lists with a label from 1 after it"
             )
-        if name[0] in "./" or ".." in name:
+        if name[0] == "." or ".." in name or "\\" in name:
             name = checked_path(name, where(path, number))
         folder = folder_of(name)
         label = labels.get(folder)
