@@ -6,6 +6,7 @@ What a copy shares with its set: layout, endings, names, and the form of the lis
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -260,6 +261,7 @@ def check_split(known: KnownSet) -> None:
 def check_run() -> None:
     (metrics,) = Path("runs").glob("*/metrics.jsonl")
     assert len(metrics.read_text().splitlines()) == 1
+    shutil.rmtree("runs")  # what pytest keeps of each test is small so
 
 
 def test_every_block_of_the_page_has_a_copy() -> None:
