@@ -8,14 +8,18 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from tsn.tsn_shared import shards, splits
-from tsn.tsn_shared.console import counted, table
+from tsn.tsn_shared.console import counted, line_columns, table
 from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.letters import width
 from tsn.tsn_shared.shards import ShardTables
 from tsn.tsn_shared.splits import Split
 
 SPLITS = "split*.h5"
 MOST_ROWS = 30
-"""Of the table of classes; with more classes than that, each row holds two."""
+"""Of the table of classes; with more classes than that, each row holds two, where a line has room for them."""
+
+MOST_COLUMNS = 1000
+"""Of a line that is not shortened."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +157,7 @@ def _count(tables: ShardTables, summary: Summary) -> None:
 
 
 def _class_table(classes: dict[str, ClassCounts]) -> str:
-    """Set the classes in a table, two a row where they are many."""
+    """Set the classes in a table, two a row where they are many and fit."""
     failures = any(counts.failed for counts in classes.values())
     headers = ["class", "videos", "frames", "mean", *(["failed"] if failures else [])]
     rows: list[list[object]] = [
@@ -163,8 +167,10 @@ def _class_table(classes: dict[str, ClassCounts]) -> str:
     if len(rows) > MOST_ROWS:
         half = math.ceil(len(rows) / 2)
         blank: list[object] = [""] * len(headers)
-        rows = [[*left, *right] for left, right in zip(rows[:half], [*rows[half:], blank], strict=False)]
-        headers = headers * 2
+        pairs = [[*left, *right] for left, right in zip(rows[:half], [*rows[half:], blank], strict=False)]
+        text = table(headers * 2, pairs, columns=MOST_COLUMNS)
+        if width(text.partition("\n")[0]) <= line_columns():
+            return text
     return table(headers, rows)
 
 

@@ -15,6 +15,8 @@ from tsn.train.history import Row, best_row
 from tsn.train.metrics import ClassMetrics
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.files import replacing
+from tsn.tsn_shared.fonts import use_fonts
+from tsn.tsn_shared.letters import shortened
 
 # where HOME cannot be written, matplotlib warns in two lines that its cache is elsewhere: nobody need act on that
 logging.getLogger("matplotlib").setLevel(logging.ERROR)
@@ -24,7 +26,7 @@ CELL = 0.19
 """Inches a class in the tables: 101 classes make a picture of about 2,600 pixels whose names can be read."""
 
 LONGEST = 32
-"""Characters of a class's name that are drawn."""
+"""Columns of a terminal of a class's name that are drawn."""
 
 MOST_STEPS = 6
 """A run of at most so many learning rates steps from one to the next by a factor: they are drawn on a log scale."""
@@ -236,6 +238,11 @@ def _figure(width: float, height: float) -> Any:
 
 
 def _save(figure: Any, out: Path, stated: dict[str, str] | None = None) -> None:
+    from matplotlib.text import Text
+
+    for axes in figure.axes:  # texts of ticks are made when they are asked for
+        axes.get_xticklabels(), axes.get_yticklabels()
+    use_fonts(figure.findobj(Text))
     with replacing(out) as temporary, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing")  # of a script that the font lacks: boxes are drawn
         figure.savefig(temporary, dpi=DPI, format="png", metadata=stated)
@@ -248,7 +255,7 @@ def _drawn(text: str) -> str:
 
 def _name(text: str) -> str:
     """Return a class's name as it is drawn, cut short where it would leave no room for anything else."""
-    return _drawn(text if len(text) <= LONGEST else f"{text[: LONGEST - 1]}…")
+    return _drawn(shortened(text, LONGEST))
 
 
 def _folded(title: str) -> str:

@@ -22,6 +22,8 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
+from tsn.tsn_shared.letters import shortened, width
+
 LINE_EVERY = 15.0
 """Seconds between two lines of progress where there is no terminal."""
 
@@ -32,6 +34,10 @@ FAR = 300 * 86_400.0
 BAR = "{desc}: {percentage:3.0f}%|{bar:6}| {n_fmt}/{total_fmt}{postfix}"
 """Room for rates and end in 80 columns."""
 
+NARROWEST = 6
+"""Columns of a terminal that are left of the longest words in a table."""
+
+_CELL = re.compile(r"\\\||.")  # letters, and a bar that is escaped, which stays in one piece
 _NUMBER = re.compile(r"[-+]?\d[\d,.]*( ?[%\w/]{1,9})?|-?")  # with its unit, or none
 
 
@@ -110,19 +116,44 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {word}{'s' * (count != 1)}"
 
 
-def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return a table in Markdown that reads well as it is; columns of numbers are set to the right."""
-    cells = [[printable(str(cell)).replace("|", "\\|") for cell in row] for row in rows]
-    columns = list(zip(headers, *cells, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    right = [any(column[1:]) and all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
-    rule = ["-" * (width - to_right) + ":" * to_right for width, to_right in zip(widths, right, strict=True)]
+def line_columns() -> int:
+    """Return the columns of a line on a terminal, 80 where it has fewer or there is none."""
+    return max(80, get_terminal_size().columns)
+
+
+def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, columns: int | None = None) -> str:
+    """Return a table in Markdown that reads well as it is; columns of numbers are set to the right.
+
+    It fits a line of so many `columns`, by default 80 or those of a wider terminal: long words are shortened in their
+    middle, numbers never.
+    """
+    cells = [[_CELL.findall(printable(str(cell)).replace("|", "\\|")) for cell in row] for row in (headers, *rows)]
+    by_column = [["".join(cell) for cell in column] for column in zip(*cells, strict=True)]
+    right = [any(column[1:]) and all(map(_NUMBER.fullmatch, column[1:])) for column in by_column]
+    room = columns or line_columns()
+    most = _widest(by_column, right, room - 3 * len(headers) - 1)
+    lines = [[shortened(cell, limit) for cell, limit in zip(row, most, strict=True)] for row in cells]
+    widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * (most - to_right) + ":" * to_right for most, to_right in zip(widths, right, strict=True)])
 
     def line(row: Sequence[str]) -> str:
-        fields = zip(row, widths, right, strict=True)
-        return f"| {' | '.join(c.rjust(width) if to_right else c.ljust(width) for c, width, to_right in fields)} |"
+        fields = [
+            " " * (most - width(cell)) * to_right + cell + " " * (most - width(cell)) * (not to_right)
+            for cell, most, to_right in zip(row, widths, right, strict=True)
+        ]
+        return f"| {' | '.join(fields)} |"
 
-    return "\n".join([line(headers), line(rule), *map(line, cells)])
+    return "\n".join(map(line, lines))
+
+
+def _widest(columns: Sequence[Sequence[str]], numbers: Sequence[bool], room: int) -> list[int]:
+    """Return how wide each column of a table may be, so that all take so much room: the widest words give way."""
+    whole = [max(map(width, column)) for column in columns]
+    for limit in range(max(min(max(whole), room), NARROWEST), NARROWEST - 1, -1):
+        widths = [one if number else min(one, limit) for one, number in zip(whole, numbers, strict=True)]
+        if sum(widths) <= room:
+            return widths
+    return [one if number else min(one, NARROWEST) for one, number in zip(whole, numbers, strict=True)]
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:

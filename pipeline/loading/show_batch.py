@@ -6,7 +6,7 @@ from typing import cast
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from tsn.pipeline.jpeg import decode_jpeg
 from tsn.pipeline.loading.loader import Batch, ClipLoader
@@ -17,6 +17,7 @@ from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.console import printable, say
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, replacing, writing
+from tsn.tsn_shared.fonts import length_of, write_on
 from tsn.tsn_shared.settings import ShowBatchSettings
 from tsn.tsn_shared.splits import Split, Subset, open_split
 from tsn.tsn_shared.views import VIEWS
@@ -126,7 +127,7 @@ def _write_picture(out: Path, title: str, batch: Batch, names: Sequence[str], re
         rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))
     width = max(row.width for row in rows) + 2 * GAP
     sheet = Image.new("RGB", (width, sum(row.height for row in rows) + LINE + 2 * GAP), "white")
-    _write(sheet, (GAP, GAP), title)
+    write_on(sheet, (GAP, GAP), title, size=TEXT)
     top = GAP + LINE
     for row in rows:
         sheet.paste(row, (GAP, top))
@@ -138,13 +139,13 @@ def _write_picture(out: Path, title: str, batch: Batch, names: Sequence[str], re
 def _row(text: str, pictures: Sequence[Image.Image], below: Sequence[str]) -> Image.Image:
     """Draw a clip: a line of text, its pictures side by side, and a line under each."""
     width = sum(picture.width + GAP for picture in pictures)
-    wanted = int(ImageDraw.Draw(pictures[0]).textlength(text, font=_font())) + GAP
+    wanted = length_of(text, size=TEXT) + GAP
     row = Image.new("RGB", (max(width, wanted), pictures[0].height + 2 * LINE + GAP), "white")
-    _write(row, (0, 0), text)
+    write_on(row, (0, 0), text, size=TEXT)
     left = 0
     for picture, words in zip(pictures, below, strict=True):
         row.paste(picture, (left, LINE))
-        _write(row, (left, LINE + picture.height), words)
+        write_on(row, (left, LINE + picture.height), words, size=TEXT)
         left += picture.width + GAP
     return row
 
@@ -166,11 +167,3 @@ def _pictures(clip: torch.Tensor) -> list[Image.Image]:
     frames = [Image.fromarray(frame) for frame in (pixels * 255).round().clamp(0, 255).byte().numpy()]
     zoom = -(-SMALLEST // clip.shape[-1])
     return [frame.resize((frame.width * zoom, frame.height * zoom), Image.Resampling.NEAREST) for frame in frames]
-
-
-def _write(picture: Image.Image, corner: tuple[int, int], text: str) -> None:
-    ImageDraw.Draw(picture).text(corner, text, fill="black", font=_font())
-
-
-def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    return ImageFont.load_default(TEXT)

@@ -44,7 +44,7 @@ def test_classes_without_clips_that_were_never_given_are_left_out(tmp_path: Path
         assert max(picture.size) < 1200
 
 
-@pytest.mark.parametrize("name", [r"$\nothing$", "US$_$", "two\nlines"])
+@pytest.mark.parametrize("name", [r"$\nothing$", "US$_$", "two\nlines", "Прыжок Άλμα", "写真 한국 カナ"])
 def test_names_are_drawn_as_they_are_and_never_as_formulas(name: str, tmp_path: Path) -> None:
     labels = torch.tensor([0, 0])
     logits = torch.tensor([[1.0, 0.0], [0.0, 1.0]])

@@ -1,11 +1,15 @@
 import math
+import re
 import sys
 import time
 from datetime import datetime
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tsn.tsn_shared.console import Progress, moment, printable, say, some, table
+from tsn.tsn_shared.letters import width
 
 
 class Clock:
@@ -88,6 +92,30 @@ def test_numbers_stand_to_the_right_and_words_to_the_left() -> None:
     )
     assert table(["a"], []) == "| a |\n| - |"
     assert table(["x"], [["a|b\n"]]) == "| x      |\n| ------ |\n| a\\|b\\n |"
+
+
+@given(
+    st.lists(st.tuples(st.text(max_size=120), st.integers(0, 10**9), st.text("写a|é", max_size=90)), max_size=4),
+    st.integers(60, 100),
+)
+def test_every_table_is_straight_and_fits_its_line(rows: list[tuple[str, int, str]], columns: int) -> None:
+    lines = table(["class", "clips", "most often taken for"], rows, columns=columns).splitlines()
+    assert len(lines) == 2 + len(rows)
+    assert len({width(line) for line in lines}) == 1
+    assert width(lines[0]) <= columns
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {4}
+    for line, (_, number, _) in zip(lines[2:], rows, strict=True):
+        assert f" {number} |" in line
+
+
+def test_wide_letters_and_long_words_keep_a_table_straight() -> None:
+    assert table(["class", "clips"], [["跳高", 3], ["Jump", 12], ["a" * 30, 1]], columns=24) == (
+        "| class        | clips |\n"
+        "| ------------ | ----: |\n"
+        "| 跳高         |     3 |\n"
+        "| Jump         |    12 |\n"
+        "| aaaaaa…aaaaa |     1 |"
+    )
 
 
 def test_a_note_stands_before_the_rates_and_slow_rates_have_a_decimal(

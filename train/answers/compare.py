@@ -18,6 +18,9 @@ NO_DIFFERENCE = frozenset({"run", "resume"})
 BEST = ("epoch", "val_top1", "val_top5", "val_mean_class_accuracy", "val_loss")
 """Figures of the best epoch that are shown."""
 
+RUNS_A_TABLE = 3
+"""More do not fit 80 columns."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunSummary:
@@ -99,7 +102,7 @@ def _summary(run: Path, config: Config, history: Sequence[Row], settings: dict[s
 
 
 def side_by_side(summaries: Sequence[RunSummary]) -> str:
-    """Return the runs as the columns of a table for a person."""
+    """Return the runs as the columns of a table for a person, of several tables where they are many."""
     headers = ["run", *_names([summary.run for summary in summaries])]
     plain = [summary.plain() for summary in summaries]
     lines = [
@@ -108,7 +111,9 @@ def side_by_side(summaries: Sequence[RunSummary]) -> str:
     ]
     for name, text, form in _FIGURES:
         lines.append((text, *("-" if values.get(name) is None else form.format(values[name]) for values in plain)))
-    return table(headers, lines)
+    starts = range(1, len(headers), RUNS_A_TABLE)
+    tables = [[[row[0], *row[start : start + RUNS_A_TABLE]] for row in (headers, *lines)] for start in starts]
+    return "\n\n".join(table(top, rows) for top, *rows in tables)
 
 
 _FACTS = ("split", "protocol", "train_clips", "test_clips")

@@ -19,7 +19,10 @@ def settings(tmp_path: Path) -> SplitsSettings:
     return SplitsSettings(frames=frames, out=tmp_path / "splits", allow_missing=True)
 
 
-def test_table_and_json_say_what_was_left_out_and_why(tmp_path: Path, settings: SplitsSettings) -> None:
+def test_table_and_json_say_what_was_left_out_and_why(
+    tmp_path: Path, settings: SplitsSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "300")  # nothing is shortened
     write_list(tmp_path / "lists/train.csv", "path,label", "A/0,A", "B/0,B", "B/9,B", "B/3,")
     write_list(tmp_path / "lists/test.csv", "path,label", "A/1,A", "A/9,A", "A/8,A")
     reports = build_splits(tmp_path / "lists", settings)

@@ -11,6 +11,7 @@ from PIL import Image
 from tsn.cli import tsn
 from tsn.train.answers.compare import compare, side_by_side
 from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.letters import shortened, width
 
 MEAN = {"val_mean_class_accuracy": 0.625}
 
@@ -50,6 +51,15 @@ def test_they_are_told_with_what_differs_and_drawn_in_one_picture(runs: list[Pat
         assert picture.width > 1200
 
 
+def test_many_runs_stand_in_tables_of_80_columns(runs: list[Path], tmp_path: Path) -> None:
+    many = [runs[0], *(tmp_path / f"{number}跑步" / "run-with-a-very-long-name" for number in range(8))]
+    for folder in many[1:]:
+        shutil.copytree(runs[1], folder)
+    text = side_by_side(compare(many, tmp_path / "many.png"))
+    assert text.count("best val top-1") == 3
+    assert max(map(width, text.splitlines())) <= 80
+
+
 def test_json_holds_fractions(runs: list[Path], tmp_path: Path) -> None:
     words = ["compare", *map(str, runs), "--out", str(tmp_path / "both.png"), "--json"]
     columns = json.loads(CliRunner().invoke(tsn, words).stdout)
@@ -67,7 +77,9 @@ def test_runs_of_one_name_go_by_their_paths(runs: list[Path], tmp_path: Path) ->
     twin = tmp_path / "deeper" / "other"
     shutil.copytree(runs[1], twin)
     text = side_by_side(compare([runs[1], twin], tmp_path / "both.png"))
-    assert str(twin) in text.splitlines()[0]
+    heads = [cell.strip() for cell in text.splitlines()[0].split("|")]
+    assert heads[2:4] == [shortened(str(folder), width(heads[2])) for folder in (runs[1], twin)]
+    assert heads[2] != heads[3]
 
 
 def test_what_is_no_run_or_has_no_epoch_is_said(
