@@ -42,10 +42,10 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str
     table = counts.numpy()
     kept = np.flatnonzero(table.sum(axis=0) + table.sum(axis=1))
     table = table[np.ix_(kept, kept)]
-    names, total = [_name(classes[label]) for label in kept.tolist()], table.sum(axis=1, keepdims=True)
+    names, total = [short_name(classes[label]) for label in kept.tolist()], table.sum(axis=1, keepdims=True)
     share = table / np.maximum(total, 1)
     edge = max(CELL * len(kept), min(0.5 * len(kept), 4))
-    figure = _figure(max(edge + 3, 7), max(edge + 2.2, 4))
+    figure = new_figure(max(edge + 3, 7), max(edge + 2.2, 4))
     axes = figure.subplots()
     right, wrong = (LinearSegmentedColormap.from_list("", ["white", colour]) for colour in ("#1b7837", "#b2182b"))
     shade = np.where(np.eye(len(kept), dtype=bool)[..., None], right(share), wrong(np.sqrt(share)))
@@ -63,13 +63,13 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str
     axes.set_xlabel("taken for")
     axes.set_ylabel("class (clips)")
     figure.suptitle(_folded(title), fontsize=10)
-    _save(figure, out)
+    save_figure(figure, out)
 
 
 def draw_per_class(rows: Sequence[ClassMetrics], out: Path, title: str) -> None:
     """Draw a bar of top-1 for each class, the best on top, a mark for top-5, and the mean over classes."""
     ordered = sorted(rows, key=lambda row: (row.top1, row.top5, row.name))
-    figure = _figure(10, max(CELL * len(rows) + 1.6, 3))
+    figure = new_figure(10, max(CELL * len(rows) + 1.6, 3))
     axes = figure.subplots()
     positions = np.arange(len(ordered))
     mean = 100 * sum(row.top1 for row in rows) / len(rows)
@@ -79,9 +79,9 @@ def draw_per_class(rows: Sequence[ClassMetrics], out: Path, title: str) -> None:
     )
     axes.axvline(mean, color="#b2182b", linewidth=1, label=f"mean class accuracy {mean:.1f} %")
     for position, row in zip(positions, ordered, strict=True):
-        text = f"{row.top1:.1%}" + (f"  taken for {_name(row.taken_for)} ({row.times})" if row.taken_for else "")
+        text = f"{row.top1:.1%}" + (f"  taken for {short_name(row.taken_for)} ({row.times})" if row.taken_for else "")
         axes.text(101.5, position, text, va="center", fontsize=7, color="#333333")
-    axes.set_yticks(positions, [f"{_name(row.name)} ({row.clips})" for row in ordered], fontsize=7)
+    axes.set_yticks(positions, [f"{short_name(row.name)} ({row.clips})" for row in ordered], fontsize=7)
     axes.set_ylim(-0.7, len(ordered) - 0.3)
     axes.set_xlim(0, 100.4)  # for the mark of a top-5 of 100 %
     axes.set_xlabel("% of the class's clips")
@@ -89,7 +89,7 @@ def draw_per_class(rows: Sequence[ClassMetrics], out: Path, title: str) -> None:
     axes.tick_params(axis="y", length=0)
     figure.suptitle(_folded(title), fontsize=10)
     figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    _save(figure, out)
+    save_figure(figure, out)
 
 
 def draw_answer(
@@ -113,7 +113,7 @@ def draw_answer(
     tall = pictures[0].shape[0] / pictures[0].shape[1]
     width = max(2.4 * columns, 5)
     heights = [width / columns * tall + 0.25] * rows + [0.28 * len(top) + 0.5]
-    figure = _figure(width, sum(heights) + 0.4)
+    figure = new_figure(width, sum(heights) + 0.4)
     grid = figure.add_gridspec(rows + 1, columns, height_ratios=heights)
     for position, (picture, caption) in enumerate(zip(pictures, captions, strict=True)):
         axes = figure.add_subplot(grid[position // columns, position % columns])
@@ -121,25 +121,25 @@ def draw_answer(
         if crop is not None:
             y, x, height, breadth = crop
             axes.add_patch(Rectangle((x, y), breadth, height, fill=False, edgecolor="#ffd92f", linewidth=1.2))
-        axes.set_title(_drawn(caption), fontsize=7)
+        axes.set_title(drawn_text(caption), fontsize=7)
         axes.set_axis_off()
     axes = figure.add_subplot(grid[rows, :])
     positions = range(len(top))
     axes.barh(positions, [score for _, score in top], color="#4393c3", height=0.7)
     for position, (_, score) in zip(positions, top, strict=True):
         axes.text(score + 0.01, position, f"{score:.1%}", va="center", fontsize=8)
-    axes.set_yticks(positions, [_name(name) for name, _ in top], fontsize=9)
+    axes.set_yticks(positions, [short_name(name) for name, _ in top], fontsize=9)
     axes.set_xlim(0, 1.12)
     axes.invert_yaxis()
     axes.tick_params(length=0, labelbottom=False)
     axes.spines[["top", "right", "bottom"]].set_visible(False)
-    figure.suptitle(_drawn(title), fontsize=10)
-    _save(figure, out, {"Source": source})
+    figure.suptitle(drawn_text(title), fontsize=10)
+    save_figure(figure, out, {"Source": source})
 
 
 def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
     """Overlay the runs' curves of loss, top-1 and learning rate, a colour a run; dashed is training."""
-    figure = _figure(14, 4.2 + 0.18 * len(histories))
+    figure = new_figure(14, 4.2 + 0.18 * len(histories))
     panels = figure.subplots(1, 3)
     shown = (("loss", "loss", 1), ("top1", "top-1, %", 100), ("lr", "learning rate", 1))
     for axes, (key, label, factor) in zip(panels, shown, strict=True):
@@ -149,7 +149,7 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
                 points = _points(history, column, factor)
                 if points:
                     marker = "o" if len(points) < 12 else None
-                    text = _drawn(name) if style == "-" else "_"
+                    text = drawn_text(name) if style == "-" else "_"
                     face = "white" if style == "--" else colour
                     (line,) = axes.plot(*zip(*points, strict=True), style, color=colour, label=text)
                     line.set(marker=marker, markersize=4, markerfacecolor=face)
@@ -160,13 +160,13 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
     figure.suptitle("solid, full: validation; dashed, hollow: training", fontsize=9)
     lines, names = panels[2].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
-    _save(figure, out)
+    save_figure(figure, out)
 
 
 def draw_curves(history: Sequence[Row], out: Path, title: str) -> None:
     """Draw loss, top-1 and learning rate over epochs into a PNG."""
-    figure = _figure(12, 4)
-    figure.suptitle(_drawn(title), fontsize=11)
+    figure = new_figure(12, 4)
+    figure.suptitle(drawn_text(title), fontsize=11)
     loss, top1, lr = figure.subplots(1, 3)
     _draw_panel(loss, history, "loss (nats)", {"train_loss": "train", "val_loss": "validation"})
     _draw_panel(top1, history, "top-1 (%)", {"train_top1": "train", "val_top1": "validation"}, factor=100)
@@ -179,7 +179,7 @@ def draw_curves(history: Sequence[Row], out: Path, title: str) -> None:
         lr.set_yscale("log")
     else:
         lr.set_ylim(bottom=0)
-    _save(figure, out)
+    save_figure(figure, out)
 
 
 def _draw_panel(axes: Any, history: Sequence[Row], title: str, lines: dict[str, str], factor: float = 1) -> None:
@@ -228,7 +228,8 @@ def _mark_best(axes: Any, epoch: int, top1: float) -> None:
     axes.text(0.98, 0.02, words, transform=axes.transAxes, ha="right", fontsize=9, color="#c2410c")
 
 
-def _figure(width: float, height: float) -> Any:
+def new_figure(width: float, height: float) -> Any:
+    """Return an empty figure of so many inches."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -237,7 +238,8 @@ def _figure(width: float, height: float) -> Any:
     return figure
 
 
-def _save(figure: Any, out: Path, stated: dict[str, str] | None = None) -> None:
+def save_figure(figure: Any, out: Path, stated: dict[str, str] | None = None) -> None:
+    """Write a figure as a PNG, every letter in a font that has it; `stated` are facts in the file."""
     from matplotlib.text import Text
 
     for axes in figure.axes:  # texts of ticks are made when they are asked for
@@ -248,15 +250,15 @@ def _save(figure: Any, out: Path, stated: dict[str, str] | None = None) -> None:
         figure.savefig(temporary, dpi=DPI, format="png", metadata=stated)
 
 
-def _drawn(text: str) -> str:
+def drawn_text(text: str) -> str:
     """Return a text as matplotlib draws it: on one line, and with `$` as itself, never as the begin of a formula."""
     return printable(text).replace("$", r"\$")
 
 
-def _name(text: str) -> str:
+def short_name(text: str) -> str:
     """Return a class's name as it is drawn, cut short where it would leave no room for anything else."""
-    return _drawn(shortened(text, LONGEST))
+    return drawn_text(shortened(text, LONGEST))
 
 
 def _folded(title: str) -> str:
-    return _drawn(title).replace("clips: ", "clips:\n", 1)
+    return drawn_text(title).replace("clips: ", "clips:\n", 1)
