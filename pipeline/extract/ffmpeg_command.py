@@ -1,7 +1,7 @@
 """The ffmpeg command that turns videos into one stream of frames, and a mark for every frame of which video it is."""
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -69,6 +69,16 @@ def frames_command(
         return words
     which = "+".join(f"eq(n,{number})" for number in chosen) or "0"
     return [word.replace(_CHOSEN, f"'{which}'") for word in words]
+
+
+def stream_command(url: str, how: Mapping[str, Any], marks: int, settings: FrameSettings) -> list[str]:
+    """Return the command that writes the frames of a stream as they come, opened with these options of ffmpeg's."""
+    source = ffmpeg.input(url, threads=1, **how)["V:0"]
+    frames = _scaled(_marked(source, 0), settings)
+    output = frames.output("pipe:1", fps_mode="passthrough", format="yuv4mpegpipe").global_args(*_LOGGED, *_GATHER)
+    words = output.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    graph = words.index("-filter_complex") + 1  # the address is left as it is, whatever is in it
+    return [*words[:graph], words[graph].replace(_MARKS, str(marks)), *words[graph + 1 :]]
 
 
 def stage_command(videos: Sequence[int], marks: int, settings: FrameSettings | None) -> list[str]:

@@ -23,7 +23,13 @@ _READ_BYTES = 1 << 20
 _MARK = re.compile(rf"^frame:(\d+) +pts:(-?\d+|NOPTS) .*\n{MARK}=(\d+)$".encode(), re.MULTILINE)
 _ERROR = re.compile(r"(?:\[[^\]]*\] )*\[(?:error|fatal)\] (.*)")
 _LONGEST_LINE = 1 << 10
+BROKE_OFF, BROKE = "its connection ended before it did", "its connection broke"
+"""What is said of streams."""
+
 _TELLING = (
+    # an address without a length ends there as well: as if it were of 2^64 - 1 bytes
+    (r"^Stream ends prematurely at \d+, should be (?!18446744073709551615\b)", BROKE_OFF),
+    (r"^Error during demuxing: (?!Input/output error|Invalid data)", BROKE),
     (
         r"Format not on whitelist|Not detecting m3u8|^Unable to find a suitable",
         "a playlist or some other kind of file, not a video",
@@ -165,3 +171,30 @@ class Errors:
 
     def __str__(self) -> str:
         return self._meant[min(self._meant)] if self._meant else self._first
+
+
+@dataclass(kw_only=True)
+class Times:
+    """When the frames of one video are, taken in as their marks are written; however many they are, little is held."""
+
+    frames: int = 0
+    _first: float | None = None
+    _last: float = 0.0
+    _begun: bytes = b""
+
+    def take(self, written: bytes) -> list[float | None]:
+        """Take the next bytes of marks, and return the times that they tell: seconds, None where unknown."""
+        end = f"\n{MARK}=0\n".encode()
+        whole, found, begun = (self._begun + written).rpartition(end)
+        self._begun = begun
+        times = [None if time == b"NOPTS" else int(time) / 1e6 for _, time, _ in _MARK.findall(whole + found)]
+        for known in (time for time in times if time is not None):
+            self._first = known if self._first is None else self._first
+            self._last = known
+        self.frames += len(times)
+        return times
+
+    @property
+    def marks(self) -> Marks:
+        """What they say of their video, but for its rate."""
+        return Marks(frames=self.frames, fps=0.0, late=self._first or 0.0, seconds=self._last)

@@ -51,7 +51,7 @@ LATE_SHARE = 0.25
 
 _NOT_WHOLE = "one of several videos is not plainly whole"
 
-_FULL_LEVELS = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
+FULL_LEVELS = np.clip(np.rint((np.arange(256) - 16) * (255 / 219)), 0, 255).astype(np.uint8)
 """The level of the full range, 0 to 255, for each of the limited one, 16 to 235."""
 
 _NO_COLOUR = 128
@@ -188,7 +188,7 @@ class FrameWriter:
                     raise VideoError(f"its frames are {self.width}x{self.height}, too large: extract it with a --size")
                 luma, blue, red = planes
                 self._colourless.append(bool((blue == _NO_COLOUR).all()))
-                levels = _FULL_LEVELS[luma] if self._limited_grey else luma
+                levels = FULL_LEVELS[luma] if self._limited_grey else luma
                 if self._takes_next():
                     self._write(encode_jpeg((levels, blue, red), self._quality))
         except ValueError as error:

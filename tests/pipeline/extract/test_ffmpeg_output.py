@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tsn.pipeline.extract import ffmpeg_output
-from tsn.pipeline.extract.ffmpeg_output import Errors, Marks, read_marks, read_planes
+from tsn.pipeline.extract.ffmpeg_command import MARK
+from tsn.pipeline.extract.ffmpeg_output import BROKE, BROKE_OFF, Errors, Marks, Times, read_marks, read_planes
 
 sizes = st.tuples(st.integers(1, 9), st.integers(1, 9))
 
@@ -175,3 +176,30 @@ def test_an_error_is_told_in_words_that_are_the_same_everywhere(lines: str, word
     errors = Errors()
     errors.take(lines.encode() + b"\n")
     assert str(errors) == words
+
+
+@given(st.data())
+def test_marks_are_taken_in_as_they_come(data: st.DataObject) -> None:
+    times = data.draw(st.lists(st.one_of(st.none(), st.integers(-(10**6), 10**9)), max_size=20))
+    lines = [f"frame:{n} pts:{'NOPTS' if t is None else t} pts_time:0\n{MARK}=0\n" for n, t in enumerate(times)]
+    text, taken, found = "".join(lines).encode(), Times(), list[float | None]()
+    while text:
+        size = data.draw(st.integers(1, 40))
+        found += taken.take(text[:size])
+        text = text[size:]
+    assert found == [None if time is None else time / 1e6 for time in times]
+    known = [time / 1e6 for time in times if time is not None]
+    assert taken.marks.frames == len(times)
+    assert (taken.marks.late, taken.marks.seconds) == ((known[0], known[-1]) if known else (0.0, 0.0))
+
+
+def test_what_breaks_a_stream_is_told_before_what_came_first() -> None:
+    for line, words in (
+        ("Stream ends prematurely at 20, should be 40", BROKE_OFF),
+        ("Error during demuxing: Connection reset by peer", BROKE),
+        ("Stream ends prematurely at 20, should be 18446744073709551615", "a broken macroblock"),
+        ("Error during demuxing: Input/output error", "a broken macroblock"),
+    ):
+        errors = Errors()
+        errors.take(f"[h264 @ 0x1] [error] a broken macroblock\n[http @ 0x2] [error] {line}\n".encode())
+        assert str(errors) == words
