@@ -20,7 +20,7 @@ from tsn.tsn_shared.options import FOLDER, CommaSeparated, Grouped, config_optio
 from tsn.tsn_shared.settings import (
     BenchLoaderSettings,
     ExtractSettings,
-    ScoreSettings,
+    PredictSettings,
     ShowBatchSettings,
     SplitScoreSettings,
     SplitsSettings,
@@ -187,35 +187,26 @@ def evaluate(
 
 @tsn.command(short_help="Name the classes of videos.")
 @click.argument("checkpoint", type=FOLDER)
-@click.argument("videos", type=FOLDER, nargs=-1, required=True, metavar="VIDEO...")
-@settings_options(ScoreSettings)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Classes to name.")
-@click.option("--png", type=FOLDER, metavar="FILE.png|DIR", help="Draw the sampled frames with the answer under them.")
-@click.option(
-    "--out", type=FOLDER, metavar="FILE.jsonl|.csv", help="Write the answers to a file; run again, it goes on there."
-)
+@click.argument("videos", type=click.Path(), nargs=-1, required=True, metavar="VIDEO...")
+@settings_options(PredictSettings)
 @as_json
-def predict(
-    checkpoint: Path,
-    videos: tuple[Path, ...],
-    top: int,
-    png: Path | None,
-    out: Path | None,
-    as_json: bool,
-    **options: Any,
-) -> None:
+def predict(checkpoint: Path, videos: tuple[str, ...], as_json: bool, **options: Any) -> None:
     """Name the classes of each VIDEO, or of all videos below a folder, by a CHECKPOINT or the best one of a run.
 
     The videos become frames and are scored as those of a data set, so the numbers are those of evaluate. Each answer
     is printed as soon as it is there. Videos that fail stop nothing, and end the command with exit code 3.
-    """
-    from tsn.train.answers.predict import predict_videos, refuse_failures
 
-    tell = None if as_json else click.echo
-    result = predict_videos(checkpoint, videos, ScoreSettings(**options), top=top, png=png, out=out, tell=tell)
-    if as_json:
-        click.echo(json_text(result.plain()))
-    refuse_failures(result)
+    \b
+        tsn predict runs/a videos/ --out answers.jsonl
+        tsn predict runs/a video.mp4 --every 1s --window 4s           what happens when
+        tsn predict runs/a video.mp4 --every 1s --out video.srt       the same as subtitles
+        tsn predict runs/a rtsp://camera/live                         as it comes; also -, /dev/video0, http://
+
+    Over time, a moment's scores are the mean over all windows that cover it.
+    """
+    from tsn.train.answers.predict_command import answer
+
+    answer(checkpoint, videos, PredictSettings(**options), as_json=as_json, tell=click.echo)
 
 
 @tsn.command(short_help="Write a run as .onnx or .pt2.")

@@ -57,6 +57,13 @@ def letters_of(font: Path) -> frozenset[str]:
     return frozenset(map(chr, face.get_charmap())) if face.scalable else frozenset()
 
 
+def family_of(font: Path) -> str:
+    """Return the name of a font's family, as programs that draw ask for it."""
+    from matplotlib.ft2font import FT2Font
+
+    return str(FT2Font(str(font)).family_name)
+
+
 def runs(text: str, fonts: Sequence[Path]) -> list[tuple[Path, str]]:
     """Return a text in pieces, each with the first of the fonts that shows it; what none shows is the first font's."""
 
@@ -69,14 +76,13 @@ def runs(text: str, fonts: Sequence[Path]) -> list[tuple[Path, str]]:
 def use_fonts(texts: Iterable[Any]) -> None:
     """Let matplotlib draw texts, given as its artists, with the fonts that show their letters."""
     from matplotlib.font_manager import fontManager
-    from matplotlib.ft2font import FT2Font
 
     texts = list(texts)
     if all(text.get_text().isascii() for text in texts):
         return
     families = []
     for path in fonts_for("".join(text.get_text() for text in texts)):
-        families.append(FT2Font(str(path)).family_name)
+        families.append(family_of(path))
         if all(entry.fname != str(path) for entry in fontManager.ttflist):
             fontManager.addfont(path)
     for text in texts:

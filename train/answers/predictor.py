@@ -3,6 +3,7 @@
 Each way ends in `Predictor.scores`, so that all give the numbers of `tsn evaluate` for the same video and protocol.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,10 @@ from tsn.pipeline.extract.chosen import decode_chosen
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings
 from tsn.pipeline.extract.ffmpeg_run import VideoError
 from tsn.pipeline.loading.pixels import torch_device
+from tsn.train.answers.over_time import Timeline, timeline
 from tsn.train.answers.prediction import Answer, Guess
+from tsn.train.answers.stream import moments_of_frames
+from tsn.train.answers.timeline import Moment
 from tsn.train.answers.trained import TrainedNetwork, load_trained
 from tsn.train.network.end_to_end import Preparation
 from tsn.train.network.memory import available, estimate_scoring, fitting
@@ -22,7 +26,7 @@ from tsn.train.network.model import shapes_of
 from tsn.train.ranks.devices import channels_last, precision_of
 from tsn.train.scores import clip_scores, clips_at_once
 from tsn.tsn_shared.errors import DataError, SettingsError
-from tsn.tsn_shared.settings import ExtractSettings
+from tsn.tsn_shared.settings import ExtractSettings, OverTimeSettings
 from tsn.tsn_shared.views import PROTOCOLS, VIEWS
 
 Frames = npt.NDArray[np.uint8]
@@ -99,6 +103,25 @@ class Predictor:
             raise DataError(f"{path}: {error}") from None
         probabilities = self.scores(found.pictures()[None])[0]
         return self.answer(probabilities, frames=found.frames, video=str(path), note=found.note)
+
+    def timeline(self, path: Path | str, *, every: str = "1s", window: str = "4s", min_score: float = 0.0) -> Timeline:
+        """Return what happens when in a video file: moments, and segments of one class, as `tsn predict --every`.
+
+        DataError where it gives no frame; `failure` and `note` of the answer tell lesser damage.
+        """
+        try:
+            return timeline(self, Path(path), OverTimeSettings(every=every, window=window, min_score=min_score))
+        except VideoError as error:
+            raise DataError(f"{path}: {error}") from None
+
+    def stream(
+        self, frames: Iterable[tuple[float, Frames]], *, every: str = "1s", window: str = "4s"
+    ) -> Iterator[Moment]:
+        """Yield what is seen in frames as they come, each (seconds, picture (H, W, 3), uint8 RGB), all of one size.
+
+        A moment comes with the first frame after its last window; the frames of one window are held.
+        """
+        return moments_of_frames(self, frames, OverTimeSettings(every=every, window=window))
 
     def choose(self, frames: int) -> list[int]:
         """Return which frames the protocol shows of a video of so many: S * L numbers from 0."""

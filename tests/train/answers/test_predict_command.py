@@ -1,0 +1,57 @@
+"""What `tsn predict` does with its options, run as a command."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from tests.train.answers.colours import colour_video
+from tsn.cli import tsn
+from tsn.tsn_shared.errors import SettingsError
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return colour_video(tmp_path_factory.mktemp("command") / "a.avi", ("red", 1.5), ("blue", 1), size="64x48")
+
+
+def predict(run: Path, *words: object) -> Result:
+    return CliRunner().invoke(tsn, ["predict", str(run), "--gpus", "0", *map(str, words)])
+
+
+def test_over_time_as_json(trained_run: Path, video: Path) -> None:
+    done = predict(trained_run, video, "--every", "500ms", "--window", "1s", "--json", "--top", "2")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    assert list(found) == [
+        *("checkpoint", "trained_on_split", "protocol", "num_segments", "video", "every", "window", "smoothing"),
+        *("frames", "windows", "seconds", "segments", "moments"),
+    ]
+    assert (found["every"], found["window"], found["frames"], found["windows"]) == (0.5, 1.0, 25, 4)
+    assert [len(moment["top"]) for moment in found["moments"]] == [2] * 5
+    assert found["segments"][-1]["end"] == found["seconds"] == 2.5
+
+
+def test_options_that_do_not_go_together_are_refused(trained_run: Path, video: Path, tmp_path: Path) -> None:
+    for words, match in (
+        (("--every", "1s", "--png", tmp_path / "a.png"), "--png draws no answers over time"),
+        (("--why", tmp_path / "a.png", "--every", "1s"), "--why is of video files"),
+        (("--every", "soon"), "--every soon: it is a time from"),
+        (("--every", "1s", "--out", tmp_path / "a.doc"), "it must end in"),
+    ):
+        done = predict(trained_run, video, *words)
+        assert isinstance(done.exception, SettingsError)
+        assert match in str(done.exception)
+
+
+def test_a_stream_needs_no_every(trained_run: Path) -> None:
+    done = predict(trained_run, "http://127.0.0.1:9/live")
+    assert "no frame came" in str(done.exception)
+    assert "windows of 4 s, one every 1 s" in done.output
+
+
+def test_videos_are_answered_as_before(trained_run: Path, video: Path) -> None:
+    done = predict(trained_run, video, "--top", "1")
+    assert done.exit_code == 0, done.output
+    assert f"{video} (25 frames)" in done.output

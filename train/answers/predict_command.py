@@ -1,0 +1,50 @@
+"""`tsn predict` as the command line asks for it: many videos, one over time, a stream, or why."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tsn.pipeline.extract.streams import is_stream
+from tsn.train.answers.passes import refuse_launched
+from tsn.train.answers.predict import predict_videos, predictors_of, refuse_failures
+from tsn.train.answers.predict_over_time import predict_over_time
+from tsn.train.answers.predictor import Predictor
+from tsn.train.answers.trained import load_trained
+from tsn.train.answers.why_picture import draw_why
+from tsn.tsn_shared.console import json_text
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import PredictSettings
+
+
+def answer(
+    checkpoint: Path, videos: Sequence[str], settings: PredictSettings, *, as_json: bool, tell: Callable[[str], None]
+) -> None:
+    """Answer videos, and `tell` what is a result. SettingsError for options that do not go together."""
+    streams = [name for name in videos if is_stream(name)]
+    if settings.why is not None:
+        if streams or settings.every or settings.png or settings.out:
+            raise SettingsError("--why is of video files, and goes with no --every, --png, --out and no stream")
+        draw_why(_predictor(checkpoint, settings), videos, settings.why, tell=tell)
+    elif streams or settings.every:
+        if settings.png is not None:
+            raise SettingsError("--png draws no answers over time: set --out FILE.png for a timeline")
+        predict_over_time(_predictor(checkpoint, settings), videos, settings, as_json=as_json, tell=tell)
+    else:
+        _answer_videos(checkpoint, videos, settings, as_json=as_json, tell=tell)
+
+
+def _answer_videos(
+    checkpoint: Path, videos: Sequence[str], settings: PredictSettings, *, as_json: bool, tell: Callable[[str], None]
+) -> None:
+    paths = [Path(video) for video in videos]
+    each = None if as_json else tell
+    top, png, out = settings.top, settings.png, settings.out
+    result = predict_videos(checkpoint, paths, settings, top=top, png=png, out=out, tell=each)
+    if as_json:
+        tell(json_text(result.plain()))
+    refuse_failures(result)
+
+
+def _predictor(checkpoint: Path, settings: PredictSettings) -> Predictor:
+    refuse_launched("--gpus N")
+    (predictor,) = predictors_of(load_trained(checkpoint), settings, top=settings.top, videos=1)
+    return predictor
