@@ -4,6 +4,7 @@ What the last layer that has a map over the picture says for the class, weighted
 it. A network whose layers have no such map, as a ViT, cannot be asked so.
 """
 
+import copy
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,6 @@ from tsn.pipeline.extract.chosen import decode_chosen
 from tsn.train.answers.prediction import Answer
 from tsn.train.answers.predictor import Predictor
 from tsn.train.network.end_to_end import Preparation
-from tsn.train.network.model import shapes_of
 from tsn.tsn_shared.errors import SettingsError
 
 
@@ -50,8 +50,7 @@ def explain(predictor: Predictor, video: Path) -> Why:
         raise SettingsError(f"--why is of one crop of a frame: not --protocol {predictor.view.name}, but val")
     gradcam = _gradcam()
     settings = predictor.trained.settings
-    shapes = shapes_of(settings, len(predictor.classes))
-    name = map_layer(shapes, frames=predictor.snippets.frames, size=settings.input_size)
+    name = map_layer(predictor.trained.network, frames=predictor.snippets.frames, size=settings.input_size)
     chosen = decode_chosen(video, predictor.stored, predictor.choose)
     pictures = chosen.pictures()
     answer = predictor.answer(
@@ -84,12 +83,13 @@ def explain(predictor: Predictor, video: Path) -> Why:
     )
 
 
-def map_layer(shapes: nn.Module, *, frames: int, size: int) -> str:
+def map_layer(network: nn.Module, *, frames: int, size: int) -> str:
     """Return the last layer of a network that has a map over the picture, (N, C, h, w) of more than a pixel, by name.
 
     It is found by a pass of a clip of so many frames of a size over the network's shapes, on the meta device.
     SettingsError where there is none but the first, which sees pixels and no more.
     """
+    shapes = copy.deepcopy(network).to("meta")
     passed = list[tuple[str, nn.Module]]()
 
     def note(name: str, module: nn.Module) -> None:
