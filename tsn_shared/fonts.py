@@ -21,13 +21,13 @@ _OTHER_CUTS = ("bold", "italic", "oblique", "light", "thin", "black", "medium", 
 
 _EAST_ASIAN = ("CJK", "HIRAGANA", "KATAKANA", "HANGUL", "BOPOMOFO", "IDEOGRAPHIC", "FULLWIDTH", "HALFWIDTH")
 _NOTO_CJK = "Noto CJK (fonts-noto-cjk in Debian and Ubuntu, google-noto-sans-cjk-fonts in Fedora)"
-_told = set[str]()
+_told = set[str]()  # remedies
 
 
 def fonts_for(text: str) -> tuple[Path, ...]:
     """Return the files of the fonts that together show the letters of a text, the usual one first.
 
-    A line says once which letters no font of this machine shows: boxes are drawn for them.
+    A line says once that no font of this machine shows some, and what to install: boxes are drawn for them.
     """
     fonts, missing = [_usual()], _shown_letters(text) - letters_of(_usual())
     if missing:
@@ -37,11 +37,13 @@ def fonts_for(text: str) -> tuple[Path, ...]:
                 missing -= found
             if not missing:
                 break
-    if missing - _told:
-        _told.update(missing)
-        some = "".join(sorted(missing)[:8]) + ("…" if len(missing) > 8 else "")
+    if missing:
         east = any(unicodedata.name(letter, "").startswith(_EAST_ASIAN) for letter in missing)
-        say(f"no font here shows {some}: boxes are drawn; install {_NOTO_CJK if east else 'a font that has them'}")
+        remedy = _NOTO_CJK if east else "a font that has them"
+        if remedy not in _told:
+            _told.add(remedy)
+            some = "".join(sorted(missing)[:8]) + ("…" if len(missing) > 8 else "")
+            say(f"no font here shows {some}: boxes are drawn; install {remedy}")
     return tuple(fonts)
 
 

@@ -11,7 +11,7 @@ import imageio_ffmpeg
 import pytest
 
 from tests.pipeline.extract.media import FRAMES, TEST_PICTURE, ffmpeg
-from tests.pipeline.extract.servers import serving
+from tests.pipeline.extract.servers import serving, serving_rtsp
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings, stream_command
 from tsn.pipeline.extract.ffmpeg_run import VideoError, never
 from tsn.pipeline.extract.streams import is_stream, shown, source_of, stream_frames
@@ -119,6 +119,16 @@ def test_http_gives_the_same_frames(stream: bytes) -> None:
     with serving({"/live": (stream, {})}) as address, stream_frames(f"{address}/live", SETTINGS, stop=never) as frames:
         assert [frame.jpeg for frame in frames] == wanted
         assert frames.finish().status == 0
+
+
+def test_rtsp_gives_frames_in_their_own_time(stream: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(stream)
+    with serving_rtsp(tmp_path / "a.ts") as address, stream_frames(address, SETTINGS, stop=never) as frames:
+        times = [frame.seconds or 0.0 for frame in frames]
+        run = frames.finish()
+    assert FRAMES - 2 <= len(times) <= FRAMES
+    assert times[-1] - times[0] == pytest.approx((len(times) - 1) / 25, abs=0.05)
+    assert run.status == 0
 
 
 def test_a_playlist_opens_nothing(tmp_path: Path) -> None:
