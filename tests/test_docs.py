@@ -48,6 +48,7 @@ def test_every_page_is_in_the_index() -> None:
 def test_every_command_of_a_page_is_one_with_these_options(page: Path) -> None:
     for words in commands(page):
         command: click.Command = tsn
+        parent = click.Context(tsn, **tsn.context_settings)
         while isinstance(command, click.Group) and words:
             name, *words = words
             found = command.commands.get(name)
@@ -56,7 +57,7 @@ def test_every_command_of_a_page_is_one_with_these_options(page: Path) -> None:
                 break
             command = found
         if not {"-h", "--version"} & set(words):
-            command.make_context(str(command.name), list(words))
+            command.make_context(str(command.name), list(words), parent=parent)
 
 
 @pytest.mark.parametrize("name", ["loading.md", "formats.md"])

@@ -13,7 +13,7 @@ FOLDER = Path("a folder")
 @pytest.mark.parametrize("words", commands(FOLDER), ids=lambda words: words[0])
 def test_every_command_of_the_demo_is_understood(words: list[str]) -> None:
     command = tsn.commands[words[0]]
-    with click.Context(command) as context:
+    with click.Context(command, **tsn.context_settings) as context:
         command.parse_args(context, list(words[1:]))
 
 
@@ -41,4 +41,4 @@ def test_what_it_says_to_do_next_is_what_tsn_understands() -> None:
     assert {words[1] for words in lines} >= {"info", "extract-frames", "build-splits", "train", "predict"}
     for words in lines[1:]:
         command = tsn.commands[words[1]]
-        command.make_context(words[1], words[2:])
+        command.make_context(words[1], words[2:], parent=click.Context(tsn, **tsn.context_settings))
