@@ -51,7 +51,7 @@ OWN_CODE = {"GluonCV 0.11 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2
 def ours(job: Job) -> Iterator[Any]:
     """Serve the training path as `tsn train --gpus 0` opens it."""
     settings = LoaderSettings(batch_size=job.batch_size, num_segments=job.segments)
-    pixels = Pixels(input_size=settings.input_size)
+    pixels = Pixels(input_size=settings.input_pixels)
     return train_clips(read_split(Path(job.split)), Path(job.frames), settings, pixels)
 
 

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, default_collate
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.pipeline.loading.source import plan_clips
-from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.normalisation import MEAN, STD
 from tsn.tsn_shared.splits import read_split
 from tsn.tsn_shared.views import VIEWS, Snippets
 

@@ -84,7 +84,7 @@ def step_of(way: Way, settings: TrainSettings, device: torch.device) -> Callable
     network = DistributedDataParallel(model, gradient_as_bucket_view=True) if way.ddp else model
     if way.compiled is not None:
         network = torch.compile(network, dynamic=False, mode=way.compiled)  # type: ignore[assignment]
-    batch, size = settings.batch_size, settings.input_size
+    batch, size = settings.batch_size, settings.input_pixels
     frames = torch.randn(batch * settings.segments, 3, size, size, device=device).to(memory_format=layout)
     clips = frames.view(batch, settings.segments, *frames.shape[1:])
     labels = torch.randint(CLASSES, (batch,), device=device)
@@ -110,7 +110,7 @@ def mfu(clips_per_second: float, settings: TrainSettings, peak: float) -> float:
     """
     with torch.device("meta"), FlopCounterMode(display=False) as counter:
         network = build_model(settings.model, num_classes=CLASSES, dropout=settings.dropout).eval()
-        network(torch.empty(1, settings.segments, 3, settings.input_size, settings.input_size))
+        network(torch.empty(1, settings.segments, 3, settings.input_pixels, settings.input_pixels))
     return clips_per_second * 3 * int(counter.get_total_flops()) / peak
 
 
@@ -138,8 +138,9 @@ def main(steps: int, rounds: int, write: bool, **options: Any) -> None:
         rate = settings.batch_size / median(own)
         rows.append([name, f"{rate:.2f}", f"{ratio(default, own):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"])
     words = f"""The training step
-{settings.model}, {settings.batch_size} clips of {settings.segments} frames at {settings.input_size} pixels, one process
-on {device.type}, clips ready; medians of {rounds} interleaved rounds; more than 1.00 is faster than `tsn train`."""
+{settings.model}, {settings.batch_size} clips of {settings.segments} frames at {settings.input_pixels} pixels, one
+process on {device.type}, clips ready; medians of {rounds} interleaved rounds; more than 1.00 is faster than
+`tsn train`."""
     report("train", words, ["way", "clips/s", "times as tsn train", "of the rounds"], rows, write=write)
 
 

@@ -13,7 +13,7 @@ device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 split = open_split(data)
 network = nn.Sequential(nn.AdaptiveAvgPool2d(8), nn.Flatten(), nn.Linear(3 * 8 * 8, len(split.classes))).to(device)
 optimizer = torch.optim.SGD(network.parameters(), lr=0.01)
-with train_clips(split, data.frames, settings, Pixels(input_size=settings.input_size, device=device)) as loader:
+with train_clips(split, data.frames, settings, Pixels(input_size=settings.input_pixels, device=device)) as loader:
     for step, batch in zip(range(3), loader, strict=False):
         clips = batch.clips  # (B, S, 3, H, W), normalised
         scores = network(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])

@@ -127,9 +127,10 @@ def test_help_keeps_its_examples_line_by_line() -> None:
 FLAGS = """
 --accumulate --auto-scale-lr --balance --batch-size --clip-grad --compile --config --decoder --dropout --dry-run
 --frames --freeze --gpus --head-lr --help --input-size --label-smoothing --loader-threads --lr --lr-decay
---lr-decay-epoch --lr-mode --max-restarts --modality --model --momentum --nnodes --no-compile --no-tsn --num-classes
---num-epochs --num-gpus --num-processes --num-segments --optimizer --precision --print-config --rdzv-endpoint --resume
---run --save-every --seed --split --splits --track --use-tsn --warmup-epochs --wd --weights
+--lr-decay-epoch --lr-mode --max-restarts --mean --modality --model --momentum --nnodes --no-compile --no-tsn
+--num-classes --num-epochs --num-gpus --num-processes --num-segments --optimizer --precision --print-config
+--rdzv-endpoint --resume --run --save-every --seed --split --splits --std --track --use-tsn --warmup-epochs --wd
+--weights
 """
 
 

@@ -38,7 +38,8 @@ def open_train_loader(split: Split, settings: TrainSettings, ranks: Ranks, *, po
 def train_pixels(settings: TrainSettings, ranks: Ranks) -> Pixels:
     """Return how this rank's training makes its clips."""
     return Pixels(
-        input_size=settings.input_size,
+        input_size=settings.input_pixels,
+        normalisation=settings.normalisation,
         device=ranks.device,
         half=clips_dtype(precision_of(settings, ranks.device), ranks.device) == torch.float16,
         decoder=decoder_of(settings),
@@ -80,10 +81,11 @@ def _serving(split: Split, settings: TrainSettings, ranks: Ranks) -> Callable[[D
     return lambda decoder: decoding.serving_rate(batches, replace(pixels, decoder=decoder))
 
 
-def open_val_loader(clips: FrameReader, ranks: Ranks, *, batch_size: int, input_size: int) -> EvalLoader:
-    """Open this rank's part of clips that are scored in order.
+def open_val_loader(clips: FrameReader, settings: TrainSettings, ranks: Ranks, *, batch_size: int) -> EvalLoader:
+    """Open this rank's part of clips that are scored in order, by a network of these settings.
 
     The CPU decodes, whatever training does: a score does not depend on a card's rounding.
     """
     schedule = EvalSchedule(num_clips=len(clips), batch_size=batch_size, rank=ranks.rank, world_size=ranks.world_size)
-    return EvalLoader(clips, schedule, Pixels(input_size=input_size, device=ranks.device))
+    size, normalisation = settings.input_pixels, settings.normalisation
+    return EvalLoader(clips, schedule, Pixels(input_size=size, normalisation=normalisation, device=ranks.device))

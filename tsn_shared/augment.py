@@ -23,10 +23,6 @@ CENTRE = 0.875
 CROP_SLOTS = 3
 """Draws that `train_crops` takes of a clip."""
 
-MEAN = (0.485, 0.456, 0.406)
-STD = (0.229, 0.224, 0.225)
-"""Of ImageNet's RGB in [0, 1]; frames are normalised with them after division by 255."""
-
 
 def train_crops(height: npt.ArrayLike, width: npt.ArrayLike, draws: Uint32) -> tuple[Int64, npt.NDArray[np.bool_]]:
     """Draw a crop and a flip for each clip: crops (B, 4) as y, x, h, w, and flips (B,).

@@ -9,16 +9,20 @@ from dataclasses import MISSING, Field, asdict, field, fields
 from functools import cache
 from pathlib import Path
 from types import NoneType
-from typing import Any, TypedDict, Unpack, get_args, get_origin, get_type_hints
+from typing import Any, TypedDict, Unpack, get_args, get_type_hints
 
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import SettingsError
 
 
 class Rule(TypedDict, total=False):
-    """What a setting may be (`low` <= value <= `high`, value > `above`), and how its option is written."""
+    """What a setting may be (`low` <= value <= `high`, value > `above`), and how its option is written.
+
+    It is one of the `choices`, or begins with `prefix` and goes on as may be checked elsewhere.
+    """
 
     choices: tuple[str, ...]
+    prefix: str
     low: float
     above: float
     high: float
@@ -110,7 +114,8 @@ _KINDS: dict[Any, schema.Check] = {
     float: _number,
     str: schema.text,
     Path: _path,
-    tuple: schema.each(schema.whole(), most=MOST_IN_A_LIST),
+    tuple[int, ...]: schema.each(schema.whole(), most=MOST_IN_A_LIST),
+    tuple[float, ...]: schema.each(_number, most=MOST_IN_A_LIST),
 }
 
 
@@ -121,7 +126,7 @@ def _kinds(kind: type[Any]) -> dict[str, schema.Check]:
     for name, hint in get_type_hints(kind).items():
         types = get_args(hint) if NoneType in get_args(hint) else (hint,)
         (own,) = (one for one in types if one is not NoneType)
-        check = _KINDS[get_origin(own) or own]
+        check = _KINDS[own]
         checks[name] = schema.maybe(check) if NoneType in types else check
     return checks
 
@@ -131,8 +136,10 @@ def _check(entry: Field[Any], value: Any) -> None:
     if value is None or not rule:
         return
     choices, low, above, high = rule["choices"], rule["low"], rule["above"], rule["high"]
-    if choices is not None and value not in choices:
-        raise SettingsError(f"{flag} {schema.word(value)}: it must be one of {', '.join(choices)}")
+    prefix = rule["prefix"]
+    if choices is not None and value not in choices and not (prefix and value.startswith(prefix)):
+        other = f", or {prefix}NAME" if prefix else ""
+        raise SettingsError(f"{flag} {schema.word(value)}: it must be one of {', '.join(choices)}{other}")
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not number >= low:
             raise SettingsError(f"{flag} {number}: it must be at least {low}")

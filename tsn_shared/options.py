@@ -31,6 +31,10 @@ class CommaSeparated(click.ParamType[tuple[Any, ...]]):
     def __init__(self, kind: Callable[[str], Any], *, like: str) -> None:
         self._kind, self.name = kind, like
 
+    def takes(self, item: Any) -> bool:
+        """Return whether an item of a list in a file is one of these values."""
+        return isinstance(item, int) or (self._kind is float and isinstance(item, float))
+
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[Any, ...]:
         """Parse "30,60" to (30, 60)."""
         if isinstance(value, (tuple, list)):
@@ -42,11 +46,22 @@ class CommaSeparated(click.ParamType[tuple[Any, ...]]):
 
 
 class Choice(click.Choice[str]):
-    """A choice that also understands other names of its values."""
+    """A choice that also understands other names of its values, and takes any text that begins with `prefix`."""
+
+    def __init__(self, choices: Sequence[str], prefix: str | None = None) -> None:
+        super().__init__(choices)
+        self._prefix = prefix
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Return the value itself for one of its other names."""
+        if self._prefix and isinstance(value, str) and value.startswith(self._prefix):
+            return value
         return super().convert(MODEL_ALIASES.get(value, value), param, ctx)
+
+    def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
+        """Return the choices as help shows them."""
+        shown = super().get_metavar(param, ctx)
+        return f"{shown[:-1]}|{self._prefix}NAME]" if self._prefix and shown else shown
 
 
 class SettingOption(click.Option):
@@ -113,10 +128,11 @@ def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
         off = rule["flags"][0] if rule["flags"] else f"--no-{flag[2:]}"
         return click.option(entry.name, f"{flag}/{off}", **extra, cls=SettingOption, show_default=default is True)
     if rule["choices"]:
-        extra["type"] = Choice(rule["choices"])
+        extra["type"] = Choice(rule["choices"], rule["prefix"])
     elif get_origin(kind) is tuple:
-        extra["type"] = CommaSeparated(int, like="30,60")
-        extra["default"] = ",".join(str(number) for number in default or ())
+        number = get_args(kind)[0]
+        extra["type"] = CommaSeparated(number, like="30,60" if number is int else "0.5,0.5,0.5")
+        extra["default"] = default and ",".join(map(str, default))
     else:
         extra["type"] = FOLDER if kind is Path else kind
     flags = (flag, *rule["flags"])
@@ -183,7 +199,7 @@ def _fits(value: Any, kind: click.ParamType[Any]) -> bool:
     if isinstance(kind, type(click.FLOAT)):
         return isinstance(value, float) or schema.is_real(value)
     if isinstance(kind, CommaSeparated) and isinstance(value, list):
-        return len(value) <= MOST_IN_A_LIST and all(isinstance(item, int) for item in value)
+        return len(value) <= MOST_IN_A_LIST and all(kind.takes(item) for item in value)
     return isinstance(value, str) or (isinstance(kind, type(click.STRING)) and isinstance(value, int))
 
 

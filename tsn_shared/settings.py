@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.fields import Settings, setting
+from tsn.tsn_shared.normalisation import MEAN, STD, Normalisation
 from tsn.tsn_shared.views import PROTOCOLS, VIEWS, Snippets
 
 
@@ -84,19 +85,37 @@ DECODERS = ("cpu", "engine", "mixed")
 SNIPPET_LENGTHS = {"rgb": 1, "rgbdiff": 6}
 """Frames that a segment shows, by modality: five differences are between six."""
 
+USUAL_SEGMENTS, USUAL_SIZE = 3, 224
+"""Segments a clip, and pixels of the input's height and width, where neither the settings nor the network say."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LoaderSettings(Settings):
     """What of a clip is served, and how many at once."""
 
     batch_size: int = setting(25, "Clips a GPU (or CPU process) and step.", low=1, high=MOST_CLIPS)
-    num_segments: int = setting(3, "Segments a clip.", low=1, high=MOST_SEGMENTS)
+    num_segments: int | None = setting(None, "Segments a clip; by default 3.", low=1, high=MOST_SEGMENTS)
     modality: str = setting(
         "rgb",
         "What is seen of a segment: rgb: a frame; rgbdiff: 5 differences of 6 neighbouring frames.",
         choices=tuple(SNIPPET_LENGTHS),
     )
-    input_size: int = setting(224, "Height and width of the network's input in pixels.", low=16, high=MAX_EDGE)
+    input_size: int | None = setting(
+        None,
+        "Height and width of the input in pixels; by default the model's own, or 224.",
+        low=16,
+        high=MAX_EDGE,
+    )
+    mean: tuple[float, ...] | None = setting(
+        None,
+        "Mean that pixels (0 to 1) are normalised by; by default the model's own.",
+        low=0,
+        high=1,
+        metavar="R,G,B",
+    )
+    std: tuple[float, ...] | None = setting(
+        None, "Their standard deviation, likewise.", above=0, high=1, metavar="R,G,B"
+    )
     balance: str = setting(
         "none", "Draw a class as often as it has clips, by the root of that, or all alike (full).", choices=BALANCES
     )
@@ -104,10 +123,32 @@ class LoaderSettings(Settings):
         0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0, high=MAX_SEED
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            if value is not None and len(value) != 3:
+                raise SettingsError(f"--{name} {','.join(map(str, value))}: it is three numbers, R,G,B")
+
     @property
     def segments(self) -> int:
         """Segments a clip."""
-        return self.num_segments
+        return self.num_segments or self.usual_segments
+
+    @property
+    def usual_segments(self) -> int:
+        """Segments a clip where they are not stated."""
+        return USUAL_SEGMENTS
+
+    @property
+    def input_pixels(self) -> int:
+        """Height and width of the network's input."""
+        return self.input_size or USUAL_SIZE
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """How pixels are normalised: as stated, or by ImageNet's mean and standard deviation."""
+        return Normalisation(mean=self.mean or MEAN, std=self.std or STD)
 
     @property
     def snippets(self) -> Snippets:
@@ -226,6 +267,9 @@ def _check_seconds(flag: str, text: str, *, low: float, high: float) -> None:
 
 
 MODELS = ("vgg16", "vgg16_bn", "resnet18", "resnet50")
+TIMM = "timm/"
+"""How the name of a model of timm begins."""
+
 MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}
 LR_MODES = ("step", "cosine", "poly")
 OPTIMIZERS = ("sgd", "adamw")
@@ -245,7 +289,7 @@ class TrainSettings(DataSettings, LoaderSettings):
     )
     run: Path | None = setting(None, "Folder for the run; by default runs/<time>.", metavar="DIR")
     resume: str | None = setting(None, "Go on from a run folder; auto: from --run if it holds one.", metavar="auto|DIR")
-    model: str = setting("vgg16", "Backbone.", choices=MODELS)
+    model: str = setting("vgg16", "Backbone, or any image model of timm.", choices=MODELS, prefix=TIMM)
     weights: str = setting("imagenet", "What the backbone starts from.", metavar="imagenet|none|FILE")
     use_tsn: bool = setting(True, "Segments and their consensus; without, one frame a clip.", flags=("--no-tsn",))
     num_classes: int | None = setting(None, "Classes; by default those of the split.", low=2, high=MOST_CLASSES)
@@ -301,4 +345,4 @@ class TrainSettings(DataSettings, LoaderSettings):
     @property
     def segments(self) -> int:
         """Segments a clip in training: 1 without TSN."""
-        return self.num_segments if self.use_tsn else 1
+        return super().segments if self.use_tsn else 1

@@ -172,11 +172,11 @@ def loader(visit: Visit) -> Iterator[Figure]:
     from benchmarks.scaling import cores_needed
     from tsn.pipeline.loading.loader import train_clips
     from tsn.pipeline.loading.pixels import Pixels
-    from tsn.tsn_shared.augment import STD
+    from tsn.tsn_shared.normalisation import STD
 
     settings, cores = visit.settings(), len(os.sched_getaffinity(0))
     opened, batch = partial(train_clips, open_split(settings), visit.frames, settings), settings.batch_size
-    pixels = partial(Pixels, input_size=settings.input_size)
+    pixels = partial(Pixels, input_size=settings.input_pixels)
     ways: dict[str, dict[str, Any]] = {name: {"decoder": name} for name in ("cpu", "engine", "mixed")}
     ways["cpu, half"] = {"decoder": "cpu", "half": True}
     if visit.rehearse:

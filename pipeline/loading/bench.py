@@ -60,7 +60,13 @@ def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> LoaderBenc
     check_batch(num_clips=len(split.train), clips_per_step=1, split=str(split.path))
     decoder, threads = cast("Decoder", settings.decoder), settings.loader_threads or cpu_share()
     device = torch_device(settings.device)
-    pixels = Pixels(input_size=settings.input_size, device=device, decoder=decoder, threads=threads)
+    pixels = Pixels(
+        input_size=settings.input_pixels,
+        normalisation=settings.normalisation,
+        device=device,
+        decoder=decoder,
+        threads=threads,
+    )
     if decoder != "cpu" and pixels.device_id is None:
         raise SettingsError(f"--decoder {decoder} needs a GPU: leave it out")
     with ExitStack() as stack:
@@ -80,7 +86,7 @@ def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> LoaderBenc
         threads=threads,
         batch_size=settings.batch_size,
         num_segments=settings.segments,
-        input_size=settings.input_size,
+        input_size=settings.input_pixels,
     )
 
 

@@ -21,7 +21,6 @@ from torch.nn.functional import interpolate
 
 from tsn.pipeline.loading.pixels import Pixels
 from tsn.pipeline.loading.source import ClipPlan
-from tsn.tsn_shared.augment import MEAN, STD
 
 KEPT = 4
 """Batches whose memory is kept for use again: one is in use, one is ready, one is being made, one is to spare."""
@@ -41,9 +40,9 @@ class CpuFinish:
         self._memory = Memory((*shape, input_size, input_size, 3))
         self._pool = single_threads(pixels.threads)
         # one long row of pixels: torch's element-wise loops are fast over rows, slow over 3 channels
-        std = torch.tensor(STD).repeat(input_size)
+        std = torch.tensor(pixels.normalisation.std).repeat(input_size)
         self._scale = 1 / (255 * std)
-        self._shift = -torch.tensor(MEAN).repeat(input_size) / std
+        self._shift = -torch.tensor(pixels.normalisation.mean).repeat(input_size) / std
 
     def batch(self, pictures: Sequence[Picture], plan: ClipPlan, *, cropped: bool) -> torch.Tensor:
         """Return (B, T, K, H, W, 3) float32 of B * T pictures (h, w, 3), which are whole frames unless `cropped`."""

@@ -12,7 +12,6 @@ from nvidia.dali import Pipeline, fn, types
 
 from tsn.pipeline.loading.pixels import Decoder, Pixels
 from tsn.pipeline.loading.source import FrameBatch
-from tsn.tsn_shared.augment import MEAN, STD
 
 INPUTS: dict[str, tuple[Any, int]] = {
     "jpegs": (types.UINT8, 1),
@@ -98,6 +97,6 @@ def _normalised(picture: Any, flip: Any, pixels: Pixels) -> Any:
         mirror=flip,
         dtype=types.FLOAT16 if pixels.half else types.FLOAT,
         output_layout="HWC",
-        mean=[255 * mean for mean in MEAN],
-        std=[255 * std for std in STD],
+        mean=[255 * mean for mean in pixels.normalisation.mean],
+        std=[255 * std for std in pixels.normalisation.std],
     )

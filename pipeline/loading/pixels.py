@@ -8,6 +8,7 @@ import torch
 
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.normalisation import Normalisation
 
 Decoder = Literal["cpu", "engine", "mixed"]
 """The CPU (libjpeg-turbo), the card's own JPEG engine, or nvJPEG's kernels; DALI's `mixed` is the latter two."""
@@ -28,7 +29,7 @@ def torch_device(name: str) -> torch.device:
 
 @dataclass(frozen=True, kw_only=True)
 class Pixels:
-    """How frames become the network's input, `input_size` pixels high and wide, on a device.
+    """How frames become the network's input, `input_size` pixels high and wide and normalised, on a device.
 
     On a GPU `decoder` may be one that decodes there, and `half` gives float16: half the memory, and autocast takes it
     as it is. On the CPU torch resizes and normalises what DALI has decoded, which is faster, unless DALI is to do it
@@ -36,6 +37,7 @@ class Pixels:
     """
 
     input_size: int
+    normalisation: Normalisation = Normalisation()
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     decoder: Decoder = "cpu"
     half: bool = False

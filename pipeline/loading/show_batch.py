@@ -13,11 +13,11 @@ from tsn.pipeline.loading.loader import Batch, ClipLoader
 from tsn.pipeline.loading.pixels import Pixels, torch_device
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, check_batch, first_step, train_schedule
-from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.console import printable, say
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone, replacing, writing
 from tsn.tsn_shared.fonts import length_of, write_on
+from tsn.tsn_shared.normalisation import Normalisation
 from tsn.tsn_shared.settings import ShowBatchSettings
 from tsn.tsn_shared.splits import Split, Subset, open_split
 from tsn.tsn_shared.views import VIEWS
@@ -48,7 +48,8 @@ def show_batch(settings: ShowBatchSettings) -> None:
     if rank >= world_size:
         raise SettingsError(f"--rank {rank}: of --world-size {world_size} the last rank is {world_size - 1}")
     way_out = "set another --out"
-    pixels = Pixels(input_size=settings.input_size, device=torch_device(settings.device))
+    device = torch_device(settings.device)
+    pixels = Pixels(input_size=settings.input_pixels, normalisation=settings.normalisation, device=device)
     split = open_split(settings)
     schedule = _schedule(split, subset, settings)
     view = VIEWS["train" if subset == "train" else "val"]
@@ -63,7 +64,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
                 when = f"epoch {settings.epoch}, " if subset == "train" else ""
                 where = f"{split.path.stem}, {subset}, {when}step {step}"
                 title = f"{where}, rank {rank} of {world_size}, seed {settings.seed}"
-                _write_picture(out, title, batch, names, reader)
+                _write_picture(out, title, batch, reader, pixels.normalisation)
     say(f"{int(batch.plan.valid.sum())} clips of {settings.snippets.frames} frames: {out}")
 
 
@@ -72,10 +73,10 @@ def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Sche
     clips, per_step = len(split.subset(subset)), settings.batch_size * settings.world_size
     if settings.epoch >= EPOCHS:
         raise SettingsError(f"--epoch {settings.epoch}: it must be less than {EPOCHS}")
-    size = 4 * settings.batch_size * settings.snippets.frames * 3 * max(settings.input_size, SMALLEST) ** 2
+    size = 4 * settings.batch_size * settings.snippets.frames * 3 * max(settings.input_pixels, SMALLEST) ** 2
     if size > MOST_BYTES:
         raise SettingsError(
-            f"{settings.batch_size} clips of {settings.snippets.frames} frames at {settings.input_size} pixels are "
+            f"{settings.batch_size} clips of {settings.snippets.frames} frames at {settings.input_pixels} pixels are "
             f"{size >> 30:,} GiB, more than the {MOST_BYTES >> 30} that are shown: "
             "lower --batch-size, --num-segments or --input-size"
         )
@@ -110,8 +111,9 @@ def _write_arrays(out: Path, batch: Batch, names: Sequence[str]) -> None:
         )
 
 
-def _write_picture(out: Path, title: str, batch: Batch, names: Sequence[str], reader: FrameReader) -> None:
+def _write_picture(out: Path, title: str, batch: Batch, reader: FrameReader, normalisation: Normalisation) -> None:
     plan, classes = batch.plan, reader.split.classes
+    names = reader.split.names(reader.subset, plan.rows)
     rows = []
     for clip in np.flatnonzero(plan.valid).tolist():
         crop, flip = plan.crops[clip, 0].tolist(), bool(plan.flips[clip, 0])
@@ -122,7 +124,7 @@ def _write_picture(out: Path, title: str, batch: Batch, names: Sequence[str], re
         )
         indices, count = plan.frame_indices[clip].tolist(), reader.clips.frames[plan.rows[clip]]
         whole = Image.fromarray(decode_jpeg(reader.jpeg(int(plan.rows[clip]), indices[0])))
-        shown = _pictures(batch.clips[clip])
+        shown = _pictures(batch.clips[clip], normalisation)
         below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
         rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))
     width = max(row.width for row in rows) + 2 * GAP
@@ -161,9 +163,10 @@ def _with_crop(frame: Image.Image, crop: Sequence[int], height: int) -> Image.Im
     return frame
 
 
-def _pictures(clip: torch.Tensor) -> list[Image.Image]:
+def _pictures(clip: torch.Tensor, normalisation: Normalisation) -> list[Image.Image]:
     """Undo the normalisation of a clip, (S, 3, H, W); small frames are enlarged to hold a line of text."""
-    pixels = clip.detach().float().cpu().permute(0, 2, 3, 1) * torch.tensor(STD) + torch.tensor(MEAN)
+    mean, std = torch.tensor(normalisation.mean), torch.tensor(normalisation.std)
+    pixels = clip.detach().float().cpu().permute(0, 2, 3, 1) * std + mean
     frames = [Image.fromarray(frame) for frame in (pixels * 255).round().clamp(0, 255).byte().numpy()]
     zoom = -(-SMALLEST // clip.shape[-1])
     return [frame.resize((frame.width * zoom, frame.height * zoom), Image.Resampling.NEAREST) for frame in frames]

@@ -44,7 +44,7 @@ def test_the_clips_are_those_of_the_rank_not_of_the_local_rank(data: DataSetting
 @pytest.mark.parametrize(("view", "crops"), [("val", 1), ("3crop", 3), ("10crop", 10)])
 def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: str, crops: int) -> None:
     reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS[view], snippets=Snippets(segments=5))
-    with open_val_loader(reader, second_machine(), batch_size=1, input_size=32) as loader:
+    with open_val_loader(reader, TrainSettings(input_size=32), second_machine(), batch_size=1) as loader:
         wanted = loader.one_pass()
         batches = list(wanted.batches)
     assert (wanted.steps, wanted.clips) == (-(-TEST // 4), TEST)
@@ -55,7 +55,8 @@ def test_views_of_the_test_clips_have_their_crops(data: DataSettings, view: str,
 def test_validation_is_ahead_before_it_is_asked_for(data: DataSettings) -> None:
     """While an epoch is trained the next pass's first batches are read, decoded and finished."""
     reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS["val"], snippets=Snippets(segments=2))
-    with open_val_loader(reader, Ranks(device=torch.device("cpu")), batch_size=3, input_size=32) as loader:
+    ranks = Ranks(device=torch.device("cpu"))
+    with open_val_loader(reader, TrainSettings(input_size=32), ranks, batch_size=3) as loader:
         for _ in range(2):
             begun = time.monotonic()
             while not all(ahead.done() for stage in (loader._batches, loader._encoded) for ahead in stage._ahead):

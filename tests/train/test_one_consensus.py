@@ -78,7 +78,7 @@ def test_validation_does(trained_run: Path, data: DataSettings, settings: TrainS
     trainer = Trainer(model=network_of(trained_run), settings=settings, ranks=CPU, num_clips=12, precision="fp32")
     split = open_split(settings)
     reader = FrameReader(split, "test", settings.frames, view=VIEWS["val"], snippets=settings.snippets)
-    with data_of.open_val_loader(reader, CPU, batch_size=5, input_size=32) as loader:
+    with data_of.open_val_loader(reader, settings, CPU, batch_size=5) as loader:
         found = trainer.validate(loader.one_pass())
     wanted = torch.from_numpy(reference(network_of(trained_run), clips_of(data, "val", 3)))
     labels = torch.from_numpy(split.test.label.astype(np.int64))

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn.tsn_shared.augment import CROP_SLOTS, MEAN, STD, centre_crops, ten_crops, three_crops, train_crops
+from tsn.tsn_shared.augment import CROP_SLOTS, centre_crops, ten_crops, three_crops, train_crops
 from tsn.tsn_shared.draws import clip_draws
 
 SIZES = st.lists(st.tuples(st.integers(1, 2000), st.integers(1, 2000)), min_size=1, max_size=8)
@@ -109,8 +109,3 @@ def test_test_crops_lie_within_the_frame(sizes: list[tuple[int, int]]) -> None:
         assert (w == h).all()
         assert (y + h <= heights[:, None]).all()
         assert (x + w <= widths[:, None]).all()
-
-
-def test_normalisation_is_that_of_imagenet() -> None:
-    assert MEAN == (0.485, 0.456, 0.406)
-    assert STD == (0.229, 0.224, 0.225)

@@ -21,7 +21,10 @@ KINDS = [DataSettings, ExtractSettings, SplitsSettings, LoaderSettings, TrainSet
         (TrainSettings, {"lr": 0.0}, r"--lr 0\.0: it must be more than 0"),
         (TrainSettings, {"lr": float("nan")}, "--lr nan: it must be more than 0"),
         (TrainSettings, {"dropout": 1.5}, r"--dropout 1\.5: it must be at most 1"),
-        (TrainSettings, {"model": "alexnet"}, "--model alexnet: it must be one of vgg16, vgg16_bn, resnet18, resnet50"),
+        (TrainSettings, {"model": "alexnet"}, "--model alexnet: it must be one of vgg16, .* resnet50, or timm/NAME"),
+        (TrainSettings, {"mean": (0.5, 0.5)}, "--mean 0.5,0.5: it is three numbers, R,G,B"),
+        (TrainSettings, {"mean": (0.5, 0.5, 127.5)}, r"--mean 127\.5: it must be at most 1"),
+        (TrainSettings, {"std": (0.5, 0.5, 0)}, "--std 0: it must be more than 0"),
         (
             TrainSettings,
             {"lr_decay": 1e308, "lr_decay_epoch": (1, 1, 1)},
@@ -72,7 +75,7 @@ def test_settings_cannot_be_changed_nor_given_by_position() -> None:
 
 def test_defaults_are_the_published_recipe() -> None:
     settings = TrainSettings()
-    assert (settings.model, settings.num_segments, settings.batch_size, settings.num_epochs) == ("vgg16", 3, 25, 80)
+    assert (settings.model, settings.segments, settings.batch_size, settings.num_epochs) == ("vgg16", 3, 25, 80)
     assert (settings.lr, settings.lr_mode, settings.lr_decay, settings.lr_decay_epoch) == (0.001, "step", 0.1, (30, 60))
     assert (settings.momentum, settings.wd, settings.dropout, settings.warmup_epochs) == (0.9, 0.0005, 0.9, 0)
     assert (settings.clip_grad, settings.label_smoothing, settings.accumulate) == (None, 0, 1)

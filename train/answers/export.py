@@ -85,12 +85,17 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
         sampling=SAMPLING if plain else SNIPPETS.format(last=last),
         input=f"frames: uint8 RGB (B, S, {'' if plain else f'{snippets.length}, '}H, W, 3)",
         frame_size=f"{shape[1]}x{shape[0]}" if shape else "native",
-        input_size=trained.settings.input_size,
+        input_size=trained.settings.input_pixels,
         model=trained.settings.model,
         split=trained.settings.split,
         tsn=own_version(),
     )
-    module = EndToEnd(trained.network, frame_size=shape, input_size=trained.settings.input_size).eval()
+    module = EndToEnd(
+        trained.network,
+        frame_size=shape,
+        input_size=trained.settings.input_pixels,
+        normalisation=trained.settings.normalisation,
+    ).eval()
     way_out = "name another file"
     with alone(out, way_out), writing(out, way_out), replacing(out) as temporary:
         run = writers[out.suffix](module, facts.plain(), _example((48, 64), replace(snippets, segments=3)), temporary)

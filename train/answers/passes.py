@@ -141,7 +141,7 @@ def _score_as_rank(
             frames=snippets.frames,
             crops=view.crops,
             at_once=clips_at_once(snippets.frames, ranks.device),
-            input_size=settings.input_size,
+            input_size=settings.input_pixels,
             half=precision != "fp32",
             answers=clips * len(trained.classes),
         )
@@ -152,7 +152,7 @@ def _score_as_rank(
         fit = partial(fitting, needs, batch_size=max(1, min(as_in_training, share)), free=free, where=str(ranks.device))
         reader = FrameReader(split, wanted.subset, wanted.data.frames, view=view, snippets=snippets)
         batch_size = ranks.agree(fit)
-        loader = data.open_val_loader(reader, ranks, batch_size=batch_size, input_size=settings.input_size)
+        loader = data.open_val_loader(reader, settings, ranks, batch_size=batch_size)
         clips_of_rank = stack.enter_context(loader).one_pass()
         progress = Progress("scoring", total=clips_of_rank.steps, unit="step", visible=ranks.is_first)
         values, labels = score_clips(

@@ -136,7 +136,8 @@ class Predictor:
         height, width = clips.shape[2:4]
         preparation = Preparation(
             frame_size=self.trained.frame_size or (height, width),
-            input_size=self.trained.settings.input_size,
+            input_size=self.trained.settings.input_pixels,
+            normalisation=self.trained.settings.normalisation,
             view=self.view,
         ).to(self.device)
         shown = torch.from_numpy(np.require(clips, requirements=["C", "W"])).flatten(0, 1)
@@ -170,7 +171,7 @@ class Predictor:
             frames=frames,
             crops=self.view.crops,
             at_once=at_once,
-            input_size=settings.input_size,
+            input_size=settings.input_pixels,
             half=self.precision != "fp32",
         )
         free = available(self.device, processes=1)

@@ -7,7 +7,7 @@ from tsn.train.data import StoredFrames
 from tsn.train.fit.checkpoint import find_checkpoint, load_checkpoint
 from tsn.train.fit.contents import facts_of, weights_of
 from tsn.train.fit.weights_file import read_weights_file
-from tsn.train.network.model import TSN, shapes_of
+from tsn.train.network.model import TSN, network_with, shapes_of
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import ExtractSettings, TrainSettings
 from tsn.tsn_shared.splits import Split
@@ -54,9 +54,9 @@ def load_trained(checkpoint: Path) -> TrainedNetwork:
     path = find_checkpoint(checkpoint)
     found = read_weights_file(path) if path.suffix == ".safetensors" else load_checkpoint(path)
     facts = facts_of(found, path)
-    network = shapes_of(facts.settings, len(facts.classes))
-    weights = weights_of(found, network.state_dict(), path)
-    network.load_state_dict({name: value.contiguous() for name, value in weights.items()}, assign=True)
+    shapes = shapes_of(facts.settings, len(facts.classes))
+    weights = weights_of(found, shapes.state_dict(), path)
+    network = network_with(weights, shapes, facts.settings, len(facts.classes))
     return TrainedNetwork(
         path=path,
         network=network.eval(),

@@ -50,7 +50,7 @@ def explain(predictor: Predictor, video: Path) -> Why:
         raise SettingsError(f"--why is of one crop of a frame: not --protocol {predictor.view.name}, but val")
     gradcam = _gradcam()
     settings = predictor.trained.settings
-    name = map_layer(predictor.trained.network, frames=predictor.snippets.frames, size=settings.input_size)
+    name = map_layer(predictor.trained.network, frames=predictor.snippets.frames, size=settings.input_pixels)
     chosen = decode_chosen(video, predictor.stored, predictor.choose)
     pictures = chosen.pictures()
     answer = predictor.answer(
@@ -59,7 +59,8 @@ def explain(predictor: Predictor, video: Path) -> Why:
     height, width = pictures.shape[1:3]
     preparation = Preparation(
         frame_size=predictor.trained.frame_size or (height, width),
-        input_size=settings.input_size,
+        input_size=settings.input_pixels,
+        normalisation=settings.normalisation,
         view=predictor.view,
     ).to(predictor.device)
     clip = preparation(torch.from_numpy(pictures)[None].to(predictor.device)).requires_grad_()

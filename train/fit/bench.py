@@ -14,6 +14,7 @@ from tsn.pipeline.loading.loader import ClipLoader
 from tsn.train.fit.compilation import FALLBACK
 from tsn.train.fit.recipe import build_optimizer
 from tsn.train.fit.trainer import Trainer
+from tsn.train.network.completion import completed
 from tsn.train.network.model import build_network
 from tsn.train.ranks.devices import autocast, channels_last, count_gpus, precision_of
 from tsn.train.ranks.group import Ranks, joined
@@ -97,7 +98,7 @@ class TrainSpeed:
 
 def bench_train(settings: TrainSettings, *, seconds: float) -> TrainSpeed:
     """Time the loop of `tsn train` and the bare loop in turns, for about `seconds` in all, on one rank."""
-    on_gpu = count_gpus(settings.gpus) > 0
+    settings, on_gpu = completed(settings), count_gpus(settings.gpus) > 0
     split = open_split(settings)
     with ExitStack() as stack:
         ranks = stack.enter_context(joined(on_gpu=on_gpu))
@@ -123,7 +124,7 @@ def bench_train(settings: TrainSettings, *, seconds: float) -> TrainSpeed:
         model=settings.model,
         batch_size=settings.batch_size,
         num_segments=settings.segments,
-        input_size=settings.input_size,
+        input_size=settings.input_pixels,
         precision=precision,
         device=str(ranks.device),
         clips_per_second=median(rates["train"]),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from tsn.pipeline.loading.schedule import check_batch
 from tsn.train.data import check_data
 from tsn.train.fit.folder import LAST
-from tsn.train.fit.place import RunPlace, place_run
+from tsn.train.fit.place import RunPlace, completed_place, place_run
 from tsn.train.fit.trackers import check_tracker
 from tsn.train.history import best_row
 from tsn.train.ranks.stop import stop_requests
@@ -51,6 +51,7 @@ def train(settings: TrainSettings, given: frozenset[str] = frozenset(), *, dry_r
         split, gpus = check_data(settings), _gpus(settings)
         processes = gpus or settings.num_processes
         _check_step(split, settings, world_size=processes * settings.nnodes)
+        place = completed_place(place)
         from tsn.train.ranks.group import joined
 
         if processes == 1 and settings.nnodes == 1:
@@ -140,10 +141,10 @@ def _placed(settings: TrainSettings, given: frozenset[str], world_size: int, *, 
     try:
         check_tracker(place.settings)
         _check_step(check_data(place.settings), place.settings, world_size=world_size)
+        return completed_place(place)
     except BaseException:
         _leave(place)
         raise
-    return place
 
 
 def _leave(place: RunPlace) -> None:

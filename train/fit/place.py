@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tsn.train.data import split_facts
 from tsn.train.fit.folder import FREE_ON_RESUME, read_config
+from tsn.train.network.completion import completed
 from tsn.tsn_shared import environment
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.errors import SettingsError
@@ -67,6 +68,14 @@ def explained(
     place = place_run(settings, given, dry=True)
     own = {} if not place.resume else {name: f"run {place.folder}" for name in origins if name not in given}
     return place.settings, {**origins, **own}
+
+
+def completed_place(place: RunPlace) -> RunPlace:
+    """Return the place of a run with all its settings stated; a run that goes on keeps those that it has recorded.
+
+    After the data are known to be in order: it may load timm, and torch with it.
+    """
+    return place if place.resume else replace(place, settings=completed(place.settings))
 
 
 def _holds_a_run(folder: Path) -> bool:

@@ -73,8 +73,8 @@ class Rehearsal:
 
     def _zeros(self) -> Tensor:
         """Return a batch of zeros, laid out as the loader's."""
-        settings = self.settings
-        shape = (settings.batch_size, settings.snippets.frames, settings.input_size, settings.input_size, 3)
+        settings, size = self.settings, self.settings.input_pixels
+        shape = (settings.batch_size, settings.snippets.frames, size, size, 3)
         return torch.zeros(shape, dtype=clips_dtype(self.precision, self.device), device=self.device).permute(
             0, 1, 4, 2, 3
         )

@@ -84,7 +84,7 @@ class Run:
         frozen = "" if settings.freeze == "none" else f", {trained:,} of them trained"
         say(
             f"{settings.model} ({count_parameters(trainer.model) / 1e6:.1f} M parameters{frozen}), "
-            f"{len(self.classes)} classes, {settings.segments} segments at {settings.input_size} pixels, "
+            f"{len(self.classes)} classes, {settings.segments} segments at {settings.input_pixels} pixels, "
             f"{trainer.precision}, {self.ranks.world_size} x {where}, {trainer.clips_per_step} clips a step"
         )
         validating = len(self.split.subset(self.split.choosing))
@@ -179,7 +179,7 @@ def open_loaders(run: Run, stack: ExitStack) -> Loaders:
     val = None
     if len(split.subset(split.choosing)):
         clips = FrameReader(split, split.choosing, settings.frames, view=VIEWS["val"], snippets=settings.snippets)
-        val = data.open_val_loader(clips, ranks, batch_size=settings.batch_size, input_size=settings.input_size)
+        val = data.open_val_loader(clips, settings, ranks, batch_size=settings.batch_size)
         stack.enter_context(val)
     if words := run.trainer.compile():
         say(words)
@@ -231,7 +231,7 @@ def _removed_if_unused(folder: Path) -> Iterator[None]:
 def _check_memory(shapes: TSN, settings: TrainSettings, ranks: Ranks, *, precision: str) -> str:
     """Return a line about memory; SettingsError where it is too small for the batch."""
     half = precision != "fp32"
-    sizes = {"frames": settings.snippets.frames, "input_size": settings.input_size}
+    sizes = {"frames": settings.snippets.frames, "input_size": settings.input_pixels}
     needs = estimate(shapes, **sizes, half=half, saves=ranks.is_first, moments=MOMENTS[settings.optimizer])
     free = available(ranks.device, processes=ranks.local_world_size)
     return check_memory(needs, batch_size=settings.batch_size, free=free, where=str(ranks.device))

@@ -1,5 +1,6 @@
 """The backbones: a row each says how torchvision's network becomes one. A new one is a row here and a name in MODELS.
 
+Any model of timm is one as well: `backbone_of` has its row made by `tsn.train.network.timm_models`.
 The command line offers `tsn.tsn_shared.settings.MODELS` without loading torch; a test holds the names here to be those.
 """
 
@@ -8,9 +9,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import WeightsEnum
+
+from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import TIMM
 
 LAST_LAYER_STD = 0.001
 """Of the new last layer's weights, as in TSN (Wang et al., ECCV 2016) and GluonCV."""
@@ -18,24 +22,38 @@ LAST_LAYER_STD = 0.001
 
 @dataclass(frozen=True, kw_only=True)
 class Backbone:
-    """How a network is built for `num_classes` and a `dropout`, where its ends are, and its ImageNet weights.
+    """How a network is built for `num_classes`, a `dropout` and an input size, where its ends are, and its weights.
 
-    `first_layer` is the convolution that reads the pixels. `last_layer` is where torchvision's own lies: weights made
-    for other classes leave it out.
+    `first_layer` is the convolution that reads the pixels, "" where it is not known. `last_layer` is where
+    torchvision's own lies: weights made for other classes leave it out. `adapt(network, state)` brings the names of
+    weights from elsewhere to the network's own; of those, what begins with a name in `left_out` has no place in it.
     """
 
-    build: Callable[[int, float], nn.Module]
+    build: Callable[[int, float, int], nn.Module]
     first_layer: str
     last_layer: str
     imagenet: Callable[[], WeightsEnum]
+    left_out: tuple[str, ...] = ()
+    adapt: Callable[[nn.Module, dict[str, Tensor]], dict[str, Tensor]] = lambda network, state: state
+
+
+def backbone_of(name: str) -> Backbone:
+    """Return the row of a backbone; SettingsError, with the names that there are, where there is none."""
+    if name.startswith(TIMM):
+        from tsn.train.network.timm_models import timm_backbone
+
+        return timm_backbone(name)
+    if name not in BACKBONES:
+        raise SettingsError(f"--model {name}: no such backbone; there are {', '.join(BACKBONES)}, or {TIMM}NAME")
+    return BACKBONES[name]
 
 
 def _vgg(name: str) -> Backbone:
     """Return a VGG: dropout after fc6 and fc7, as torchvision has it."""
 
-    def build(num_classes: int, dropout: float) -> Any:
+    def build(num_classes: int, dropout: float, input_size: int) -> Any:
         network = getattr(models, name)(weights=None, dropout=dropout)
-        network.classifier[-1] = _last_layer(network.classifier[-1].in_features, num_classes)
+        network.classifier[-1] = last_layer(network.classifier[-1].in_features, num_classes)
         return network
 
     return Backbone(build=build, first_layer="features.0", last_layer="classifier.6", imagenet=partial(_imagenet, name))
@@ -44,9 +62,9 @@ def _vgg(name: str) -> Backbone:
 def _resnet(name: str) -> Backbone:
     """Return a ResNet, with one dropout before its last layer."""
 
-    def build(num_classes: int, dropout: float) -> Any:
+    def build(num_classes: int, dropout: float, input_size: int) -> Any:
         network = getattr(models, name)(weights=None)
-        network.fc = nn.Sequential(nn.Dropout(dropout), _last_layer(network.fc.in_features, num_classes))
+        network.fc = nn.Sequential(nn.Dropout(dropout), last_layer(network.fc.in_features, num_classes))
         return network
 
     return Backbone(build=build, first_layer="conv1", last_layer="fc", imagenet=partial(_imagenet, name))
@@ -57,7 +75,8 @@ def _imagenet(name: str) -> WeightsEnum:
     return models.get_model_weights(name)["IMAGENET1K_V1"]
 
 
-def _last_layer(features: int, num_classes: int) -> nn.Linear:
+def last_layer(features: int, num_classes: int) -> nn.Linear:
+    """Return a new last layer, its weights drawn from N(0, LAST_LAYER_STD), its biases 0."""
     layer = nn.Linear(features, num_classes)
     nn.init.normal_(layer.weight, 0.0, LAST_LAYER_STD)
     nn.init.zeros_(layer.bias)

@@ -30,9 +30,10 @@ class ClipDropout(nn.Dropout):
 
 
 def key_dropout(model: nn.Module, *, seed: int, batch_size: int, device: torch.device) -> Tensor:
-    """Put a ClipDropout in place of each dropout of a model, and return the positions (B,), int64, that they all read.
+    """Put a ClipDropout in place of each dropout of a model that drops any.
 
-    Fill them before each forward pass with where the batch's clips stand in the stream, counted over all ranks.
+    Returns the positions (B,), int64, that they all read. Fill them before each forward pass with where the batch's
+    clips stand in the stream, counted over all ranks.
     """
     positions = torch.zeros(batch_size, dtype=torch.int64, device=device)
     found = [(parent, name) for parent in model.modules() for name, child in parent.named_children() if _plain(child)]
@@ -51,4 +52,4 @@ def philox(positions: Tensor, blocks: Tensor, *, seed: int, purpose: int) -> Ten
 
 
 def _plain(module: nn.Module) -> bool:
-    return isinstance(module, nn.Dropout) and not isinstance(module, ClipDropout)
+    return isinstance(module, nn.Dropout) and not isinstance(module, ClipDropout) and module.p > 0

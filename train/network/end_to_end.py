@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.normalisation import Normalisation
 from tsn.tsn_shared.views import VIEWS, View
 
 
@@ -27,11 +27,18 @@ class Preparation(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, *, frame_size: tuple[int, int] | None, input_size: int, view: View = VIEWS["val"]) -> None:
+    def __init__(
+        self,
+        *,
+        frame_size: tuple[int, int] | None,
+        input_size: int,
+        normalisation: Normalisation,
+        view: View = VIEWS["val"],
+    ) -> None:
         super().__init__()
         self._frame_size, self._input_size, self._view = frame_size, input_size, view
-        self.register_buffer("mean", 255 * torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", 255 * torch.tensor(normalisation.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(normalisation.std).view(3, 1, 1), persistent=False)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return the clips, normalised float32."""
@@ -64,10 +71,17 @@ class EndToEnd(nn.Module):
     The view is `val`. See `Preparation` for what becomes of frames.
     """
 
-    def __init__(self, network: nn.Module, *, frame_size: tuple[int, int] | None, input_size: int) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        frame_size: tuple[int, int] | None,
+        input_size: int,
+        normalisation: Normalisation,
+    ) -> None:
         super().__init__()
         self.network = network
-        self.preparation = Preparation(frame_size=frame_size, input_size=input_size)
+        self.preparation = Preparation(frame_size=frame_size, input_size=input_size, normalisation=normalisation)
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return the class probabilities, (B, C)."""

@@ -180,7 +180,8 @@ def _noted_outputs(shapes: nn.Module) -> list[int]:
 def _pass(shapes: nn.Module, clips: Tensor) -> None:
     try:
         shapes(clips)
-    except RuntimeError as error:  # of layers that leave nothing of so few pixels
+    # of layers that leave nothing of so few pixels, and of networks that were built for other sizes
+    except (RuntimeError, AssertionError, ValueError) as error:
         raise SettingsError(f"--input-size {clips.shape[-1]} does not fit this network: {brief(error)}") from None
 
 

@@ -1,11 +1,17 @@
 """What the network takes of a snippet's frames: of RGB the frame itself, or differences of neighbours. A row each."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import SNIPPET_LENGTHS
+
+RGB = 3
+"""Channels of a frame."""
 
 
 class Differences(nn.Module):
@@ -37,18 +43,27 @@ class Modality:
 
 _LENGTH = SNIPPET_LENGTHS["rgbdiff"]
 MODALITIES = {
-    "rgb": Modality(channels=3, inputs=nn.Identity),
-    "rgbdiff": Modality(channels=3 * (_LENGTH - 1), inputs=lambda: Differences(_LENGTH)),
+    "rgb": Modality(channels=RGB, inputs=nn.Identity),
+    "rgbdiff": Modality(channels=RGB * (_LENGTH - 1), inputs=lambda: Differences(_LENGTH)),
 }
 
 
 def widen(backbone: nn.Module, first_layer: str, channels: int) -> None:
-    """Let a backbone's first convolution read so many channels: a new one in its place, drawn as torchvision draws."""
-    old = backbone.get_submodule(first_layer)
-    if not isinstance(old, nn.Conv2d) or old.in_channels == channels:
+    """Let a backbone's first convolution read so many channels: a new one in its place, drawn as torchvision draws.
+
+    SettingsError where a backbone has none that is known.
+    """
+    if channels == RGB:
         return
-    sizes = (old.kernel_size, old.stride, old.padding)
-    new = nn.Conv2d(channels, old.out_channels, *sizes, bias=old.bias is not None)  # type: ignore[arg-type]
+    old = dict(backbone.named_modules()).get(first_layer)
+    if not isinstance(old, nn.Conv2d) or (old.in_channels, old.groups) != (RGB, 1):
+        raise SettingsError(
+            f"--modality: this --model has no first convolution that could take {channels} channels in place of {RGB}"
+        )
+    new = copy.deepcopy(old)  # of its own kind: timm has some that pad by themselves
+    new.in_channels = channels
+    new.weight = nn.Parameter(torch.empty_like(old.weight[:, :1]).expand(-1, channels, -1, -1).contiguous())
+    new.reset_parameters()
     nn.init.kaiming_normal_(new.weight, mode="fan_out", nonlinearity="relu")
     if new.bias is not None:
         nn.init.zeros_(new.bias)

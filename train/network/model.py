@@ -2,12 +2,11 @@
 
 from typing import Self
 
-from torch import Tensor, device, nn
+from torch import Tensor, device, nn, random
 
-from tsn.train.network.backbones import BACKBONES
+from tsn.train.network.backbones import backbone_of
 from tsn.train.network.modalities import MODALITIES, widen
-from tsn.tsn_shared.errors import SettingsError
-from tsn.tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.settings import USUAL_SIZE, TrainSettings
 
 
 class TSN(nn.Module):
@@ -60,23 +59,31 @@ class TSN(nn.Module):
         return self.consensus(self.frame_scores(clips))
 
 
-def build_model(name: str, *, num_classes: int, dropout: float, modality: str = "rgb") -> TSN:
+def build_model(
+    name: str, *, num_classes: int, dropout: float, modality: str = "rgb", input_size: int = USUAL_SIZE
+) -> TSN:
     """Build a TSN on a backbone with a new last layer, N(0, 0.001), and dropout before it.
 
-    Parameters are drawn from torch's global generator.
+    Parameters are drawn from torch's global generator. SettingsError for a backbone that there is not, or that cannot
+    take this modality or input size.
     """
-    if name not in BACKBONES:
-        raise SettingsError(f"--model {name}: no such backbone; there are {', '.join(BACKBONES)}")
-    backbone, taken = BACKBONES[name].build(num_classes, dropout), MODALITIES[modality]
-    widen(backbone, BACKBONES[name].first_layer, taken.channels)
+    row, taken = backbone_of(name), MODALITIES[modality]
+    backbone = row.build(num_classes, dropout, input_size)
+    widen(backbone, row.first_layer, taken.channels)
     return TSN(backbone, taken.inputs())
 
 
 def build_network(settings: TrainSettings, num_classes: int) -> TSN:
     """Build the network of the settings, frozen as they say."""
-    model = build_model(settings.model, num_classes=num_classes, dropout=settings.dropout, modality=settings.modality)
+    model = build_model(
+        settings.model,
+        num_classes=num_classes,
+        dropout=settings.dropout,
+        modality=settings.modality,
+        input_size=settings.input_pixels,
+    )
     if settings.freeze == "backbone":
-        model.freeze_all_but(BACKBONES[settings.model].last_layer)
+        model.freeze_all_but(backbone_of(settings.model).last_layer)
     return model
 
 
@@ -86,14 +93,28 @@ def shapes_of(settings: TrainSettings, num_classes: int) -> TSN:
         return build_network(settings, num_classes)
 
 
+def network_with(weights: dict[str, Tensor], shapes: TSN, settings: TrainSettings, num_classes: int) -> TSN:
+    """Return the network of the settings with these weights, which are known to fit its `shapes`.
+
+    They are taken as they are, without a copy. Where a network holds constants besides, as Swin's tables of positions,
+    it is built for those; torch's generator stays as it is.
+    """
+    network = shapes
+    if {name for name, _ in shapes.named_buffers()} - shapes.state_dict().keys():
+        with random.fork_rng(devices=[]):
+            network = build_network(settings, num_classes)
+    network.load_state_dict({name: value.contiguous() for name, value in weights.items()}, assign=True)
+    return network
+
+
 def last_layer(model: nn.Module, name: str) -> nn.Module:
     """Return the last layer of a network on the backbone `name`: what scores the classes."""
-    return model.get_submodule(f"backbone.{BACKBONES[name].last_layer}")
+    return model.get_submodule(f"backbone.{backbone_of(name).last_layer}")
 
 
 def without_last_layer(model: TSN, name: str) -> TSN:
-    """Make a network end, in place, in what its last layer reads: VGG's fc7 after ReLU, ResNet's pooled maps."""
-    model.backbone.set_submodule(BACKBONES[name].last_layer, nn.Identity())
+    """Make a network end, in place, in what its last layer reads: VGG's fc7 after ReLU, pooled maps of others."""
+    model.backbone.set_submodule(backbone_of(name).last_layer, nn.Identity())
     return model
 
 

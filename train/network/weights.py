@@ -1,4 +1,4 @@
-"""What a network starts from: torchvision's ImageNet weights, nothing, or a file."""
+"""What a network starts from: the weights that torchvision or timm offers, nothing, or a file."""
 
 import sys
 from contextlib import redirect_stdout
@@ -10,10 +10,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tsn.train.network.archive import holds_numbers, read_pt
-from tsn.train.network.backbones import BACKBONES
-from tsn.train.network.modalities import widened
+from tsn.train.network.backbones import backbone_of
+from tsn.train.network.modalities import RGB, widened
 from tsn.train.network.model import TSN
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
+from tsn.tsn_shared.settings import TIMM
 
 
 def load_weights(model: TSN, name: str, weights: str) -> str:
@@ -22,7 +23,7 @@ def load_weights(model: TSN, name: str, weights: str) -> str:
 
 
 def read_weights(name: str, weights: str) -> dict[str, Tensor]:
-    """Read a state dict: torchvision's (.pth), .safetensors, or one of our checkpoints; nothing for none."""
+    """Read a state dict: torchvision's or timm's (.pth, .safetensors), or one of our checkpoints; nothing for none."""
     if weights == "none":
         return {}
     return _imagenet(name) if weights == "imagenet" else _file(Path(weights))
@@ -36,22 +37,26 @@ def fill(model: TSN, name: str, state: dict[str, Tensor], weights: str) -> str:
     """
     if weights == "none":
         return "weights: drawn at random"
-    source = f"torchvision's ImageNet weights of {name}" if weights == "imagenet" else weights
+    source = weights
+    if weights == "imagenet":
+        source = f"timm's weights of {name}" if name.startswith(TIMM) else f"torchvision's ImageNet weights of {name}"
     kept = _load(model, name, state, source)
     return f"weights: {source}" + (f"; the last layer {kept}" if kept else "")
 
 
 def _imagenet(name: str) -> dict[str, Tensor]:
-    entry = BACKBONES[name].imagenet()
+    entry = backbone_of(name).imagenet()
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     try:
         with redirect_stdout(sys.stderr):
             state: dict[str, Tensor] = entry.get_state_dict(progress=False, check_hash=True)
     except (URLError, OSError, RuntimeError) as error:
-        reason = getattr(error, "reason", error)
+        reason = getattr(error, "reason", brief(error))
+        way_out = f"put {entry.url} at {file}, or use --weights FILE"
+        if name.startswith(TIMM):
+            way_out = f"fetch them from {entry.url} and use --weights FILE,"
         raise SettingsError(
-            f"--weights imagenet: the download failed ({reason}): put {entry.url} at {file}, "
-            "or use --weights FILE or --weights none"
+            f"--weights imagenet: the download failed ({reason}): {way_out} or --weights none"
         ) from None
     return state
 
@@ -78,10 +83,15 @@ def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
 
     It is left out where it is absent or of another number of classes, and where nothing else differs.
     """
-    own, last = model.backbone.state_dict(), BACKBONES[name].last_layer + "."
-    state = _for_channels(state, BACKBONES[name].first_layer + ".weight", own)
+    row = backbone_of(name)
+    own, last = model.backbone.state_dict(), row.last_layer + "."
+    theirs = [key for key in state if key.startswith(tuple(f"{name}." for name in row.left_out))]
+    state = row.adapt(model.backbone, {key: value for key, value in state.items() if key not in theirs})
+    state = _for_channels(state, row.first_layer + ".weight", own)
     if f"{last}1.weight" in own and f"{last}weight" in state:  # torchvision's, without the dropout before it
         state = {key.replace(last, f"{last}1.") if key.startswith(last) else key: v for key, v in state.items()}
+    # files from before torch 0.4.1 do not count the batches of batch normalisation, which nothing here reads
+    state = {key: value for key, value in own.items() if key.endswith(".num_batches_tracked")} | state
     fits = {key: value for key, value in state.items() if key in own and own[key].shape == value.shape}
     wrong = sorted((own.keys() | state.keys()) - fits.keys())
     foreign = [key for key in wrong if not key.startswith(last) or not _same_but_classes(own.get(key), state.get(key))]
@@ -95,15 +105,17 @@ def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
         if not holds_numbers(value):
             raise DataError(f"{source} cannot be used: {key} holds what are no finite numbers")
     model.backbone.load_state_dict(own | fits)
-    return f"({last[:-1]}) is new: {wrong[-1]} is {_shapes(own, state, wrong[-1])}" if wrong else ""
+    left_out = f"; left out: {', '.join(theirs[:2])}{' and more' * (len(theirs) > 2)}" if theirs else ""
+    return f"({last[:-1]}) is new: {wrong[-1]} is {_shapes(own, state, wrong[-1])}{left_out}" if wrong else ""
 
 
 def _for_channels(state: dict[str, Tensor], first: str, own: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return weights of an RGB network for one that takes other channels."""
-    channels, weights = own[first].shape[1], state.get(first)
-    if weights is None or weights.ndim != 4 or weights.shape[1] != 3 or not weights.is_floating_point():
+    weights = state.get(first)
+    channels = own[first].shape[1] if first in own else RGB
+    if weights is None or channels == RGB or weights.ndim != 4 or weights.shape[1] != RGB:
         return state
-    return state if channels == 3 else state | {first: widened(weights, channels)}
+    return state | {first: widened(weights, channels)} if weights.is_floating_point() else state
 
 
 def _same_but_classes(own: Tensor | None, other: Tensor | None) -> bool:

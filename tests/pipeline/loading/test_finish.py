@@ -8,7 +8,7 @@ import torch
 from tsn.pipeline.loading.finish import CpuFinish, Memory, single_threads
 from tsn.pipeline.loading.pixels import Pixels
 from tsn.pipeline.loading.source import ClipPlan
-from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.normalisation import Normalisation
 
 
 def test_the_pools_threads_run_torch_alone_and_the_callers_number_stays() -> None:
@@ -44,7 +44,9 @@ def test_a_clip_is_cropped_resized_flipped_and_normalised_in_the_size_asked_for(
         crops=np.array([boxes]),
         flips=np.array(flips),
     )
-    finish = CpuFinish((1, 2, len(boxes)), Pixels(input_size=16, threads=2), exact=True)
+    normal = Normalisation(mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
+    pixels = Pixels(input_size=16, normalisation=normal, threads=2)
+    finish = CpuFinish((1, 2, len(boxes)), pixels, exact=True)
     made = finish.batch(pictures, plan, cropped=cropped).numpy()
     finish.close()
     assert made.shape == (1, 2, len(boxes), 16, 16, 3)
@@ -55,7 +57,7 @@ def test_a_clip_is_cropped_resized_flipped_and_normalised_in_the_size_asked_for(
                 wanted = cv2.resize(wanted.astype(np.float32), (16, 16), interpolation=cv2.INTER_LINEAR).round()
             if flips[0][crop]:
                 wanted = wanted[:, ::-1]
-            off = 255 * (made[0, number, crop] * STD + MEAN) - wanted
+            off = 255 * (made[0, number, crop] * normal.std + normal.mean) - wanted
             assert np.abs(off).max() < 1.001  # of 255: a half may be rounded either way
 
 

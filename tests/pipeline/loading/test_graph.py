@@ -10,10 +10,11 @@ from tsn.pipeline.loading.graph import build_graph
 from tsn.pipeline.loading.pixels import Pixels
 from tsn.pipeline.loading.schedule import EvalSchedule
 from tsn.pipeline.loading.source import FrameBatch, read_batch
-from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.normalisation import Normalisation
 from tsn.tsn_shared.settings import DataSettings
 
-PIXELS = Pixels(input_size=32, all_dali=True, threads=1)
+NORMAL = Normalisation(mean=(0.5, 0.4, 0.3), std=(0.5, 0.6, 0.7))
+PIXELS = Pixels(input_size=32, normalisation=NORMAL, all_dali=True, threads=1)
 
 
 def frames_of(clips: DataSettings, view: str) -> FrameBatch:
@@ -28,7 +29,7 @@ def test_whole_it_gives_normalised_floats(clips: DataSettings, view: str, crops:
     made = np.array(output.as_tensor())
     assert made.shape == (6, *crops, 32, 32, 3)
     assert made.dtype == np.float32
-    pixels = 255 * (made * STD + MEAN)
+    pixels = 255 * (made * NORMAL.std + NORMAL.mean)
     assert -0.01 < pixels.min() < 100 < pixels.max() < 255.01
 
 

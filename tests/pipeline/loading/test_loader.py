@@ -16,7 +16,7 @@ from tsn.pipeline.loading.loader import Batch, ClipLoader, EvalLoader
 from tsn.pipeline.loading.pixels import Pixels
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, GlobalBatchSlice, Schedule, TrainSchedule, first_step
-from tsn.tsn_shared.augment import MEAN, STD
+from tsn.tsn_shared.normalisation import MEAN, STD
 from tsn.tsn_shared.settings import DataSettings
 from tsn.tsn_shared.splits import Subset, read_split
 from tsn.tsn_shared.views import VIEWS, Snippets

@@ -10,9 +10,9 @@ from PIL import Image
 from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
 from tsn.pipeline.loading.show_batch import GAP, LINE, show_batch
-from tsn.tsn_shared.augment import MEAN, STD
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import alone
+from tsn.tsn_shared.normalisation import MEAN, STD
 from tsn.tsn_shared.settings import DataSettings, ShowBatchSettings
 
 

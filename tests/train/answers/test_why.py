@@ -17,6 +17,7 @@ from tsn.train.answers.why import explain, map_layer
 from tsn.train.network.end_to_end import Preparation
 from tsn.train.network.model import TSN, build_model
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.normalisation import Normalisation
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,8 @@ def test_maps_are_those_of_the_formula(changed_run: Callable[..., Path], video: 
     predictor = Predictor(run, num_segments=4, device="cpu", top=2)
     why = explain(predictor, video)
     chosen = decode_chosen(video, predictor.stored, predictor.choose).pictures()
-    preparation = Preparation(frame_size=chosen.shape[1:3], input_size=64, view=predictor.view)
+    size, normalisation = chosen.shape[1:3], Normalisation()
+    preparation = Preparation(frame_size=size, input_size=64, normalisation=normalisation, view=predictor.view)
     clip = preparation(torch.from_numpy(chosen)[None])
     raw = grad_cam(predictor, clip, predictor.classes.index(why.answer.top[0].name))
     assert why.places == tuple(raw.shape[2:]) == (2, 2)

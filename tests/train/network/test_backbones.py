@@ -18,7 +18,7 @@ def test_the_command_line_offers_just_the_backbones_that_there_are() -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_ends_of_a_backbone_are_where_its_row_says(name: str) -> None:
     with torch.device("meta"):
-        network = BACKBONES[name].build(7, 0.4)
+        network = BACKBONES[name].build(7, 0.4, 224)
         theirs = getattr(models, name)()
     layers = [module for module in network.modules() if isinstance(module, nn.Conv2d | nn.Linear)]
     assert network.get_submodule(BACKBONES[name].first_layer) is layers[0]
@@ -33,7 +33,7 @@ def test_the_ends_of_a_backbone_are_where_its_row_says(name: str) -> None:
 @pytest.mark.parametrize("name", MODELS)
 def test_last_layer_is_drawn_as_in_the_paper(name: str) -> None:
     torch.manual_seed(0)
-    network = BACKBONES[name].build(101, 0.5)
+    network = BACKBONES[name].build(101, 0.5, 224)
     layers = [module for module in network.modules() if isinstance(module, nn.Linear)]
     assert layers[-1].weight.std().item() == pytest.approx(0.001, rel=0.05)
     assert layers[-1].bias.abs().max().item() == 0

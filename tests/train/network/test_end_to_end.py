@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from tsn.train.network.end_to_end import EndToEnd, centre_crop, resize_weights
-from tsn.tsn_shared.augment import MEAN, STD, centre_crops
+from tsn.tsn_shared.augment import centre_crops
+from tsn.tsn_shared.normalisation import Normalisation
 
 
 class Kept(nn.Module):
@@ -21,9 +22,10 @@ class Kept(nn.Module):
 
 def shown(frames: Tensor, frame_size: tuple[int, int] | None, input_size: int) -> tuple[Tensor, Tensor]:
     """Return the clips that the network is shown, as pixels from 0 to 255, and the answer."""
-    network = Kept()
-    answer = EndToEnd(network, frame_size=frame_size, input_size=input_size)(frames)
-    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    network, normal = Kept(), Normalisation(mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+    module = EndToEnd(network, frame_size=frame_size, input_size=input_size, normalisation=normal)
+    answer = module(frames)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (normal.mean, normal.std))
     return 255 * (network.clips * std + mean), answer
 
 
