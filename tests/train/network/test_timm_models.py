@@ -216,7 +216,6 @@ def test_without_a_network_the_download_is_one_line(tmp_path: Path, monkeypatch:
 
 def test_timm_is_imported_where_it_is_used_alone() -> None:
     root = Path(__file__).parents[3]
-    sources = [path.read_text() for room in ("train", "pipeline", "tsn_shared") for path in (root / room).rglob("*.py")]
-    assert [
-        line for source in sources for line in source.splitlines() if line.startswith(("import timm", "from timm"))
-    ] == []
+    paths = [path for room in ("train", "pipeline", "tsn_shared") for path in (root / room).rglob("*.py")]
+    lines = [line for path in paths for line in path.read_text().splitlines()]
+    assert [line for line in lines if line.startswith(("import timm", "from timm"))] == []
