@@ -330,7 +330,7 @@ def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
 
 TIMED = frozenset(
     {"frames", "splits", "split", "gpus", "model", "num_segments", "use_tsn", "batch_size", "input_size"}
-    | {"dropout", "freeze", "optimizer", "precision", "compile", "seed"}
+    | {"dropout", "freeze", "optimizer", "precision", "compile", "seed", "shift"}
 )
 """Settings of training that decide how fast a step is."""
 

@@ -129,8 +129,8 @@ FLAGS = """
 --frames --freeze --gpus --head-lr --help --input-size --label-smoothing --loader-threads --lr --lr-decay
 --lr-decay-epoch --lr-mode --max-restarts --mean --modality --model --momentum --nnodes --no-compile --no-tsn
 --num-classes --num-epochs --num-gpus --num-processes --num-segments --optimizer --precision --print-config
---rdzv-endpoint --resume --run --save-every --seed --split --splits --std --track --use-tsn --warmup-epochs --wd
---weights
+--rdzv-endpoint --resume --run --save-every --seed --shift --split --splits --std --track --use-tsn --warmup-epochs
+--wd --weights
 """
 
 

@@ -85,8 +85,8 @@ DECODERS = ("cpu", "engine", "mixed")
 SNIPPET_LENGTHS = {"rgb": 1, "rgbdiff": 6}
 """Frames that a segment shows, by modality: five differences are between six."""
 
-USUAL_SEGMENTS, USUAL_SIZE = 3, 224
-"""Segments a clip, and pixels of the input's height and width, where neither the settings nor the network say."""
+USUAL_SEGMENTS, SHIFT_SEGMENTS, USUAL_SIZE = 3, 8, 224
+"""Segments a clip, without and with --shift, and pixels of the input's height and width, where settings do not say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,7 +94,9 @@ class LoaderSettings(Settings):
     """What of a clip is served, and how many at once."""
 
     batch_size: int = setting(25, "Clips a GPU (or CPU process) and step.", low=1, high=MOST_CLIPS)
-    num_segments: int | None = setting(None, "Segments a clip; by default 3.", low=1, high=MOST_SEGMENTS)
+    num_segments: int | None = setting(
+        None, "Segments a clip; by default 3, in training with --shift 8.", low=1, high=MOST_SEGMENTS
+    )
     modality: str = setting(
         "rgb",
         "What is seen of a segment: rgb: a frame; rgbdiff: 5 differences of 6 neighbouring frames.",
@@ -292,6 +294,7 @@ class TrainSettings(DataSettings, LoaderSettings):
     model: str = setting("vgg16", "Backbone, or any image model of timm.", choices=MODELS, prefix=TIMM)
     weights: str = setting("imagenet", "What the backbone starts from.", metavar="imagenet|none|FILE")
     use_tsn: bool = setting(True, "Segments and their consensus; without, one frame a clip.", flags=("--no-tsn",))
+    shift: bool = setting(False, "Shift an eighth of a ResNet's channels each way in time (TSM).")
     num_classes: int | None = setting(None, "Classes; by default those of the split.", low=2, high=MOST_CLASSES)
     num_epochs: int = setting(80, "Epochs.", low=1, high=MOST_EPOCHS)
     lr: float = setting(0.001, "Learning rate for the global batch as it is.", above=0)
@@ -341,6 +344,16 @@ class TrainSettings(DataSettings, LoaderSettings):
                 f"--lr {self.lr:g} (--head-lr {self.head_lr:g}) with --lr-decay {self.lr_decay:g} at "
                 f"{len(self.lr_decay_epoch)} epochs: it grows beyond {MOST_LR:.2g}, the largest of fp32: lower them"
             )
+
+        if self.shift and self.model in MODELS and not self.model.startswith("resnet"):
+            raise SettingsError(f"--shift needs a ResNet: --model {self.model} is none")
+        if self.shift and self.segments < 2:
+            raise SettingsError("--shift needs 2 segments or more: leave out --no-tsn, and --num-segments 1")
+
+    @property
+    def usual_segments(self) -> int:
+        """Segments a clip where they are not stated: as many as in TSM's paper where it shifts."""
+        return SHIFT_SEGMENTS if self.shift else USUAL_SEGMENTS
 
     @property
     def segments(self) -> int:

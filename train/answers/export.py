@@ -77,7 +77,7 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
     shape = height_and_width(size) if size else trained.frame_size
     if shape is None and size is None and trained.frames.quality is None:
         raise SettingsError(f"{trained.path} does not state the size of its frames: say --size WIDTHxHEIGHT, or native")
-    snippets = replace(trained.settings.snippets, segments=num_segments or trained.settings.segments)
+    snippets = replace(trained.settings.snippets, segments=trained.segments(num_segments))
     plain, last = snippets.length == 1, snippets.length - 1
     facts = ExportedFacts(
         classes=trained.classes,
@@ -98,7 +98,9 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
     ).eval()
     way_out = "name another file"
     with alone(out, way_out), writing(out, way_out), replacing(out) as temporary:
-        run = writers[out.suffix](module, facts.plain(), _example((48, 64), replace(snippets, segments=3)), temporary)
+        free = {} if trained.settings.shift else {1: "segments"}
+        example = _example((48, 64), replace(snippets, segments=3) if free else snippets)
+        run = writers[out.suffix](module, facts.plain(), example, _free(example, free), temporary)
         _check(run, module, shape, snippets, out)
     return facts
 
@@ -109,16 +111,17 @@ def _example(size: tuple[int, int], snippets: Snippets, batch: int = 2) -> Tenso
     return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
 
 
-def _free(frames: Tensor) -> tuple[dict[int, Any]]:
-    """Return the axes of an input that may have any size: all but a snippet's frames and the colours."""
-    names = {0: "batch", 1: "segments", frames.ndim - 3: "height", frames.ndim - 2: "width"}
+def _free(frames: Tensor, more: dict[int, str]) -> tuple[dict[int, Any]]:
+    """Return the axes of an input that may have any size: batch, height, width, and `more`; others are as they are."""
+    names = {0: "batch", **more, frames.ndim - 3: "height", frames.ndim - 2: "width"}
     return ({axis: torch.export.Dim(name) for axis, name in names.items()},)
 
 
+_Axes = tuple[dict[int, Any]]
 _Run = Callable[[Tensor], np.ndarray[Any, np.dtype[np.float32]]]
 
 
-def _write_onnx(module: EndToEnd, facts: dict[str, str], example: Tensor, path: Path) -> _Run:
+def _write_onnx(module: EndToEnd, facts: dict[str, str], example: Tensor, free: _Axes, path: Path) -> _Run:
     try:
         import onnx
         import onnxruntime
@@ -134,7 +137,7 @@ def _write_onnx(module: EndToEnd, facts: dict[str, str], example: Tensor, path: 
             module,
             (example,),
             dynamo=True,
-            dynamic_shapes=_free(example),
+            dynamic_shapes=free,
             input_names=["frames"],
             output_names=["probabilities"],
             opset_version=OPSET,
@@ -150,10 +153,10 @@ def _write_onnx(module: EndToEnd, facts: dict[str, str], example: Tensor, path: 
     return lambda frames: np.asarray(session.run(None, {"frames": frames.numpy()})[0])
 
 
-def _write_pt2(module: EndToEnd, facts: dict[str, str], example: Tensor, path: Path) -> _Run:
+def _write_pt2(module: EndToEnd, facts: dict[str, str], example: Tensor, free: _Axes, path: Path) -> _Run:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.export.export(module, (example,), dynamic_shapes=_free(example), strict=False)
+        program = torch.export.export(module, (example,), dynamic_shapes=free, strict=False)
         whole = io.BytesIO()  # torch ends the process where the disk is full
         torch.export.save(program, whole, extra_files={METADATA: json.dumps(facts)})
         path.write_bytes(whole.getbuffer())

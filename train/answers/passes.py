@@ -86,8 +86,8 @@ def plan_pass(
 
 def protocol_and_segments(trained: TrainedNetwork, settings: ScoreSettings) -> tuple[str, int]:
     """Return the protocol, and how many segments a clip is scored by: those stated, the protocol's, or the run's."""
-    protocol = settings.protocol
-    return protocol, settings.num_segments or VIEWS[protocol].segments or trained.settings.segments
+    protocol, usual = settings.protocol, VIEWS[settings.protocol].segments
+    return protocol, trained.segments(settings.num_segments, usual=usual)
 
 
 def run_pass(wanted: ScoringPass, trained: TrainedNetwork, settings: SplitScoreSettings) -> ScoredClips:

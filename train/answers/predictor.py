@@ -63,7 +63,8 @@ class Predictor:
         self.trained = run if isinstance(run, TrainedNetwork) else load_trained(Path(run))
         settings = self.trained.settings
         self.view = VIEWS[protocol]
-        self.snippets = replace(settings.snippets, segments=num_segments or self.view.segments or settings.segments)
+        segments = self.trained.segments(num_segments, usual=self.view.segments)
+        self.snippets = replace(settings.snippets, segments=segments)
         self.top = top
         self.device = device if isinstance(device, torch.device) else torch_device(device)
         self.precision = precision_of(settings, self.device)
@@ -131,7 +132,8 @@ class Predictor:
     def scores(self, clips: Frames) -> npt.NDArray[np.float32]:
         """Return the class probabilities (B, C) of clips (B, S * L, H, W, 3), uint8 RGB: frames that are shown.
 
-        Frame l of segment s is at s * L + l (`snippets`); S may be any number. DataError where they are not finite.
+        Frame l of segment s is at s * L + l (`snippets`); S may be any number, but with --shift is that of training.
+        DataError where they are not finite.
         """
         height, width = clips.shape[2:4]
         preparation = Preparation(

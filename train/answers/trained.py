@@ -34,6 +34,19 @@ class TrainedNetwork:
         """The folder of the run that the checkpoint lies in."""
         return self.path.parent.parent if self.path.parent.name == "checkpoints" else self.path.parent
 
+    def segments(self, asked: int | None, *, usual: int | None = None) -> int:
+        """Return how many segments it is asked about: those `asked` for, the `usual` ones, or those of its training.
+
+        A network that shifts in time has learned from clips of just so many, and keeps to them in every protocol:
+        SettingsError where others are asked for.
+        """
+        own = self.settings.segments
+        if not self.settings.shift:
+            return asked or usual or own
+        if asked not in (None, own):
+            raise SettingsError(f"--num-segments {asked}: {self.path} learned with --shift from {own}: leave it out")
+        return own
+
     @property
     def frame_size(self) -> tuple[int, int] | None:
         """Height and width of the frames that it learned from; None where they had many sizes, or are not stated."""

@@ -6,6 +6,8 @@ from torch import Tensor, device, nn, random
 
 from tsn.train.network.backbones import backbone_of
 from tsn.train.network.modalities import MODALITIES, widen
+from tsn.train.network.shift import shift
+from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import USUAL_SIZE, TrainSettings
 
 
@@ -16,8 +18,9 @@ class TSN(nn.Module):
     `frame_scores`, where it looks across the frames of a clip, or `consensus`, and all of them follow.
     """
 
-    def __init__(self, backbone: nn.Module, inputs: nn.Module | None = None) -> None:
+    def __init__(self, backbone: nn.Module, inputs: nn.Module | None = None, *, segments: int | None = None) -> None:
         super().__init__()
+        self.segments = segments  # of a backbone that looks across a clip: it takes no others
         self.backbone = backbone
         self.inputs = inputs or nn.Identity()
         self._trained: str | None = None
@@ -47,6 +50,10 @@ class TSN(nn.Module):
         """Return the logits (B, S, C) of each segment of whole clips (B, S * L, 3, H, W)."""
         inputs: Tensor = self.inputs(clips)
         batch, segments = inputs.shape[:2]
+        if self.segments not in (None, segments):
+            raise SettingsError(
+                f"this network takes clips of {self.segments} segments, not {segments}: it shifts in time"
+            )
         scores: Tensor = self.backbone(inputs.flatten(0, 1))
         return scores.view(batch, segments, -1)
 
@@ -60,17 +67,25 @@ class TSN(nn.Module):
 
 
 def build_model(
-    name: str, *, num_classes: int, dropout: float, modality: str = "rgb", input_size: int = USUAL_SIZE
+    name: str,
+    *,
+    num_classes: int,
+    dropout: float,
+    modality: str = "rgb",
+    input_size: int = USUAL_SIZE,
+    shift_segments: int | None = None,
 ) -> TSN:
     """Build a TSN on a backbone with a new last layer, N(0, 0.001), and dropout before it.
 
-    Parameters are drawn from torch's global generator. SettingsError for a backbone that there is not, or that cannot
-    take this modality or input size.
+    With `shift_segments` it looks across the segments of a clip, as many as that. Parameters are drawn from torch's
+    global generator. SettingsError for a backbone that there is not, or that cannot take what is asked of it.
     """
     row, taken = backbone_of(name), MODALITIES[modality]
     backbone = row.build(num_classes, dropout, input_size)
     widen(backbone, row.first_layer, taken.channels)
-    return TSN(backbone, taken.inputs())
+    if shift_segments is not None:
+        shift(backbone, shift_segments)
+    return TSN(backbone, taken.inputs(), segments=shift_segments)
 
 
 def build_network(settings: TrainSettings, num_classes: int) -> TSN:
@@ -81,6 +96,7 @@ def build_network(settings: TrainSettings, num_classes: int) -> TSN:
         dropout=settings.dropout,
         modality=settings.modality,
         input_size=settings.input_pixels,
+        shift_segments=settings.segments if settings.shift else None,
     )
     if settings.freeze == "backbone":
         model.freeze_all_but(backbone_of(settings.model).last_layer)
