@@ -98,6 +98,7 @@ def test_another_number_of_segments_is_refused(run: Path, tmp_path: Path) -> Non
         predict(load_trained(run), np.zeros((9, 48, 64, 3), dtype=np.uint8), num_segments=25)
 
 
+@pytest.mark.slow
 def test_it_resumes_bit_for_bit_with_the_segments_that_it_began_with(
     run: Path, small: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -112,18 +113,9 @@ def test_it_resumes_bit_for_bit_with_the_segments_that_it_began_with(
 
 
 def test_a_network_that_is_no_resnet_ends_with_code_2_and_leaves_no_folder(data: DataSettings, tmp_path: Path) -> None:
-    words = [
-        "--frames",
-        data.frames,
-        "--splits",
-        data.splits,
-        "--run",
-        tmp_path / "run",
-        "--gpus",
-        "0",
-        "--weights=none",
-    ]
-    done = CliRunner().invoke(tsn, ["train", "--shift", "--model", "timm/tf_efficientnet_lite0", *map(str, words)])
+    here = ["--frames", str(data.frames), "--splits", str(data.splits), "--run", str(tmp_path / "run")]
+    network = ["--shift", "--model", "timm/tf_efficientnet_lite0", "--weights=none", "--gpus=0", "--batch-size=5"]
+    done = CliRunner().invoke(tsn, ["train", *here, *network])
     assert isinstance(done.exception, SettingsError)
     assert "--shift needs a ResNet" in str(done.exception)
     assert not (tmp_path / "run").exists()
