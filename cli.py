@@ -282,8 +282,8 @@ def verify(folders: tuple[Path, ...]) -> None:
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 @as_json
 def info(folders: tuple[Path, ...], as_json: bool) -> None:
-    """Count what the shards and splits in FOLDERS hold."""
-    from tsn.pipeline.info import info, info_text
+    """Count what the shards and splits in FOLDERS hold; of a run, say which network it trains and how far it came."""
+    from tsn.train.answers.run_info import info, info_text
 
     click.echo(json_text(info(folders)) if as_json else info_text(folders))
 

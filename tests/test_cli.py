@@ -55,6 +55,7 @@ def test_version_names_what_decides_the_results() -> None:
         "hdf5",
         "ffmpeg",
         "simplejpeg",
+        "timm",
     ]
 
 

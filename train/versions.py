@@ -4,7 +4,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of tsn, torch, DALI, HDF5, ffmpeg and the JPEG encoder."""
+    """Return the versions of tsn, torch, DALI, HDF5, ffmpeg, the JPEG encoder and, where it is installed, timm."""
     import h5py
     import imageio_ffmpeg
     import torch
@@ -16,7 +16,15 @@ def versions() -> dict[str, str]:
         "hdf5": h5py.version.hdf5_version,
         "ffmpeg": imageio_ffmpeg.get_ffmpeg_version(),
         "simplejpeg": version("simplejpeg"),
+        **_of_timm(),
     }
+
+
+def _of_timm() -> dict[str, str]:
+    try:
+        return {"timm": version("timm")}
+    except PackageNotFoundError:
+        return {}
 
 
 def own_version() -> str:

@@ -18,11 +18,13 @@ from tsn.tsn_shared.errors import SettingsError
 class Rule(TypedDict, total=False):
     """What a setting may be (`low` <= value <= `high`, value > `above`), and how its option is written.
 
-    It is one of the `choices`, or begins with `prefix` and goes on as may be checked elsewhere.
+    It is one of the `choices`, or begins with `prefix` and goes on as may be checked elsewhere. A list has `length`
+    values, where that is stated.
     """
 
     choices: tuple[str, ...]
     prefix: str
+    length: int
     low: float
     above: float
     high: float
@@ -140,6 +142,8 @@ def _check(entry: Field[Any], value: Any) -> None:
     if choices is not None and value not in choices and not (prefix and value.startswith(prefix)):
         other = f", or {prefix}NAME" if prefix else ""
         raise SettingsError(f"{flag} {schema.word(value)}: it must be one of {', '.join(choices)}{other}")
+    if rule["length"] is not None and len(value) != rule["length"]:
+        raise SettingsError(f"{flag} {','.join(map(str, value))}: it takes {rule['length']} numbers, {rule['metavar']}")
     for number in value if isinstance(value, tuple) else (value,):
         if low is not None and not number >= low:
             raise SettingsError(f"{flag} {number}: it must be at least {low}")

@@ -89,6 +89,9 @@ USUAL_SEGMENTS, SHIFT_SEGMENTS, USUAL_SIZE = 3, 8, 224
 """Segments a clip, without and with --shift, and pixels of the input's height and width, where settings do not say."""
 
 
+_RGB = "R,G,B"
+
+
 @dataclass(frozen=True, kw_only=True)
 class LoaderSettings(Settings):
     """What of a clip is served, and how many at once."""
@@ -103,20 +106,13 @@ class LoaderSettings(Settings):
         choices=tuple(SNIPPET_LENGTHS),
     )
     input_size: int | None = setting(
-        None,
-        "Height and width of the input in pixels; by default the model's own, or 224.",
-        low=16,
-        high=MAX_EDGE,
+        None, "Height and width of the input in pixels; by default the model's own, or 224.", low=16, high=MAX_EDGE
     )
     mean: tuple[float, ...] | None = setting(
-        None,
-        "Mean that pixels (0 to 1) are normalised by; by default the model's own.",
-        low=0,
-        high=1,
-        metavar="R,G,B",
+        None, "Mean of RGB, 0 to 1, to normalise by; by default the model's own.", low=0, high=1, length=3, metavar=_RGB
     )
     std: tuple[float, ...] | None = setting(
-        None, "Their standard deviation, likewise.", above=0, high=1, metavar="R,G,B"
+        None, "Its standard deviation, likewise.", above=0, high=1, length=3, metavar=_RGB
     )
     balance: str = setting(
         "none", "Draw a class as often as it has clips, by the root of that, or all alike (full).", choices=BALANCES
@@ -124,13 +120,6 @@ class LoaderSettings(Settings):
     seed: int = setting(
         0, "Seed of all that is drawn: order, frames, crops, flips, weights, dropout.", low=0, high=MAX_SEED
     )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        for name in ("mean", "std"):
-            value = getattr(self, name)
-            if value is not None and len(value) != 3:
-                raise SettingsError(f"--{name} {','.join(map(str, value))}: it is three numbers, R,G,B")
 
     @property
     def segments(self) -> int:

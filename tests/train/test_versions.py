@@ -10,7 +10,7 @@ from tsn.train.versions import own_version, versions
 
 def test_all_that_decides_what_is_computed_has_a_version() -> None:
     found = versions()
-    assert list(found) == ["tsn", "torch", "dali", "hdf5", "ffmpeg", "simplejpeg"]
+    assert list(found) == ["tsn", "torch", "dali", "hdf5", "ffmpeg", "simplejpeg", "timm"]
     assert found["torch"] == torch.__version__
     assert all(re.search(r"\d", number) for number in found.values())
 

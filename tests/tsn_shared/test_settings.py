@@ -22,7 +22,7 @@ KINDS = [DataSettings, ExtractSettings, SplitsSettings, LoaderSettings, TrainSet
         (TrainSettings, {"lr": float("nan")}, "--lr nan: it must be more than 0"),
         (TrainSettings, {"dropout": 1.5}, r"--dropout 1\.5: it must be at most 1"),
         (TrainSettings, {"model": "alexnet"}, "--model alexnet: it must be one of vgg16, .* resnet50, or timm/NAME"),
-        (TrainSettings, {"mean": (0.5, 0.5)}, "--mean 0.5,0.5: it is three numbers, R,G,B"),
+        (TrainSettings, {"mean": (0.5, 0.5)}, "--mean 0.5,0.5: it takes 3 numbers, R,G,B"),
         (TrainSettings, {"mean": (0.5, 0.5, 127.5)}, r"--mean 127\.5: it must be at most 1"),
         (TrainSettings, {"std": (0.5, 0.5, 0)}, "--std 0: it must be more than 0"),
         (

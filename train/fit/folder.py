@@ -24,8 +24,9 @@ from tsn.tsn_shared.console import json_text, say
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
 from tsn.tsn_shared.fields import from_plain
 from tsn.tsn_shared.files import WRONG_PATH, read_bounded, write_text, writing
-from tsn.tsn_shared.settings import TrainSettings
+from tsn.tsn_shared.settings import MOST_CLASSES, TrainSettings
 
+CONFIG = "config.json"
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 """File names of the checkpoints."""
 
@@ -42,7 +43,7 @@ FREE_ON_RESUME = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds; classes and versions are there to be looked at, and are not read back.
+    """What config.json holds; its versions are there to be looked at, and are not read back.
 
     Paths are relative to `base`, the folder that training was started in; older runs do not state it.
     """
@@ -99,7 +100,7 @@ class RunFolder:
         if self.writes:
             with self.writing():
                 self.path.mkdir(parents=True, exist_ok=True)
-                write_text(self.path / "config.json", json_text(config.plain(), indent=2) + "\n")
+                write_text(self.path / CONFIG, json_text(config.plain(), indent=2) + "\n")
 
     def write_history(self, history: list[Row]) -> None:
         """Write metrics.jsonl and summary.csv whole: after a resume they hold no epoch twice."""
@@ -120,13 +121,14 @@ def read_config(path: Path) -> Config:
 
     SettingsError for no run folder, DataError where it is damaged.
     """
-    file = path / "config.json"
+    file = path / CONFIG
     try:
         config = schema.read_json(read_bounded(file, MOST_BYTES))
         _CONFIG(config, "")
         facts = {name: value for name, value in config["split"].items() if name in SplitFacts.__annotations__}
         settings, base = from_plain(TrainSettings, config["settings"]), config.get("base")
-        return Config(settings=with_data_from(settings, base), split=SplitFacts(**facts), base=base)
+        classes = tuple(config.get("classes", ()))
+        return Config(settings=with_data_from(settings, base), split=SplitFacts(**facts), base=base, classes=classes)
     except (OSError, ValueError, SettingsError) as error:
         if getattr(error, "errno", None) in WRONG_PATH:
             raise SettingsError(f"{path} is not a run folder: its config.json: {_reason(error)}") from None
@@ -155,7 +157,7 @@ _CONFIG = schema.record(
             {"path": schema.text, "sha256": schema.text, "val": schema.whole(0), "best_epoch": schema.text},
         ),
     },
-    {"base": schema.maybe(schema.text)},
+    {"base": schema.maybe(schema.text), "classes": schema.each(schema.text, most=MOST_CLASSES)},
 )
 
 

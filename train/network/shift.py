@@ -42,10 +42,6 @@ class ShiftedConv2d(nn.Conv2d):
         """Return the convolution of the shifted maps."""
         return super().forward(shifted(maps, self.segments))
 
-    def extra_repr(self) -> str:
-        """Return what torch prints of it."""
-        return f"{super().extra_repr()}, segments={self.segments}"
-
 
 def shift(backbone: nn.Module, segments: int) -> None:
     """Let each residual block of a ResNet look at the frames beside its own, in place, in clips of so many `segments`.

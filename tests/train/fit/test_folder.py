@@ -30,7 +30,9 @@ def test_config_json_has_its_keys_and_comes_back(tmp_path: Path) -> None:
         "test": 7,
         "best_epoch": "",
     }
-    assert read_config(tmp_path / "run") == Config(settings=SETTINGS, split=SPLIT, base="/somewhere")
+    assert read_config(tmp_path / "run") == Config(
+        settings=SETTINGS, split=SPLIT, base="/somewhere", classes=("a", "b")
+    )
 
 
 def test_an_older_config_json_lacks_what_came_later(tmp_path: Path) -> None:

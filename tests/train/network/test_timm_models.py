@@ -28,9 +28,9 @@ def fresh(name: str = LITE, *, size: int = 32, num_classes: int = 4, modality: s
     return build_model(name, num_classes=num_classes, dropout=0.5, input_size=size, modality=modality)
 
 
-def theirs_of(name: str = LITE, **options: int) -> nn.Module:
+def theirs_of(name: str = LITE) -> nn.Module:
     torch.manual_seed(2)
-    model: nn.Module = timm.create_model(name.removeprefix("timm/"), **options)
+    model: nn.Module = timm.create_model(name.removeprefix("timm/"))
     return model
 
 
@@ -113,6 +113,8 @@ def test_nothing_is_dropped_but_before_our_last_layer(name: str) -> None:
     assert random_modules(network) == []
     last = network.get_submodule(row.last_layer)
     assert isinstance(last, nn.Sequential)
+    assert isinstance(last[0], nn.Dropout)
+    assert isinstance(last[1], nn.Linear)
     assert (last[0].p, last[1].out_features) == (0.4, 7)
     first = network.get_submodule(row.first_layer)
     assert isinstance(first, nn.Conv2d)
