@@ -1,6 +1,7 @@
 """A model of timm from training to answers: exact as torchvision's, by the input that was recorded."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def resumes_exactly(small: dict[str, Any], folder: Path, **network: Any) -> Path
     states = [load_checkpoint(path / "checkpoints" / "last.pt")["model"] for path in (whole, halves)]
     assert states[0].keys() == states[1].keys()
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    shutil.rmtree(halves)  # of VGG16 it is gigabytes
     return whole
 
 
@@ -78,6 +80,7 @@ def test_each_of_the_networks_that_the_docs_name_resumes_bit_for_bit_and_is_expo
     write_features(folder, tmp_path / "features.h5", SplitScoreSettings(gpus="0"))
     for ending in ("pt2", "onnx"):
         assert export(folder, tmp_path / f"model.{ending}").model == name
+    shutil.rmtree(folder)
 
 
 @pytest.mark.slow

@@ -24,10 +24,11 @@ def shifted(maps: Tensor, segments: int) -> Tensor:
     Frame s of a clip has channels 0 to C/8 of frame s + 1, channels C/8 to C/4 of frame s - 1, and the others of its
     own; beyond a clip's ends, zeros.
     """
-    fold, clips = maps.shape[1] // SHARE, maps.unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
-    after = pad(clips[:, 1:, :fold], (0, 0, 0, 0, 0, 0, 0, 1))
-    before = pad(clips[:, :-1, fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0))
-    return torch.cat([after.flatten(0, 1), before.flatten(0, 1), maps[:, 2 * fold :]], dim=1)
+    fold, clips = maps.shape[1] // SHARE, maps.permute(0, 2, 3, 1).unflatten(0, (-1, segments))  # type: ignore[no-untyped-call]
+    # channels are the last axis here, as they lie in memory: so they do afterwards, without a copy
+    after = pad(clips[:, 1:, ..., :fold], (0, 0, 0, 0, 0, 0, 0, 1))
+    before = pad(clips[:, :-1, ..., fold : 2 * fold], (0, 0, 0, 0, 0, 0, 1, 0))
+    return torch.cat([after, before, clips[..., 2 * fold :]], dim=-1).flatten(0, 1).permute(0, 3, 1, 2)
 
 
 class ShiftedConv2d(nn.Conv2d):
