@@ -7,8 +7,9 @@ import pytest
 
 from tsn.train.data import split_facts
 from tsn.train.fit.folder import Config, RunFolder
-from tsn.train.fit.place import RunPlace, explained, place_run
+from tsn.train.fit.place import RunPlace, completed_place, explained, place_run
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.normalisation import MEAN
 from tsn.tsn_shared.settings import DataSettings, TrainSettings
 from tsn.tsn_shared.splits import open_split
 
@@ -77,3 +78,10 @@ def test_settings_of_a_run_that_goes_on_are_from_the_run_but_for_those_that_are_
     assert (found.lr, found.num_epochs) == (settings.lr, 7)
     assert where == origins | {"lr": f"run {begun}"}
     assert explained(settings, NOTHING, origins) == (settings, origins)
+
+
+def test_what_is_open_is_stated_as_a_run_begins_and_never_again(begun: Path, settings: TrainSettings) -> None:
+    new = completed_place(RunPlace(settings=settings, folder=begun, resume=False)).settings
+    assert (new.num_segments, new.input_size, new.mean) == (3, 224, MEAN)
+    old = RunPlace(settings=settings, folder=begun, resume=True)  # of before they were recorded
+    assert completed_place(old) == old
