@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import click
 
+from tsn.tsn_shared.answer_settings import PredictSettings
 from tsn.tsn_shared.config_text import config_text
 from tsn.tsn_shared.console import json_text, say, speaking
 from tsn.tsn_shared.errors import TsnError
@@ -20,7 +21,6 @@ from tsn.tsn_shared.options import FOLDER, CommaSeparated, Grouped, config_optio
 from tsn.tsn_shared.settings import (
     BenchLoaderSettings,
     ExtractSettings,
-    PredictSettings,
     ShowBatchSettings,
     SplitScoreSettings,
     SplitsSettings,

@@ -15,8 +15,8 @@ from tsn.pipeline.extract.timed import VideoFrames, video_frames
 from tsn.pipeline.jpeg import decode_jpeg
 from tsn.train.answers.timeline import SMOOTHING, Moment, Scores, Segment, Smoother, segments
 from tsn.train.answers.windows import SECOND, Frame, Grid, Window, WindowCutter
+from tsn.tsn_shared.answer_settings import OverTimeSettings
 from tsn.tsn_shared.console import Progress
-from tsn.tsn_shared.settings import OverTimeSettings
 
 MEGABYTE = 10**6
 

@@ -10,9 +10,9 @@ from tsn.train.answers.predict_over_time import predict_over_time
 from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.trained import load_trained
 from tsn.train.answers.why_picture import draw_why
+from tsn.tsn_shared.answer_settings import PredictSettings
 from tsn.tsn_shared.console import json_text
 from tsn.tsn_shared.errors import SettingsError
-from tsn.tsn_shared.settings import PredictSettings
 
 
 def answer(

@@ -13,10 +13,10 @@ from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.stream import Ended, LiveStream, live, refuse_broken
 from tsn.train.answers.timeline_picture import draw_timeline
 from tsn.train.answers.timeline_text import WRITERS, clock, describe, line_of
+from tsn.tsn_shared.answer_settings import PredictSettings
 from tsn.tsn_shared.console import counted, json_text, say
 from tsn.tsn_shared.errors import PartialError, SettingsError
 from tsn.tsn_shared.files import alone, write_text, writing
-from tsn.tsn_shared.settings import PredictSettings
 
 ENDINGS = (*WRITERS, ".png", ".mp4")
 WAY_OUT = "name another --out"

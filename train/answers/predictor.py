@@ -25,8 +25,9 @@ from tsn.train.network.memory import available, estimate_scoring, fitting
 from tsn.train.network.model import shapes_of
 from tsn.train.ranks.devices import channels_last, precision_of
 from tsn.train.scores import clip_scores, clips_at_once
+from tsn.tsn_shared.answer_settings import OverTimeSettings
 from tsn.tsn_shared.errors import DataError, SettingsError
-from tsn.tsn_shared.settings import ExtractSettings, OverTimeSettings
+from tsn.tsn_shared.settings import ExtractSettings
 from tsn.tsn_shared.views import PROTOCOLS, VIEWS
 
 Frames = npt.NDArray[np.uint8]

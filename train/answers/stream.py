@@ -18,8 +18,8 @@ from tsn.pipeline.extract.timed import TimedFrames
 from tsn.train.answers.over_time import Scorer, grid_of, scored
 from tsn.train.answers.timeline import Moment, Smoother
 from tsn.train.answers.windows import SECOND, Frame, Grid, Window, WindowCutter
+from tsn.tsn_shared.answer_settings import OverTimeSettings
 from tsn.tsn_shared.errors import DataError
-from tsn.tsn_shared.settings import OverTimeSettings
 
 LATE = 1.0
 """Seconds that a window may wait for the network before it is dropped for a newer one."""

@@ -13,9 +13,9 @@ from tests.train.answers.colours import ColourScorer, colour_video
 from tsn.train.answers.labelled_video import ass, write_labelled
 from tsn.train.answers.over_time import Timeline, timeline
 from tsn.train.answers.timeline import Segment
+from tsn.tsn_shared.answer_settings import OverTimeSettings
 from tsn.tsn_shared.errors import TsnError
 from tsn.tsn_shared.fonts import fonts_for
-from tsn.tsn_shared.settings import OverTimeSettings
 
 WIDTH, HEIGHT = 160, 121
 """An odd height, which H.264 has not."""

@@ -13,8 +13,8 @@ from tests.train.answers.colours import RATE, ColourScorer, colour_video
 from tsn.pipeline.extract.ffmpeg_run import VideoError
 from tsn.train.answers.over_time import timeline
 from tsn.train.answers.predictor import Predictor
+from tsn.tsn_shared.answer_settings import OverTimeSettings
 from tsn.tsn_shared.errors import DataError, SettingsError
-from tsn.tsn_shared.settings import OverTimeSettings
 
 
 @pytest.fixture(scope="module")

@@ -10,8 +10,8 @@ from tests.pipeline.extract.servers import serving
 from tests.train.answers.colours import ColourScorer, colour_video
 from tsn.train.answers.predict_over_time import ENDINGS, predict_over_time
 from tsn.train.answers.predictor import Predictor
+from tsn.tsn_shared.answer_settings import PredictSettings
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
-from tsn.tsn_shared.settings import PredictSettings
 
 
 @pytest.fixture(scope="module")

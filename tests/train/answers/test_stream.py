@@ -15,8 +15,8 @@ from tsn.train.answers.over_time import timeline
 from tsn.train.answers.stream import Backlog, Ended, live, moments_of_frames, refuse_broken
 from tsn.train.answers.timeline import Moment, segments
 from tsn.train.answers.windows import SECOND, Window
+from tsn.tsn_shared.answer_settings import OverTimeSettings
 from tsn.tsn_shared.errors import DataError
-from tsn.tsn_shared.settings import OverTimeSettings
 
 LIVE = ("-c:v", "mpeg2video", "-g", "5")
 
