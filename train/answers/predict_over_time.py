@@ -96,6 +96,7 @@ def _asked(predictor: Predictor) -> dict[str, object]:
         "trained_on_split": trained.settings.split,
         "protocol": predictor.view.name,
         "num_segments": predictor.snippets.segments,
+        "words": predictor.words,
     }
 
 

@@ -6,6 +6,7 @@ stored give the same numbers either way, and others nearly those that they would
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -91,7 +92,7 @@ class EndToEnd(nn.Module):
 
 def centre_crop(height: int, width: int) -> tuple[int, int, int, int]:
     """Return `centre_crops` of one frame, (y, x, h, w), as an exported file computes it of a size that it learns."""
-    edge = torch.sym_min(height, width) * 7 // 8
+    edge: Any = torch.sym_min(height, width) * 7 // 8  # while it is exported, a number that is not known yet
     down, right = height - edge, width - edge
     # half of it, to the nearest even number where it is odd
     return (down + down // 2 % 2) // 2, (right + right // 2 % 2) // 2, edge, edge

@@ -25,8 +25,8 @@ def test_over_time_as_json(trained_run: Path, video: Path) -> None:
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert list(found) == [
-        *("checkpoint", "trained_on_split", "protocol", "num_segments", "video", "every", "window", "smoothing"),
-        *("frames", "windows", "seconds", "segments", "moments"),
+        *("checkpoint", "trained_on_split", "protocol", "num_segments", "words", "video", "every", "window"),
+        *("smoothing", "frames", "windows", "seconds", "segments", "moments"),
     ]
     assert (found["every"], found["window"], found["frames"], found["windows"]) == (0.5, 1.0, 25, 4)
     assert [len(moment["top"]) for moment in found["moments"]] == [2] * 5
