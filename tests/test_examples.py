@@ -39,8 +39,8 @@ def test_every_frame_of_a_shard_can_be_read(capsys: pytest.CaptureFixture[str]) 
 def test_every_example_is_run_by_a_test_and_named_for_readers() -> None:
     root, answers = EXAMPLES.parent, Path("tests", "train", "answers")
     texts = "".join((root / name).read_text() for name in ("README.md", "docs/answers.md"))
-    run_by = (Path(__file__), *(root / answers / f"test_{name}.py" for name in ("export", "features", "over_time")))
-    tests = "".join(path.read_text() for path in run_by)
+    run_by = [root / answers / f"test_{name}.py" for name in ("export", "features", "over_time", "predictor")]
+    tests = "".join(path.read_text() for path in (Path(__file__), *run_by))
     for path in EXAMPLES.glob("*.py"):
         assert f"examples/{path.name}" in texts
         assert path.stem in tests

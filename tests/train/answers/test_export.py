@@ -3,6 +3,7 @@
 import json
 import runpy
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,18 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.train.runs import evaluated
 from tsn.cli import tsn
+from tsn.pipeline.jpeg import decode_jpeg
+from tsn.pipeline.loading.reader import FrameReader
 from tsn.train.answers.export import METADATA, ExportedFacts, export
 from tsn.train.answers.predict import predict
+from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.trained import load_trained
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.splits import open_split
+from tsn.tsn_shared.views import VIEWS, Snippets
 
 ROOT = Path(__file__).parents[3]
 Frames = np.ndarray[Any, np.dtype[np.uint8]]
@@ -54,6 +62,40 @@ def test_a_file_gives_the_numbers_of_predict(
     assert found.shape == (shape[0], 4)
     assert np.abs(found - wanted).max() < 1e-4
     assert np.allclose(found.sum(axis=1), 1, atol=1e-5)
+
+
+def test_every_way_to_ask_gives_the_numbers_of_evaluate(
+    data: DataSettings, trained_run: Path, exported: dict[str, Path], tmp_path: Path
+) -> None:
+    """Of frames as they are stored; tests/train/test_one_preprocessing.py has those of other sizes."""
+    scored = evaluated(trained_run, gpus="0").scored
+    reader = FrameReader(open_split(data), "test", data.frames, view=VIEWS["val"], snippets=Snippets(segments=3))
+    predictor = Predictor(trained_run, device="cpu")
+    for row, wanted in enumerate(scored.values.softmax(dim=1).numpy()):
+        folder = tmp_path / str(row)
+        folder.mkdir()
+        jpegs = [reader.jpeg(row, frame) for frame in range(int(reader.clips.frames[row]))]
+        for frame, jpeg in enumerate(jpegs):
+            (folder / f"{frame}.jpg").write_bytes(jpeg.tobytes())
+        frames = np.stack([decode_jpeg(jpeg) for jpeg in jpegs])
+        shown = frames[predictor.choose(len(frames))][None]
+        found = [asked(exported, suffix, shown)[0] for suffix in exported]
+        found += [predictor.frames(frames).probabilities, predictor.video(folder).probabilities]
+        assert np.abs(np.stack(found) - wanted).max() < 1e-4
+
+
+def test_a_run_on_native_frames_gives_a_file_for_frames_of_any_size(
+    changed_run: Callable[..., Path], tmp_path: Path
+) -> None:
+    run, path = changed_run("native", frames={"size": "native", "quality": 2}), tmp_path / "model.pt2"
+    assert export(run, path).frame_size == "native"
+    predictor = Predictor(run, device="cpu")
+    for height, width in ((48, 64), (91, 70)):
+        frames = np.random.default_rng(0).integers(0, 256, size=(1, 3, height, width, 3), dtype=np.uint8)
+        assert np.abs(asked({"pt2": path}, "pt2", frames) - predictor.scores(frames)).max() < 1e-4
+    unstated = changed_run("unstated", frames={"size": "native", "quality": None})
+    with pytest.raises(SettingsError, match="does not state the size of its frames: say --size"):
+        export(unstated, path)
 
 
 def test_the_metadata_name_classes_and_protocol(exported: dict[str, Path]) -> None:

@@ -1,10 +1,12 @@
 """A run's network that answers from Python: the same numbers for a video, for its frames, and from evaluate."""
 
+import runpy
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import tsn
 from tsn.train.answers.trained import load_trained
@@ -43,3 +45,24 @@ def test_what_cannot_be_is_said(trained_run: Path, tmp_path: Path) -> None:
     (tmp_path / "text.avi").write_text("no video")
     with pytest.raises(DataError, match=r"text\.avi: not a video"):
         predictor.video(tmp_path / "text.avi")
+
+
+def test_the_example_asks_about_videos_and_frames(
+    trained_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = tmp_path / "videos" / "frames", tmp_path / "runs"
+    for folder in folders:
+        folder.mkdir(parents=True)
+    frames = frames_of((4, 48, 64))
+    for number, frame in enumerate(frames):
+        Image.fromarray(frame).save(folders[0] / f"{number}.png")
+    (tmp_path / "videos" / "text.avi").write_text("no video")
+    (tmp_path / "runs" / "a").symlink_to(trained_run)
+    np.save(tmp_path / "video.npy", frames)
+    monkeypatch.chdir(tmp_path)
+    runpy.run_path(str(Path(__file__).parents[3] / "examples" / "predictor.py"))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "frames 4 frames whole"
+    assert [line.split()[-1][:6] for line in lines[1:3]] == ["Colour", "Colour"]
+    assert lines[3].startswith("no answer: videos/text.avi: not a video")
+    assert lines[4].endswith(" (4,)")
