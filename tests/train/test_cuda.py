@@ -75,9 +75,20 @@ def test_a_decoder_that_was_chosen_is_kept_and_another_is_told(small: dict[str, 
     assert f"frames are decoded by {other}, before it was {chosen}" in log.read_text()
 
 
-@pytest.mark.parametrize(("precision", "compiled"), [("bf16", False), ("fp16", True)])
-def test_it_trains_and_goes_on(small: dict[str, Any], precision: str, compiled: bool) -> None:
-    rows_of(small, num_epochs=1, precision=precision, compile=compiled)
+ADAMW = {"optimizer": "adamw", "lr": 0.001}
+
+
+@pytest.mark.parametrize(
+    ("precision", "compiled", "more"),
+    [
+        ("bf16", False, {}),
+        ("fp16", True, {}),
+        ("fp16", False, ADAMW),
+        ("bf16", True, ADAMW | {"freeze": "backbone", "head_lr": 2.0}),
+    ],
+)
+def test_it_trains_and_goes_on(small: dict[str, Any], precision: str, compiled: bool, more: dict[str, Any]) -> None:
+    rows_of(small, num_epochs=1, precision=precision, compile=compiled, **more)
     go_on = TrainSettings(resume=str(small["run"]), num_epochs=2, compile=False)
     train(go_on, frozenset({"num_epochs", "compile"}))
     rows = history(Path(small["run"]))
@@ -85,9 +96,10 @@ def test_it_trains_and_goes_on(small: dict[str, Any], precision: str, compiled: 
     assert rows[0]["train_loss"] == pytest.approx(1.4, abs=0.3)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run(small: dict[str, Any]) -> None:
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_a_loss_that_is_not_finite_ends_the_run(small: dict[str, Any], optimizer: str) -> None:
     with pytest.raises(NotFiniteError, match=r"at step \d+ \(learning rate 1e\+30\)"):
-        rows_of(small, lr=1e30, num_epochs=3, compile=False)
+        rows_of(small, lr=1e30, num_epochs=3, compile=False, optimizer=optimizer)
 
 
 @pytest.mark.skipif(torch.cuda.device_count() < 2, reason="needs two GPUs")
