@@ -7,7 +7,7 @@ how a line is written (rows.py); which lists belong together is told by their na
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -194,9 +194,8 @@ def _split(name: str, files: Files, rows: dict[Path, list[Row]], labels: _Labels
     first = next(iter(files.values()))
     if not clips["train"]:
         raise DataError(f"{files.get('train', first)} gives no class for any video to train on: call that column label")
-    return listed_split(
-        name, {subset: files.get(subset, first) for subset in SUBSETS if clips[subset]}, clips, left_out
-    )
+    of_clips = {subset: files.get(subset, first) for subset in SUBSETS if clips[subset]}
+    return replace(listed_split(name, of_clips, clips, left_out), files=tuple(dict.fromkeys(files.values())))
 
 
 def _label(row: Row, path: Path, labels: _Labels) -> int:

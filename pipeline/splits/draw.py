@@ -30,7 +30,7 @@ def split_by_folders(names: Sequence[str]) -> Annotations:
     if not has_split_folders(names):
         raise DataError(
             "no split by folders: videos lie as train/CLASS/VIDEO and val/CLASS/VIDEO or test/CLASS/VIDEO; "
-            f"here {some(sorted({'/'.join(folders) or 'no folder' for folders in folders_of.values()}))}"
+            f"here {some(sorted({name.rpartition('/')[0] or 'no folder' for name in names}))}"
         )
     clips: dict[Subset, list[ListedClip]] = {subset: [] for subset in SUBSETS}
     left_out, placed = [], list[tuple[Subset, str]]()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from tsn.pipeline.splits.draw import has_split_folders
 from tsn.pipeline.splits.index import Video, VideoIndex
 from tsn.pipeline.splits.listed import LeftOut, ListedClip, ListedSplit, is_absolute
 from tsn.pipeline.splits.text import line_with
@@ -117,7 +118,7 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
         meant = index.like(first) or next(iter(index.videos), "no video")
         raise DataError(
             f"{index.folder}: none of the {total} listed videos has frames there: the lists name {first.path}, "
-            f"the shards {meant}"
+            f"the shards {meant}{'; --split-by folder reads no lists' if has_split_folders(index.videos) else ''}"
         )
     for clip, reason in absent.items():
         if reason != NOT_EXTRACTED:

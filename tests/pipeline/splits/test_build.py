@@ -100,6 +100,15 @@ def test_lists_that_are_not_read_are_said(
     assert sorted(path.name for path in settings.out.iterdir()) == ["split1.h5", "split3.h5"]
 
 
+def test_a_list_without_classes_was_read(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for subset, line in (("Train", "1;A"), ("Validation", "2;A"), ("Test", "3")):
+        write_list(tmp_path / "lists" / f"{subset}.csv", line)
+    frames = make_shards(tmp_path / "frames", ["1", "2", "3"])
+    reports = build_splits(tmp_path / "lists", SplitsSettings(frames=frames, out=tmp_path / "splits"))
+    assert [sum(row.left_out.values()) for row in reports] == [0, 0, 1]
+    assert "not read" not in capsys.readouterr().err
+
+
 def test_same_lists_and_shards_give_the_same_bytes(lists: Path, settings: SplitsSettings, tmp_path: Path) -> None:
     build_splits(lists, settings)
     build_splits(lists, with_(settings, out=tmp_path / "again"))
@@ -164,6 +173,9 @@ def test_lists_and_frames_of_different_data_are_told_apart(lists: Path, tmp_path
     settings = SplitsSettings(frames=tmp_path / "frames", out=tmp_path / "splits", allow_missing=True)
     with pytest.raises(DataError, match=r"none of the 24 .* the lists name \S+/\S+\.avi, the shards Jumping/v_J"):
         build_splits(lists, settings)
+    make_shards(tmp_path / "others", ["train/Jump/a", "val/Jump/b"])
+    with pytest.raises(DataError, match=r"the shards train/Jump/a; --split-by folder reads no lists"):
+        build_splits(lists, with_(settings, frames=tmp_path / "others"))
 
 
 def test_no_shards_says_what_to_run(lists: Path, tmp_path: Path) -> None:
