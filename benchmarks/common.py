@@ -84,7 +84,7 @@ def repeated(call: Callable[[], object], count: int, device: "torch.device | Non
 def report(name: str, words: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, write: bool) -> None:
     """Print a result, a title and words over a table, and write it to benchmarks/results/NAME.md if asked."""
     title, _, rest = words.partition("\n")
-    text = f"# {title}\n\n{rest}\n\n{machine()}.\n\n{table(heads, rows)}\n"
+    text = f"# {title}\n\n{rest}\n\n{machine()}.\n\n{table(heads, rows, columns=500)}\n"
     click.echo(text)
     if write:
         (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")

@@ -65,7 +65,8 @@ def report_text(reports: Sequence[SubsetReport]) -> str:
         )
         for report in reports
     ]
-    return table(["split", "subset", "clips", "classes", "frames", "left out"], rows)
+    # wider than a line where it must be: a reason that is cut says nothing
+    return table(["split", "subset", "clips", "classes", "frames", "left out"], rows, columns=10_000)
 
 
 def _left_out(left_out: dict[str, int]) -> str:
