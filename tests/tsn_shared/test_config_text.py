@@ -24,6 +24,7 @@ CHANGED = st.fixed_dictionaries(
         "lr_decay_epoch": st.lists(st.integers(1, 10**6), max_size=4),
         "compile": st.booleans(),
         "use_tsn": st.booleans(),
+        "mean": st.lists(st.floats(0, 1), min_size=3, max_size=3),
         "clip_grad": st.floats(1e-3, 1e9),
     },
 )

@@ -29,7 +29,7 @@ def test_a_recipe_states_settings_that_there_are_and_no_places(name: str) -> Non
 
 
 def test_the_recipes_are_these() -> None:
-    assert set(recipe_names()) >= {"finetune", "gluoncv-vgg16"}
+    assert recipe_names() == ("finetune", "gluoncv-vgg16", "tsm-resnet50")
 
 
 def test_the_tutorials_recipe_is_that_of_the_published_run() -> None:
@@ -50,6 +50,11 @@ def test_the_tutorials_recipe_is_that_of_the_published_run() -> None:
         "lr_decay": 0.1,
         "lr_decay_epoch": [30, 60, 80],
     }
+
+
+def test_the_recipe_of_tsm_shifts_and_has_eight_segments() -> None:
+    settings = from_plain(TrainSettings, recipe("tsm-resnet50"))
+    assert (settings.model, settings.shift, settings.segments, settings.clip_grad) == ("resnet50", True, 8, 20.0)
 
 
 def test_a_file_that_is_there_goes_before_a_recipe(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

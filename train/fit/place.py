@@ -62,12 +62,18 @@ def place_run(settings: TrainSettings, given: frozenset[str], *, dry: bool = Fal
 def explained(
     settings: TrainSettings, given: frozenset[str], origins: Mapping[str, str]
 ) -> tuple[TrainSettings, Mapping[str, str]]:
-    """Return the settings that a training would have, and where each is from: those of a run that goes on, from it."""
-    if settings.resume is None:
-        return settings, origins
-    place = place_run(settings, given, dry=True)
-    own = {} if not place.resume else {name: f"run {place.folder}" for name in origins if name not in given}
-    return place.settings, {**origins, **own}
+    """Return the settings that a training would have, and where each is from.
+
+    Those of a run that goes on are from it; what the settings leave to the network is that network's own.
+    """
+    if settings.resume is not None:
+        place = place_run(settings, given, dry=True)
+        if place.resume:
+            return place.settings, {name: origins[name] if name in given else f"run {place.folder}" for name in origins}
+        settings = place.settings
+    whole = completed(settings)
+    own = {name for name, value in settings.plain().items() if value != whole.plain()[name]}
+    return whole, {name: f"{settings.model}'s own" if name in own else origin for name, origin in origins.items()}
 
 
 def completed_place(place: RunPlace) -> RunPlace:

@@ -77,7 +77,9 @@ def test_settings_of_a_run_that_goes_on_are_from_the_run_but_for_those_that_are_
     found, where = explained(asked, frozenset({"num_epochs", "resume"}), origins)
     assert (found.lr, found.num_epochs) == (settings.lr, 7)
     assert where == origins | {"lr": f"run {begun}"}
-    assert explained(settings, NOTHING, origins) == (settings, origins)
+    whole, where = explained(settings, NOTHING, origins | {"input_size": "default"})
+    assert (whole.lr, whole.input_size) == (0.5, 224)
+    assert where == origins | {"input_size": "vgg16's own"}
 
 
 def test_what_is_open_is_stated_as_a_run_begins_and_never_again(begun: Path, settings: TrainSettings) -> None:
