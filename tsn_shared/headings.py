@@ -4,7 +4,7 @@ TRAIN_HEADINGS = {
     "Data": (
         *("frames", "splits", "split", "num_classes", "num_segments", "use_tsn", "modality", "input_size", "balance"),
     ),
-    "Network": ("model", "weights", "dropout"),
+    "Network": ("model", "weights", "dropout", "shift", "mean", "std"),
     "Fine-tuning": ("freeze", "head_lr", "optimizer", "label_smoothing"),
     "Schedule": (
         *("num_epochs", "batch_size", "accumulate", "lr", "auto_scale_lr", "lr_mode", "lr_decay", "lr_decay_epoch"),
