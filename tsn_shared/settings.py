@@ -24,7 +24,7 @@ class DataSettings(Settings):
     split: str = setting("1", "Which split: split1.h5 is 1.", metavar="NAME")
 
 
-MAX_SEED = 2**64 - 1
+MAX_SEED = 2**62
 
 MOST_CLIPS, MOST_SEGMENTS, MOST_EPOCHS, MOST_CLASSES, MOST_PROCESSES = 10**6, 10**4, 10**6, 10**6, 10**5
 """Far above what anybody trains with, and low enough that what is computed from them stays a number."""
