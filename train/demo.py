@@ -46,12 +46,17 @@ def commands(folder: Path) -> list[list[str]]:
 def closing_words(folder: Path) -> str:
     """Return where to look when all is done, and what comes next."""
     run = folder / "run"
+    places = {
+        f"{folder}/batch.png": "clips as the network sees them",
+        f"{run}/curves.png": "how it learned",
+        f"{run}/evaluation/split1-val-3/": "which classes it takes for which",
+        f"tsn info {folder}/data/frames": "what was extracted",
+    }
+    width = max(map(len, places))
+    look = "\n".join(f"  {place:{width}}  {what}" for place, what in places.items())
     return f"""
 To look at:
-  {folder}/batch.png                    clips as the network sees them
-  {run}/curves.png                  how it learned
-  {run}/evaluation/split1-val-3/    which classes it takes for which
-  tsn info {folder}/data/frames         what was extracted
+{look}
 
 Next, with videos of your own in folders that are named after their classes, my/videos/CLASS/*.mp4:
   tsn extract-frames my/videos --out my/frames

@@ -71,7 +71,8 @@ def test_so_do_predictions_and_features(run: Path, data: DataSettings, tmp_path:
     assert np.abs(found - reference(network, clips_of(data, "10crop", S))).max() < 1e-4
 
 
-@pytest.mark.parametrize("ending", ["pt2", pytest.param("onnx", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("ending", ["pt2", "onnx"])
 def test_an_exported_file_takes_clips_of_eight_frames(
     run: Path, data: DataSettings, tmp_path: Path, ending: str
 ) -> None:

@@ -1,12 +1,13 @@
 """The figures of an evaluation, of one network, of several fused, or over several splits, and what they state."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from tsn.train.metrics import ClassMetrics, Metrics
 from tsn.tsn_shared.splits import Subset
 
-RATES = ("top1", "top5", "mean_class_accuracy", "loss")
+RATES = tuple(entry.name for entry in fields(Metrics) if entry.name != "clips")
+"""Figures that are means over clips, so that several splits have a mean of them."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,7 +43,9 @@ def learning_rate(settings: TrainSettings, *, base: float, position: int, num_cl
     share = min((position - warmup) / max(settings.num_epochs * num_clips - warmup, 1), 1.0)
     if settings.lr_mode == "cosine":
         return base * (1 + math.cos(math.pi * share)) / 2
-    return base * float((1 - share) ** POLY_POWER)
+    if settings.lr_mode == "poly":
+        return base * float((1 - share) ** POLY_POWER)
+    raise ValueError(f"no schedule is called {settings.lr_mode}")
 
 
 def build_optimizer(model: nn.Module, settings: TrainSettings) -> Optimizer:

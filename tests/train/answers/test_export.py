@@ -84,6 +84,7 @@ def test_every_way_to_ask_gives_the_numbers_of_evaluate(
         assert np.abs(np.stack(found) - wanted).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_a_run_on_native_frames_gives_a_file_for_frames_of_any_size(
     changed_run: Callable[..., Path], tmp_path: Path
 ) -> None:
