@@ -203,7 +203,7 @@ TIMM = "timm/"
 MODEL_ALIASES = {"vgg16_ucf101": "vgg16"}
 LR_MODES = ("step", "cosine", "poly")
 OPTIMIZERS = ("sgd", "adamw")
-FREEZES = ("none", "backbone")
+FREEZES = ("none", "statistics", "backbone")
 TRACKERS = ("wandb",)
 PRECISIONS = ("fp32", "bf16", "fp16")
 MOST_LR = 3.4e38
@@ -235,7 +235,11 @@ class TrainSettings(DataSettings, LoaderSettings):
     optimizer: str = setting("sgd", "What adapts the weights.", choices=OPTIMIZERS)
     momentum: float = setting(0.9, "Momentum of SGD; the first beta of AdamW.", low=0, high=1)
     wd: float = setting(0.0005, "Weight decay: SGD's of biases as well, AdamW's not of biases and norms.", low=0)
-    freeze: str = setting("none", "What stays as it is; backbone: all but the last layer.", choices=FREEZES)
+    freeze: str = setting(
+        "none",
+        "What stays as it is; statistics: those of batch normalisation; backbone: all but the last layer.",
+        choices=FREEZES,
+    )
     head_lr: float = setting(1.0, "Factor on the last layer's learning rate.", above=0)
     dropout: float = setting(0.9, "Dropout before the last layers.", low=0, high=1)
     clip_grad: float | None = setting(None, "Largest L2 norm of the gradient; off by default.", above=0)

@@ -81,7 +81,7 @@ class Run:
         self.folder.write_config(config)
         where = "CPU" if self.ranks.device.type == "cpu" else torch.cuda.get_device_name(self.ranks.device)
         trained = count_parameters(trainer.model, trained=True)
-        frozen = "" if settings.freeze == "none" else f", {trained:,} of them trained"
+        frozen = "" if settings.freeze != "backbone" else f", {trained:,} of them trained"
         say(
             f"{settings.model} ({count_parameters(trainer.model) / 1e6:.1f} M parameters{frozen}), "
             f"{len(self.classes)} classes, {settings.segments} segments at {settings.input_pixels} pixels, "

@@ -3,6 +3,7 @@
 from typing import Self
 
 from torch import Tensor, device, nn, random
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from tsn.train.network.backbones import backbone_of
 from tsn.train.network.modalities import MODALITIES, widen
@@ -24,6 +25,12 @@ class TSN(nn.Module):
         self.backbone = backbone
         self.inputs = inputs or nn.Identity()
         self._trained: str | None = None
+        self._statistics_stay = False
+
+    def freeze_statistics(self) -> None:
+        """Let batch normalisation compute in training as in evaluation, by the statistics that it has, which stay."""
+        self._statistics_stay = True
+        self.train(self.training)
 
     def freeze_all_but(self, part: str) -> None:
         """Let training change one part of the backbone alone.
@@ -39,12 +46,16 @@ class TSN(nn.Module):
     def train(self, mode: bool = True) -> Self:
         """Set the network to training, all of it that is not frozen, or to evaluation."""
         super().train(mode)
+        for module in self._still():
+            module.training = False
+        return self
+
+    def _still(self) -> list[nn.Module]:
+        """Return the modules that compute in training as in evaluation."""
         if self._trained is not None:
             trained = set(self.backbone.get_submodule(self._trained).modules())
-            for module in self.backbone.modules():
-                if module not in trained and not isinstance(module, nn.Dropout):
-                    module.training = False
-        return self
+            return [m for m in self.backbone.modules() if m not in trained and not isinstance(m, nn.Dropout)]
+        return [m for m in self.modules() if self._statistics_stay and isinstance(m, _BatchNorm)]
 
     def frame_scores(self, clips: Tensor) -> Tensor:
         """Return the logits (B, S, C) of each segment of whole clips (B, S * L, 3, H, W)."""
@@ -100,6 +111,8 @@ def build_network(settings: TrainSettings, num_classes: int) -> TSN:
     )
     if settings.freeze == "backbone":
         model.freeze_all_but(backbone_of(settings.model).last_layer)
+    elif settings.freeze == "statistics":
+        model.freeze_statistics()
     return model
 
 

@@ -61,6 +61,21 @@ def test_vgg16_has_the_published_number_of_parameters_and_dropout_twice() -> Non
     assert dropouts == [0.9, 0.9]
 
 
+def test_frozen_statistics_stay_and_are_what_training_computes_by_while_all_weights_are_trained() -> None:
+    torch.manual_seed(0)
+    model = build_network(TrainSettings(model="resnet18", freeze="statistics", dropout=0.0), 3)
+    before, clips = copy.deepcopy(model.state_dict()), torch.randn(2, 2, 3, 32, 32)
+    scores = model.train()(clips)
+    scores.sum().backward()
+    assert torch.equal(scores, model.eval()(clips))
+    assert all(parameter.grad is not None for parameter in model.parameters())
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, before[key])
+    plain = build_network(TrainSettings(model="resnet18", dropout=0.0), 3)
+    plain.load_state_dict(before)
+    assert not torch.allclose(plain.train()(clips), scores)
+
+
 @pytest.mark.parametrize("name", [pytest.param("vgg16_bn", marks=pytest.mark.slow), "resnet18"])
 def test_a_frozen_backbone_keeps_nothing_for_gradients_and_its_batch_statistics(name: str) -> None:
     torch.manual_seed(0)
