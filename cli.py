@@ -128,7 +128,7 @@ def train(context: click.Context, /, print_config: bool, dry_run: bool, **option
         tsn train --gpus 8                           the published run
         tsn train --gpus 0 --model resnet18 --weights none --input-size 112
         tsn train --resume runs/20260101-120000      go on with a run
-        tsn train --config finetune --model resnet50 --weights FILE
+        tsn train --config probe --model resnet50    fine-tuning, its first half
 
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
     and end with exit code 75.

@@ -29,7 +29,7 @@ def test_a_recipe_states_settings_that_there_are_and_no_places(name: str) -> Non
 
 
 def test_the_recipes_are_these() -> None:
-    assert recipe_names() == ("finetune", "gluoncv-vgg16", "tsm-resnet50")
+    assert recipe_names() == ("finetune", "gluoncv-vgg16", "probe", "tsm-resnet50")
 
 
 def test_the_tutorials_recipe_is_that_of_the_published_run() -> None:
