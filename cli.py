@@ -97,11 +97,12 @@ def build_splits(context: click.Context, /, annotations: Path, as_json: bool, **
 
     \b
     UCF101, HMDB51:   their own lists
-    your own lists:   NAME_train_NAME and the same with val, test or both, as .txt, .list, .csv
-                      or .json: lines of `path label`, `path frames label`, or with a header;
-                      class names from classes.txt beside them, or the folders of the videos
+    your own lists:   NAME_train_NAME, and the same with val, test or both,
+                      as .txt, .list, .csv or .json: lines of `path label`,
+                      `path frames label`, or with a header; class names from
+                      classes.txt beside them, or the folders of the videos
     no lists at all:  folders train/CLASS, val/CLASS, test/CLASS are the split;
-                      from class folders alone, --split-by video (or group) draws one
+                      of class folders alone --split-by video or group draws one
 
     docs/data.md shows each. Prints what is in each split and what was left out. Listed videos without frames end the
     command with exit code 3 and no split, unless --allow-missing.
@@ -166,9 +167,9 @@ def evaluate(
     """Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
 
     \b
-        tsn evaluate runs/a                                the run's own split and segments
-        tsn evaluate runs/a --protocol 10crop              25 frames x 10 crops, as papers report it
-        tsn evaluate runs/s1 runs/s2 runs/s3               the mean over their splits (--split 1,2,3 checks which)
+        tsn evaluate runs/a                     the run's own split and segments
+        tsn evaluate runs/a --protocol 10crop   25 frames x 10 crops, as in papers
+        tsn evaluate runs/s1 runs/s2 runs/s3    the mean over their splits
         tsn evaluate --fuse runs/vgg,runs/resnet --fuse-weights 1,1.5
 
     Prints a table of the classes and the figures; leaves scores.json, predictions.csv, confusion.png and
@@ -198,9 +199,9 @@ def predict(checkpoint: Path, videos: tuple[str, ...], as_json: bool, **options:
 
     \b
         tsn predict runs/a videos/ --out answers.jsonl
-        tsn predict runs/a video.mp4 --every 1s --window 4s           what happens when
-        tsn predict runs/a video.mp4 --every 1s --out video.srt       the same as subtitles
-        tsn predict runs/a rtsp://camera/live                         as it comes; also -, /dev/video0, http://
+        tsn predict runs/a a.mp4 --every 1s --window 4s    what happens when
+        tsn predict runs/a a.mp4 --every 1s --out a.srt    the same as subtitles
+        tsn predict runs/a rtsp://camera/live   live; also -, /dev/video0, http:
 
     Over time, a moment's scores are the mean over all windows that cover it.
     """

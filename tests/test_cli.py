@@ -112,6 +112,13 @@ def test_the_tutorials_flags_and_model_name_are_understood(dataset: Dataset) -> 
     assert "--gpus 8: 0 GPUs are visible" in done.stderr
 
 
+def test_no_line_of_any_help_is_wider_than_80_columns() -> None:
+    for name in ("", *tsn.commands):
+        lines = CliRunner().invoke(tsn, [*([name] if name else []), "-h"]).output.splitlines()
+        assert len(lines) > 4
+        assert [line for line in lines if len(line) > 80] == [], name
+
+
 def test_help_keeps_its_examples_line_by_line() -> None:
     for command in (None, *tsn.commands):
         text = CliRunner().invoke(tsn, [*([command] if command else []), "-h"]).output
