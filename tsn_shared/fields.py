@@ -34,7 +34,7 @@ class Rule(TypedDict, total=False):
 
 def setting(default: Any, help: str, **rule: Unpack[Rule]) -> Any:  # noqa: A002 (click's own word for it)
     """Declare a field: its default, its help, and what values it takes."""
-    absent: dict[str, Any] = dict.fromkeys(Rule.__annotations__) | {"flags": ()}
+    absent: dict[str, object] = dict.fromkeys(Rule.__annotations__) | {"flags": ()}
     return field(default=default, metadata={"help": help} | absent | dict(rule))
 
 

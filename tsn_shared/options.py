@@ -203,7 +203,7 @@ def _fits(value: Any, kind: click.ParamType[Any]) -> bool:
     return isinstance(value, str) or (isinstance(kind, type(click.STRING)) and isinstance(value, int))
 
 
-def _settings_of_run(config: Any) -> dict[str, Any]:
+def _settings_of_run(config: Any) -> dict[str, object]:
     """Return what a run's config.json states, without which run it was, and with its data where they are."""
     settings = config.get("settings") if isinstance(config, dict) else None
     if not isinstance(settings, dict):

@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
 from urllib.parse import urlsplit
 
 from tsn.pipeline.extract.ffmpeg_command import CONTAINERS, FrameSettings, stream_command
@@ -51,7 +50,7 @@ def shown(name: str) -> str:
     return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
-def source_of(name: str, descriptor: int, stall: float = STALL_SECONDS) -> tuple[str, dict[str, Any]]:
+def source_of(name: str, descriptor: int, stall: float = STALL_SECONDS) -> tuple[str, dict[str, object]]:
     """Return what ffmpeg opens for a stream, and with which options; standard input is the open `descriptor`.
 
     SettingsError for an address that is none.

@@ -23,6 +23,10 @@ FACTOR = "lr_factor"
 """Key of a group whose learning rate is the schedule's times a factor; other groups, and old checkpoints, lack it."""
 
 
+Group = dict[str, Any]
+"""A group of parameters as torch's optimisers take it: `params`, and what is its own of their options."""
+
+
 def base_lr(settings: TrainSettings, clips_per_step: int) -> float:
     """Return the learning rate before any schedule, scaled to the global batch if the settings say so."""
     return settings.lr * clips_per_step / PUBLISHED_BATCH if settings.auto_scale_lr else settings.lr
@@ -77,18 +81,18 @@ def set_learning_rate(optimizer: Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get(FACTOR, 1.0)
 
 
-def _groups(model: nn.Module, settings: TrainSettings) -> list[dict[str, Any]]:
+def _groups(model: nn.Module, settings: TrainSettings) -> list[Group]:
     """Return the parameters that are trained, those together which have the same learning rate and weight decay."""
     head: set[nn.Parameter] = set()
     if settings.head_lr != 1:
         head.update(last_layer(model, settings.model).parameters())
-    groups: dict[tuple[bool, bool], dict[str, Any]] = {}
+    groups: dict[tuple[bool, bool], Group] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
             continue
         spared = settings.optimizer == "adamw" and (parameter.ndim <= 1 or name.endswith(".bias"))
         factor = {FACTOR: settings.head_lr} if parameter in head else {}
-        new: dict[str, Any] = {"params": [], **({"weight_decay": 0.0} if spared else {}), **factor}
+        new: Group = {"params": [], **({"weight_decay": 0.0} if spared else {}), **factor}
         groups.setdefault((parameter in head, spared), new)["params"].append(parameter)
     return list(groups.values())
 

@@ -103,7 +103,7 @@ def _trunk(name: str, input_size: int) -> Any:
 
     Not every model has each of the options; those of a fixed input size take `img_size`, others any picture.
     """
-    options: dict[str, Any] = {"drop_rate": 0.0, "drop_path_rate": 0.0, "img_size": input_size}
+    options: dict[str, object] = {"drop_rate": 0.0, "drop_path_rate": 0.0, "img_size": input_size}
     while True:
         try:
             with _quiet():

@@ -1,6 +1,7 @@
 """The temporal shift against a reference of plain loops, in whole networks, and what it leaves as it was."""
 
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -47,7 +48,8 @@ def residual(block: nn.Module, maps: Tensor, segments: int) -> Tensor:
     names = [name for name in ("1", "2", "3") if hasattr(block, f"conv{name}")]
     branch = by_loops(maps, segments)
     for name in names:
-        branch = block.get_submodule(f"bn{name}")(nn.Conv2d.forward(block.get_submodule(f"conv{name}"), branch))  # type: ignore[arg-type]
+        convolution = cast("nn.Conv2d", block.get_submodule(f"conv{name}"))
+        branch = block.get_submodule(f"bn{name}")(nn.Conv2d.forward(convolution, branch))
         branch = branch.relu() if name != names[-1] else branch
     down = block.downsample
     return (branch + (down(maps) if isinstance(down, nn.Module) else maps)).relu()
