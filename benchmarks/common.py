@@ -55,9 +55,15 @@ def interleaved(ways: Mapping[str, Callable[[], Figure]], rounds: int) -> dict[s
     return figures
 
 
-def ratio(figures: Sequence[float], base: Sequence[float]) -> float:
-    """Return the median over the rounds of a way's figure over another's of the same round."""
-    return median(own / other for own, other in zip(figures, base, strict=True))
+def ratios(figures: Sequence[float], base: Sequence[float]) -> list[float]:
+    """Return a way's figure over another's of the same round, for each round."""
+    return [own / other for own, other in zip(figures, base, strict=True)]
+
+
+def spread(figures: Sequence[float], digits: int = 0) -> str:
+    """Return the median of the rounds, and the least and the most of them, in words."""
+    least, middle, most = (f"{which(figures):,.{digits}f}" for which in (min, median, max))
+    return f"{middle} ({least} to {most})"
 
 
 def timed(call: Callable[[], object], *, seconds: float, device: "torch.device | None" = None) -> tuple[float, float]:
@@ -84,7 +90,7 @@ def repeated(call: Callable[[], object], count: int, device: "torch.device | Non
 def report(name: str, words: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, write: bool) -> None:
     """Print a result, a title and words over a table, and write it to benchmarks/results/NAME.md if asked."""
     title, _, rest = words.partition("\n")
-    text = f"# {title}\n\n{rest}\n\n{machine()}.\n\n{table(heads, rows, columns=500)}\n"
+    text = f"# {title}\n\n{time.strftime('%Y-%m-%d')}. {rest}\n\n{machine()}.\n\n{table(heads, rows, columns=500)}\n"
     click.echo(text)
     if write:
         (RESULTS / f"{name}.md").write_text(text, encoding="utf-8")

@@ -17,7 +17,6 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import click
@@ -25,7 +24,7 @@ import cv2 as opencv
 import imageio_ffmpeg
 import numpy as np
 
-from benchmarks.common import PATH, interleaved, ratio, report, rounds_option, write_option
+from benchmarks.common import PATH, interleaved, ratios, report, rounds_option, spread, write_option
 from tsn.pipeline.extract.run import extract_frames
 from tsn.pipeline.extract.videos import find_videos
 from tsn.tsn_shared.settings import ExtractSettings
@@ -148,15 +147,15 @@ def main(videos: Path, clips: int, rounds: int, write: bool) -> None:
         for name, (_, scaler) in WAYS.items():
             jpegs = jpegs_of(Path(folder) / name)
             frames, size = sum(map(len, jpegs.values())), sum(len(jpeg) for clip in jpegs.values() for jpeg in clip)
-            row = [name, f"{frames / median(seconds[name]):,.0f}", f"{ratio(seconds[FILES], seconds[name]):.2f}"]
+            row = [name, spread([frames / s for s in seconds[name]]), spread(ratios(seconds[FILES], seconds[name]), 2)]
             row += [f"{frames:,}", f"{size / frames:,.0f}"]
             for reference in (scaler, "bicubic"):
                 some = range(0, len(chosen), max(1, len(chosen) // SAMPLED))
                 row.append(f"{np.mean([psnr(jpegs[clip], chosen[clip], reference) for clip in some]):.1f}")
             rows.append(row)
     words = f"""Extraction
-{len(chosen)} clips of UCF101, {JOBS} jobs, {rounds} rounds in turns; frames/s are medians, x is the median over the
-rounds of the ratio to JPEG files by ffmpeg, which double frames."""
+{len(chosen)} clips of UCF101, {JOBS} jobs, {rounds} rounds in turns; medians (least to most); x is the ratio to
+ffmpeg's files, which double frames, in the same round."""
     heads = ["way", "frames/s", "x", "frames", "bytes a frame", "PSNR, own scaler", "PSNR, bicubic"]
     report("extract", words, heads, rows, write=write)
 

@@ -31,7 +31,7 @@ import cv2
 import torch
 
 from benchmarks import peers
-from benchmarks.common import PATH, interleaved, ratio, report, rounds_option, write_option
+from benchmarks.common import PATH, interleaved, ratios, report, rounds_option, spread, write_option
 from benchmarks.peers import Job
 from benchmarks.turns import bind, take
 from tsn.pipeline.loading.loader import train_clips
@@ -89,8 +89,7 @@ def cells_of(ours: Figures, other: Figures) -> list[str]:
     if not all(other):  # it could not run, or crashed on the way
         return ["-"] * 4
     rates, costs = ([[figures[kind] for figures in way] for way in (ours, other)] for kind in ("rate", "cpu"))
-    rate, cost = statistics.median(rates[1]), statistics.median(costs[1])
-    return [f"{rate:,.0f}", f"{ratio(*rates):.2f}", f"{cost:.2f}", f"{ratio(*reversed(costs)):.2f}"]
+    return [spread(rates[1]), spread(ratios(*rates), 2), spread(costs[1], 2), spread(ratios(*reversed(costs)), 2)]
 
 
 def cold(copies: list[Path], *, announced: bool) -> float:
@@ -159,13 +158,13 @@ def main(child: str | None, job: str, seconds: float, rounds: int, write: bool, 
         words = waits(whole, epochs=20)
         reads = {name: partial(cold, copies, announced=name == "ahead") for name in ("plain", "ahead")}
         rates = interleaved(reads, 2 * rounds)
-        gain, ahead = ratio(rates["ahead"], rates["plain"]), statistics.median(rates["ahead"])
+        gain, ahead = spread(ratios(rates["ahead"], rates["plain"]), 2), spread(rates["ahead"])
     of_cores = [(f"clips/s, {counted(cores, 'core')}", "tsn x", "CPU ms a clip", "x tsn's") for cores in figures]
     rows = [[n, *(cell for found in figures.values() for cell in cells_of(found[OURS], found[n]))] for n in names]
     text = f"""Loader
 {whole.batch_size} clips of {whole.segments} frames a batch, 340x256 JPEG frames, normalised float32 at 224x224; medians
-of {rounds} interleaved rounds of {seconds:g} s, page cache warm. From a cold one, {ahead:,.0f} random frames a second
-are read if announced a batch ahead, {gain:.2f} times as many as otherwise. {words}"""
+of {rounds} interleaved rounds of {seconds:g} s (least to most), page cache warm. From a cold one, {ahead} random
+frames a second are read if announced a batch ahead, {gain} times as many as otherwise. {words}"""
     report("loader", text, ["way", *chain(*of_cores)], rows, write=write)
 
 

@@ -8,7 +8,6 @@ are no frames) and what a clip drawn at random does (planned, read, and decoded 
 """
 
 import shutil
-import statistics
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -21,7 +20,7 @@ import click
 import numpy as np
 import simplejpeg
 
-from benchmarks.common import interleaved, ratio, report, rounds_option, write_option
+from benchmarks.common import interleaved, ratios, report, rounds_option, spread, write_option
 from tsn.pipeline.extract.run import extract_frames
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
@@ -149,11 +148,11 @@ def main(rounds: int, write: bool) -> None:
         for place, what in enumerate(("reading", "reading, decoding") if "frames" in SPLITS[name] else ("planning",)):
             own, base = ([steps[place] for steps, *_ in figures[key]] for key in (name, first))
             row = [name, *(f"{seconds:.2f}" for seconds in opened[name]), f"{figures[name][-1][1]:.2f}"]
-            row += [figures[name][-1][2], what, f"{1e6 * statistics.median(own):,.0f}", f"{ratio(own, base):.2f}"]
+            row += [figures[name][-1][2], what, spread([1e6 * each for each in own]), spread(ratios(own, base), 2)]
             rows.append(row)
     heads = ["split", "opened in s", "an epoch's order in s", "peak GiB", "open files", "a step's", "CPU us", "ratio"]
     words = f"""The loader's own work at scale
-{time.strftime("%Y-%m-%d")}. A rank of {RANKS}, {BATCH} clips of {SNIPPETS.frames} frames a step; medians of {rounds}
+A rank of {RANKS}, {BATCH} clips of {SNIPPETS.frames} frames a step; medians of {rounds}
 interleaved rounds of 100 steps. The order of the next epoch is made in a thread while the one before is served.
 Planning is the choice of clips, frames, crops and flips; reading is planning and reading. Frames come from the page
 cache, and from shards that were met before: meeting one, which checks its tables, takes {1000 * met:.1f} ms once. Torch

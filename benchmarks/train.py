@@ -10,7 +10,6 @@ import gc
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import partial
-from statistics import median
 from typing import Any
 
 import click
@@ -21,7 +20,7 @@ from torch._C._distributed_c10d import HashStore
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import interleaved, ratio, repeated, report, rounds_option, write_option
+from benchmarks.common import interleaved, ratios, repeated, report, rounds_option, spread, write_option
 from tsn.train.fit.bench import BareLoop
 from tsn.train.network.dropout import key_dropout
 from tsn.train.network.model import build_model
@@ -134,14 +133,13 @@ def main(steps: int, rounds: int, write: bool, **options: Any) -> None:
     dist.destroy_process_group()
     default, rows = figures[AS_TRAIN], []
     for name, own in figures.items():
-        ratios = [a / b for a, b in zip(default, own, strict=True)]
-        rate = settings.batch_size / median(own)
-        rows.append([name, f"{rate:.2f}", f"{ratio(default, own):.2f}", f"{min(ratios):.2f} to {max(ratios):.2f}"])
+        rates = [settings.batch_size / each for each in own]
+        rows.append([name, spread(rates, 2), spread(ratios(default, own), 2)])
     words = f"""The training step
 {settings.model}, {settings.batch_size} clips of {settings.segments} frames at {settings.input_pixels} pixels, one
-process on {device.type}, clips ready; medians of {rounds} interleaved rounds; more than 1.00 is faster than
-`tsn train`."""
-    report("train", words, ["way", "clips/s", "times as tsn train", "of the rounds"], rows, write=write)
+process on {device.type}, clips ready; medians of {rounds} interleaved rounds (least to most); more than 1.00 is
+faster than `tsn train`."""
+    report("train", words, ["way", "clips/s", "times as tsn train"], rows, write=write)
 
 
 if __name__ == "__main__":

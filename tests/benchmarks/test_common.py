@@ -1,11 +1,12 @@
 import platform
+import re
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from benchmarks import common
-from benchmarks.common import interleaved, machine, ratio, report, timed
+from benchmarks.common import interleaved, machine, ratios, report, spread, timed
 
 
 def test_machine_is_described_without_names_or_paths() -> None:
@@ -30,8 +31,10 @@ def test_ways_take_turns() -> None:
     assert figures == {"a": [1, 4, 5], "b": [2, 3, 6]}
 
 
-def test_a_ratio_is_of_the_same_round() -> None:
-    assert ratio([2, 30, 400], [1, 10, 100]) == 3
+def test_a_ratio_is_of_the_same_round_and_its_spread_is_said() -> None:
+    assert ratios([2, 30, 500], [1, 10, 100]) == [2, 3, 5]
+    assert spread([2, 5, 3], 1) == "3.0 (2.0 to 5.0)"
+    assert spread([1200.4]) == "1,200 (1,200 to 1,200)"
 
 
 def test_a_call_is_timed_after_a_run_up_and_at_least_thrice() -> None:
@@ -48,5 +51,5 @@ def test_result_is_written_under_its_name_if_asked(tmp_path: Path, monkeypatch: 
         assert list(tmp_path.iterdir()) == []
         report("loader", "The loader\nOf two\nlines.", ["a"], [["b"]], write=write)
     text = (tmp_path / "loader.md").read_text()
-    assert text.startswith("# The loader\n\nOf two\nlines.\n\n")
+    assert re.match(r"# The loader\n\n\d{4}-\d\d-\d\d\. Of two\nlines\.\n\n", text)
     assert text.endswith("| a |\n| - |\n| b |\n")
