@@ -29,7 +29,6 @@ TOO_MANY_ERRORS = 69
 MARK = "video"
 """Key of the one fact that a frame carries: the number of its video."""
 
-_LOGGED = ("-hide_banner", "-nostats", "-loglevel", "repeat+level+error", "-max_error_rate", str(MOST_ERRORS))
 _GATHER = ("-cpuflags", "+slowgather") if platform.machine() == "x86_64" else ()
 """swscale's way without AVX2's gather gives the same bytes; where a gather is slow, on AMD, it is a tenth faster."""
 
@@ -75,7 +74,9 @@ def stream_command(url: str, how: Mapping[str, Any], marks: int, settings: Frame
     """Return the command that writes the frames of a stream as they come, opened with these options of ffmpeg's."""
     source = ffmpeg.input(url, threads=1, **how)["V:0"]
     frames = _scaled(_marked(source, 0), settings)
-    output = frames.output("pipe:1", fps_mode="passthrough", format="yuv4mpegpipe").global_args(*_LOGGED, *_GATHER)
+    output = frames.output("pipe:1", fps_mode="passthrough", format="yuv4mpegpipe").global_args(
+        *_logged("warning"), *_GATHER
+    )
     words = output.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
     graph = words.index("-filter_complex") + 1  # the address is left as it is, whatever is in it
     return [*words[:graph], words[graph].replace(_MARKS, str(marks)), *words[graph + 1 :]]
@@ -89,8 +90,13 @@ def stage_command(videos: Sequence[int], marks: int, settings: FrameSettings | N
 def as_stored_command(video: int) -> list[str]:
     """Return the command that writes the first picture of an open video as it is stored, whatever its colours."""
     stored = _source(0, rotated=False).output("pipe:1", format="yuv4mpegpipe", strict=-1, **{"frames:v": 1})
-    words = stored.global_args(*_LOGGED).compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
+    words = stored.global_args(*_logged()).compile(cmd=imageio_ffmpeg.get_ffmpeg_exe())
     return [str(video) if word == _stand_in(0) else word for word in words]
+
+
+def _logged(least: str = "error") -> list[str]:
+    """Return the options that have ffmpeg write a line for each message of this level or above, and end at many."""
+    return ["-hide_banner", "-nostats", "-loglevel", f"repeat+level+{least}", "-max_error_rate", str(MOST_ERRORS)]
 
 
 def _command(videos: Sequence[int], marks: int, settings: FrameSettings | None, **how: Any) -> list[str]:
@@ -109,7 +115,7 @@ def _words(
     streams = [stream if settings is None else _scaled(stream, settings) for stream in chosen]
     # of sizes that differ only what goes nowhere may be joined
     joined = streams[0] if videos == 1 else ffmpeg.concat(*streams, unsafe=int(settings is None))
-    output = joined.output("pipe:1", fps_mode="passthrough", **to).global_args(*_LOGGED, *_GATHER)
+    output = joined.output("pipe:1", fps_mode="passthrough", **to).global_args(*_logged(), *_GATHER)
     return tuple(output.compile(cmd=imageio_ffmpeg.get_ffmpeg_exe()))
 
 

@@ -26,6 +26,12 @@ _LONGEST_LINE = 1 << 10
 BROKE_OFF, BROKE = "its connection ended before it did", "its connection broke"
 """What is said of streams."""
 
+_CUT_OFF = re.compile(
+    rb"^\[in#0/(?:avi|mov|flv|live_flv|matroska)\b[^]]*\] (?:"
+    rb"\[warning\] Packet corrupt|\[error\] (?:File ended prematurely|stream \d+, offset \w+: partial file))"
+)
+"""What is said where bytes end within a packet. Of MPEG-TS a corrupt packet is one that was damaged on its way."""
+
 _TELLING = (
     # an address without a length ends there as well: as if it were of 2^64 - 1 bytes
     (r"^Stream ends prematurely at \d+, should be (?!18446744073709551615\b)", BROKE_OFF),
@@ -144,10 +150,12 @@ def _rate(times: list[int]) -> float:
 class Errors:
     """The errors of a run, taken in as they are written; however many they are, little is held.
 
-    As text: what went wrong first, in words that are the same on every machine; '' where nothing did.
+    As text: what went wrong first, in words that are the same on every machine; '' where nothing did. `cut_off` is
+    whether the bytes ended before their container says, as far as it can be told, of a run that tells warnings.
     """
 
     count: int = 0
+    cut_off: bool = False
     _meant: dict[int, str] = field(default_factory=dict)
     _first: str = ""
     _begun: bytes = b""
@@ -157,6 +165,7 @@ class Errors:
         *lines, begun = (self._begun + written).split(b"\n")
         self._begun = begun[:_LONGEST_LINE]
         for line in lines:
+            self.cut_off |= _CUT_OFF.match(line) is not None
             if error := _ERROR.fullmatch(line[:_LONGEST_LINE].decode("utf-8", "replace")):
                 self._count(error[1])
 

@@ -15,6 +15,7 @@ from tsn.pipeline.extract.ffmpeg_output import BROKE, BROKE_OFF
 from tsn.pipeline.extract.ffmpeg_run import VideoError, VideoStoppedError
 from tsn.pipeline.extract.streams import shown, stream_frames
 from tsn.pipeline.extract.timed import TimedFrames
+from tsn.pipeline.extract.video import Run
 from tsn.train.answers.over_time import Scorer, grid_of, scored
 from tsn.train.answers.timeline import Moment, Smoother
 from tsn.train.answers.windows import SECOND, Frame, Grid, Window, WindowCutter
@@ -23,6 +24,8 @@ from tsn.tsn_shared.errors import DataError
 
 LATE = 1.0
 """Seconds that a window may wait for the network before it is dropped for a newer one."""
+
+CUT_OFF = "it ends before its container says"
 
 _TICK = 0.05
 
@@ -150,11 +153,7 @@ class LiveStream:
                 seconds = None if frame.seconds is None or first is None else frame.seconds - first
                 for window in self._cutter.add(seconds, frame.jpeg):
                     self._backlog.put(window)
-            run = self._frames.finish()
-            told = str(run.errors)
-            self._broken = told or f"ffmpeg ended with code {run.status}" if run.status else run.broken
-            if told in (BROKE, BROKE_OFF):
-                self._broken = told
+            self._broken = why_broken(self._frames.finish())
         except VideoError as error:
             self._broken = str(error)
         except VideoStoppedError:
@@ -165,6 +164,16 @@ class LiveStream:
             for window in self._cutter.close():
                 self._backlog.put(window)
             self._backlog.finish()
+
+
+def why_broken(run: Run) -> str:
+    """Return why a stream ended early, '' where it did not, as far as can be told."""
+    told = str(run.errors)
+    if told in (BROKE, BROKE_OFF):
+        return told
+    if run.status:
+        return told or f"ffmpeg ended with code {run.status}"
+    return run.broken or CUT_OFF * run.errors.cut_off
 
 
 def moments_of(windows: Iterable[Window], scorer: Scorer, grid: Grid) -> Iterator[Moment]:

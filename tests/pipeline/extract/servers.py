@@ -1,5 +1,6 @@
-"""Real servers on the loopback: HTTP that serves bytes, slowly where asked, and RTSP that serves a video."""
+"""Real servers on the loopback: HTTP that serves bytes, slowly where asked, and RTSP that serves a video; a pipe."""
 
+import os
 import socket
 import subprocess
 import time
@@ -58,10 +59,13 @@ def serving(pages: Mapping[str, Page]) -> Iterator[str]:
 
 
 @contextmanager
-def serving_rtsp(video: Path) -> Iterator[str]:
-    """Serve a video by RTSP to one client, in its own time, and give its address; ffmpeg makes the RTP packets."""
+def serving_rtsp(video: Path, *, most: int = 1 << 30) -> Iterator[str]:
+    """Serve a video by RTSP to one client, in its own time, and give its address; ffmpeg makes the RTP packets.
+
+    After `most` packets the server goes away.
+    """
     with socket.create_server(("127.0.0.1", 0)) as server:
-        thread = Thread(target=_serve_rtsp, args=(server, video))
+        thread = Thread(target=_serve_rtsp, args=(server, video, most))
         thread.start()
         try:
             yield f"rtsp://127.0.0.1:{server.getsockname()[1]}/live"
@@ -71,7 +75,7 @@ def serving_rtsp(video: Path) -> Iterator[str]:
             thread.join()
 
 
-def _serve_rtsp(server: socket.socket, video: Path) -> None:
+def _serve_rtsp(server: socket.socket, video: Path, most: int) -> None:
     with suppress(OSError), server.accept()[0] as client, client.makefile("rb") as lines:
         while request := lines.readline().split():
             headers = {}
@@ -89,12 +93,12 @@ def _serve_rtsp(server: socket.socket, video: Path) -> None:
             text = "".join(f"{name}: {value}\r\n" for name, value in how.items())
             client.sendall(f"RTSP/1.0 200 OK\r\n{text}\r\n{body}".encode())
             if request[0] == b"PLAY":
-                _relay(client, video)
+                _relay(client, video, most)
                 return
 
 
-def _relay(client: socket.socket, video: Path) -> None:
-    """Send the RTP packets that ffmpeg makes of a video, until it ends."""
+def _relay(client: socket.socket, video: Path, most: int) -> None:
+    """Send the RTP packets that ffmpeg makes of a video, until it ends, or so many."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as packets:
         packets.bind(("127.0.0.1", 0))
         packets.settimeout(1.0)
@@ -102,7 +106,29 @@ def _relay(client: socket.socket, video: Path) -> None:
         words = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re", "-i", str(video), "-c", "copy", "-f", "rtp", to]
         with subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL) as ffmpeg:
             with suppress(TimeoutError, OSError):
-                while True:
+                for _ in range(most):
                     packet = packets.recv(65536)
                     client.sendall(b"$\0" + len(packet).to_bytes(2) + packet)
             ffmpeg.kill()
+
+
+@contextmanager
+def standard_input(content: bytes) -> Iterator[None]:
+    """Let standard input be a pipe that gives these bytes."""
+    reading, writing = os.pipe()
+    before = os.dup(0)
+    os.dup2(reading, 0)
+    os.close(reading)
+
+    def write() -> None:
+        with os.fdopen(writing, "wb") as file:
+            file.write(content)
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        os.dup2(before, 0)
+        os.close(before)
+        writer.join()

@@ -203,3 +203,22 @@ def test_what_breaks_a_stream_is_told_before_what_came_first() -> None:
         errors = Errors()
         errors.take(f"[h264 @ 0x1] [error] a broken macroblock\n[http @ 0x2] [error] {line}\n".encode())
         assert str(errors) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "cut"),
+    [
+        ("[in#0/avi @ 0x1] [warning] Packet corrupt (stream = 0, dts = 185).", True),
+        ("[in#0/mov,mp4,m4a,3gp,3g2,mj2 @ 0x1] [error] stream 0, offset 0x371e3: partial file", True),
+        ("[in#0/flv @ 0x1] [warning] Packet corrupt (stream = 0, dts = 7440).", True),
+        ("[in#0/matroska,webm @ 0x1] [error] File ended prematurely", True),
+        ("[in#0/mpegts @ 0x1] [warning] Packet corrupt (stream = 0, dts = 7440).", False),
+        ("[h264 @ 0x1] [error] [in#0/avi @ 0x1] [warning] Packet corrupt", False),
+    ],
+)
+def test_bytes_that_end_within_a_packet_are_known(line: str, cut: bool) -> None:
+    errors = Errors()
+    errors.take(line.encode())
+    assert not errors.cut_off
+    errors.take(b"\n")
+    assert errors.cut_off is cut

@@ -2,16 +2,13 @@
 
 import os
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
 
 import imageio_ffmpeg
 import pytest
 
 from tests.pipeline.extract.media import FRAMES, TEST_PICTURE, ffmpeg
-from tests.pipeline.extract.servers import serving, serving_rtsp
+from tests.pipeline.extract.servers import serving, serving_rtsp, standard_input
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings, stream_command
 from tsn.pipeline.extract.ffmpeg_run import VideoError, never
 from tsn.pipeline.extract.streams import is_stream, shown, source_of, stream_frames
@@ -81,28 +78,6 @@ def test_a_camera_and_rtsp_are_asked_for_in_this_way() -> None:
         assert "file" not in option(stream_command(*source_of(url, -1), 9, SETTINGS), "-protocol_whitelist").split(",")
 
 
-@contextmanager
-def standard_input(content: bytes) -> Iterator[None]:
-    """Let standard input be a pipe that gives these bytes."""
-    reading, writing = os.pipe()
-    before = os.dup(0)
-    os.dup2(reading, 0)
-    os.close(reading)
-
-    def write() -> None:
-        with os.fdopen(writing, "wb") as file:
-            file.write(content)
-
-    writer = Thread(target=write)
-    writer.start()
-    try:
-        yield
-    finally:
-        os.dup2(before, 0)
-        os.close(before)
-        writer.join()
-
-
 def test_standard_input_gives_every_frame_with_its_time(stream: bytes) -> None:
     with standard_input(stream), stream_frames("-", SETTINGS, stop=never) as frames:
         found = list(frames)
@@ -129,6 +104,13 @@ def test_rtsp_gives_frames_in_their_own_time(stream: bytes, tmp_path: Path) -> N
     assert FRAMES - 2 <= len(times) <= FRAMES
     assert times[-1] - times[0] == pytest.approx((len(times) - 1) / 25, abs=0.05)
     assert run.status == 0
+
+
+def test_an_rtsp_server_that_dies_ends_the_stream(stream: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.ts").write_bytes(stream)
+    with serving_rtsp(tmp_path / "a.ts", most=14) as address, stream_frames(address, SETTINGS, stop=never) as frames:
+        assert 2 < len(list(frames)) < FRAMES - 2
+        assert frames.finish().status == 0
 
 
 def test_a_playlist_opens_nothing(tmp_path: Path) -> None:

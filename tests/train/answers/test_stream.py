@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tests.pipeline.extract.servers import serving
+from tests.pipeline.extract.servers import serving, standard_input
 from tests.train.answers.colours import ColourScorer, colour_video
 from tsn.train.answers.over_time import timeline
 from tsn.train.answers.stream import Backlog, Ended, live, moments_of_frames, refuse_broken
@@ -84,6 +84,20 @@ def test_a_stream_that_breaks_off_is_told(video: Path, whole: bool) -> None:
         if not whole:
             with pytest.raises(DataError, match=r"/live: the stream broke after 4\.0 s: its connection ended before"):
                 refuse_broken(f"{address}/live", ended)
+
+
+@pytest.mark.parametrize("kind", ["avi", "mp4", "flv", "mkv", "ts"])
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_writer_that_dies_is_told_where_the_container_shows_it(kind: str, cut: bool, tmp_path: Path) -> None:
+    """MPEG-TS, as other containers for broadcasts, may end anywhere."""
+    codecs = {"flv": ("-c:v", "flv1"), "ts": ("-c:v", "mpeg2video")}
+    codec = (*codecs.get(kind, ("-c:v", "mjpeg")), "-g", "1", "-movflags", "faststart", "-live", "1")
+    content = colour_video(tmp_path / f"a.{kind}", ("red", 2), ("blue", 1), size="320x240", codec=codec).read_bytes()
+    with standard_input(content[: len(content) * 2 // 3] if cut else content):
+        moments, _, ended = answered(ColourScorer(), "-")
+    assert (ended.frames < 30) is cut
+    assert moments[0].top[0].name == "red"
+    assert ended.broken == ("it ends before its container says" if cut and kind != "ts" else "")
 
 
 def test_nothing_that_answers_is_told() -> None:
