@@ -1,6 +1,7 @@
 """Metrics by Pillow, OpenCV and a plain network: what all that answers must agree with."""
 
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,22 +51,23 @@ def frames_of(data: DataSettings, protocol: str, segments: int) -> list[list[np.
 
 def clips_of(data: DataSettings, protocol: str, segments: int, size: int = 32) -> list[Tensor]:
     """Return split 1's test clips, each as its K crops: (K, S, 3, size, size), float32."""
+    return [clip_of(frames, protocol, size) for frames in frames_of(data, protocol, segments)]
+
+
+def clip_of(frames: Sequence[np.ndarray[Any, Any]], protocol: str, size: int = 32) -> Tensor:
+    """Return frames (H, W, 3) as the K crops of a clip: (K, S, 3, size, size), float32."""
 
     def seen(crop: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
         small = np.rint(cv2.resize(crop.astype(np.float32), (size, size), interpolation=cv2.INTER_LINEAR))
         return np.asarray(((small / 255 - MEAN) / STD).transpose(2, 0, 1).astype(np.float32))
 
-    return [
-        torch.from_numpy(np.array([[seen(crop) for crop in crops_of(frame, protocol)] for frame in frames])).transpose(
-            0, 1
-        )
-        for frames in frames_of(data, protocol, segments)
-    ]
+    crops = np.array([[seen(crop) for crop in crops_of(frame, protocol)] for frame in frames])
+    return torch.from_numpy(crops).transpose(0, 1)
 
 
-def network_of(run: Path) -> TSN:
+def network_of(run: Path, *, shift_segments: int | None = None) -> TSN:
     """Return the network of a run's best checkpoint, ready to be asked."""
-    network = build_model("resnet18", num_classes=4, dropout=0.0)
+    network = build_model("resnet18", num_classes=4, dropout=0.0, shift_segments=shift_segments)
     network.load_state_dict(load_checkpoint(run / "checkpoints" / "best.pt")["model"])
     return network.eval()
 

@@ -1,5 +1,6 @@
 """A video over time: what happens when, every frame read once, and the numbers of predict for one whole window."""
 
+import io
 import os
 import runpy
 import shutil
@@ -8,9 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
+from tests.pipeline.extract.media import ffmpeg
 from tests.train.answers.colours import RATE, ColourScorer, colour_video
+from tests.train.answers.reference import clip_of, network_of, reference
 from tsn.pipeline.extract.ffmpeg_run import VideoError
+from tsn.pipeline.extract.timed import video_frames
 from tsn.train.answers.over_time import timeline
 from tsn.train.answers.predictor import Predictor
 from tsn.tsn_shared.answer_settings import OverTimeSettings
@@ -71,6 +77,28 @@ def test_one_window_over_a_whole_video_has_the_numbers_of_predict(video: Path, t
     wanted = predictor.video(video).top
     assert [guess.name for guess in moment.top] == [guess.name for guess in wanted]
     assert np.allclose([guess.score for guess in moment.top], [guess.score for guess in wanted], atol=1e-6)
+
+
+def test_nothing_shifts_from_window_to_window(changed_run: Callable[..., Path], tmp_path: Path) -> None:
+    """Of a network that shifts in time, which takes several windows at once, each as a clip of its segments."""
+    run = changed_run("shift", noise=0.5, settings={"shift": True, "num_segments": 8})
+    video = tmp_path / "a.avi"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=10:duration=9", "-c:v", "mjpeg", str(video))
+    predictor = Predictor(run, device="cpu", top=4)
+    assert predictor.at_once > 1
+    moments = timeline(predictor, video, OverTimeSettings(every="2s", window="2s")).moments
+    with video_frames(video, predictor.stored) as frames:
+        pictures = [np.asarray(Image.open(io.BytesIO(frame.jpeg)).convert("RGB")) for frame in frames]
+    windows = [pictures[begin : begin + 20] for begin in range(0, 90, 20)]
+    clips = [clip_of([window[int((s + 0.5) * len(window) / 8)] for s in range(8)], "val") for window in windows]
+    plain, wanted = (
+        torch.from_numpy(reference(network, clips)).softmax(dim=1).numpy()
+        for network in (network_of(run), network_of(run, shift_segments=8))
+    )
+    found = [[guess.score for guess in sorted(moment.top, key=lambda guess: guess.name)] for moment in moments]
+    assert np.abs(found - wanted).max() < 1e-3
+    assert np.ptp(wanted, axis=0).max() > 0.05
+    assert np.abs(plain - wanted).max() > 0.05
 
 
 @pytest.mark.parametrize("text", ["0s", "1x", "", "1e3", "-1s", "1 s 2", "99999s"])
