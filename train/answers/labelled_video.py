@@ -83,7 +83,7 @@ def _escaped(text: str) -> str:
 
 def _command(video: int, labels: Path, out: Path) -> list[str]:
     source = ffmpeg.input("fd:", fd=video, protocol_whitelist="fd", format_whitelist=CONTAINERS)
-    labelled = source["V:0"].filter("ass", filename=str(labels), fontsdir=str(labels.parent))
+    labelled = source["V:0"].filter("subtitles", filename=str(labels), fontsdir=str(labels.parent), wrap_unicode=1)
     even = labelled.filter("pad", "ceil(iw/2)*2", "ceil(ih/2)*2")
     how = {"format": "mp4", "movflags": "+faststart", "fps_mode": "passthrough", **QUALITY}
     output = ffmpeg.output(even, source["a?"], f"file:{out.absolute()}", **how)

@@ -82,6 +82,14 @@ def test_names_are_drawn_as_they_are(found: Timeline, tmp_path: Path) -> None:
     assert letters(drawn[3]) > letters(drawn[0])
 
 
+def test_a_long_name_is_broken_into_lines_without_a_space(found: Timeline, tmp_path: Path) -> None:
+    write_labelled(replace(found, segments=(replace(found.segments[1], name="—".join(["Jump"] * 18)),)), tmp_path / "a.mp4")
+    picture = decoded(tmp_path / "a.mp4")[15]
+    assert letters(picture[:, -2:]) == 0
+    rows = np.flatnonzero((picture.min(axis=-1) > 128).any(axis=1))
+    assert np.ptp(rows) > 18  # a line has 7 rows
+
+
 def test_a_video_that_cannot_be_made_leaves_nothing(found: Timeline, tmp_path: Path) -> None:
     broken = tmp_path / "text.mp4"
     broken.write_text("no video")
