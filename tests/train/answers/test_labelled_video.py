@@ -83,7 +83,8 @@ def test_names_are_drawn_as_they_are(found: Timeline, tmp_path: Path) -> None:
 
 
 def test_a_long_name_is_broken_into_lines_without_a_space(found: Timeline, tmp_path: Path) -> None:
-    write_labelled(replace(found, segments=(replace(found.segments[1], name="—".join(["Jump"] * 18)),)), tmp_path / "a.mp4")
+    segment = replace(found.segments[1], name="—".join(["Jump"] * 18))
+    write_labelled(replace(found, segments=(segment,)), tmp_path / "a.mp4")
     picture = decoded(tmp_path / "a.mp4")[15]
     assert letters(picture[:, -2:]) == 0
     rows = np.flatnonzero((picture.min(axis=-1) > 128).any(axis=1))
