@@ -45,7 +45,7 @@ from tsn.tsn_shared.splits import read_split
 
 Figures = list[dict[str, float]]
 OURS = "tsn"
-OWN_CODE = {"GluonCV 0.11 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2"}
+OWN_CODE = {"GluonCV 0.10.5 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2"}
 
 
 def ours(job: Job) -> Iterator[Any]:

@@ -3,7 +3,7 @@ r"""GluonCV's and MMAction2's own data sets and transforms, served for `benchmar
 They want libraries of their own, so they run in an interpreter of theirs:
 
     python3 -m venv peers
-    peers/bin/pip install --no-deps mxnet==1.9.1 gluoncv mmengine mmcv-lite==2.1.0 mmaction2==1.2.0
+    peers/bin/pip install --no-deps mxnet==1.9.1 gluoncv==0.10.5.post0 mmengine mmcv-lite==2.1.0 mmaction2==1.2.0
     peers/bin/pip install 'numpy<1.24' 'opencv-python-headless<4.9' 'PyTurboJPEG<2' torch torchvision scipy einops \
         decord Pillow pyyaml addict yapf termcolor rich requests tqdm portalocker matplotlib pandas autocfg \
         importlib_metadata
