@@ -32,6 +32,9 @@ _CUT_OFF = re.compile(
 )
 """What is said where bytes end within a packet. Of MPEG-TS a corrupt packet is one that was damaged on its way."""
 
+_LATE_INDEX = re.compile(rb"^\[in#0/mov\b[^]]*\] \[error\] stream \d+, offset \w+: partial file")
+"""What is said of an MP4 or MOV whose index comes after the pictures, where there is no way back to them."""
+
 _TELLING = (
     # an address without a length ends there as well: as if it were of 2^64 - 1 bytes
     (r"^Stream ends prematurely at \d+, should be (?!18446744073709551615\b)", BROKE_OFF),
@@ -151,11 +154,13 @@ class Errors:
     """The errors of a run, taken in as they are written; however many they are, little is held.
 
     As text: what went wrong first, in words that are the same on every machine; '' where nothing did. `cut_off` is
-    whether the bytes ended before their container says, as far as it can be told, of a run that tells warnings.
+    whether the bytes ended before their container says, as far as it can be told, of a run that tells warnings;
+    `late_index`, of a run that gave no frame, whether they lie before the index that tells where.
     """
 
     count: int = 0
     cut_off: bool = False
+    late_index: bool = False
     _meant: dict[int, str] = field(default_factory=dict)
     _first: str = ""
     _begun: bytes = b""
@@ -166,6 +171,7 @@ class Errors:
         self._begun = begun[:_LONGEST_LINE]
         for line in lines:
             self.cut_off |= _CUT_OFF.match(line) is not None
+            self.late_index |= _LATE_INDEX.match(line) is not None
             if error := _ERROR.fullmatch(line[:_LONGEST_LINE].decode("utf-8", "replace")):
                 self._count(error[1])
 

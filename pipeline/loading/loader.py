@@ -20,7 +20,7 @@ from tsn.pipeline.loading.prefetch import Prefetcher
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, Schedule, train_schedule
 from tsn.pipeline.loading.source import ClipPlan, ClipSource, FrameBatch, read_ahead, read_batch
-from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import LoaderSettings
 from tsn.tsn_shared.splits import Split
 from tsn.tsn_shared.views import VIEWS
@@ -163,7 +163,17 @@ def train_clips(
     world_size: int = 1,
     start: int = 0,
 ) -> ClipLoader:
-    """Open the endless training stream of a rank, `start` clips in, counted over all ranks."""
+    """Open the endless training stream of a rank, `start` clips in, counted over all ranks.
+
+    `pixels` say how clips are made; SettingsError where the settings state another input size or normalisation.
+    """
+    for what, stated, made in (
+        ("input_size", settings.input_size, pixels.input_size),
+        ("mean", settings.mean, pixels.normalisation.mean),
+        ("std", settings.std, pixels.normalisation.std),
+    ):
+        if stated not in (None, made):
+            raise SettingsError(f"{what} is {stated} in the loader's settings and {made} in Pixels: give both the same")
     schedule = train_schedule(split.train, settings, rank=rank, world_size=world_size, start=start)
     return ClipLoader(train_source(split, frames, settings), schedule, pixels)
 

@@ -26,6 +26,10 @@ LATE = 1.0
 """Seconds that a window may wait for the network before it is dropped for a newer one."""
 
 CUT_OFF = "it ends before its container says"
+LATE_INDEX = (
+    "its index comes after its pictures, and a stream cannot go back: name the file itself, or have it written with "
+    "ffmpeg's -movflags +faststart"
+)
 
 _TICK = 0.05
 
@@ -153,7 +157,7 @@ class LiveStream:
                 seconds = None if frame.seconds is None or first is None else frame.seconds - first
                 for window in self._cutter.add(seconds, frame.jpeg):
                     self._backlog.put(window)
-            self._broken = why_broken(self._frames.finish())
+            self._broken = why_broken(self._frames.finish(), frames=self._count)
         except VideoError as error:
             self._broken = str(error)
         except VideoStoppedError:
@@ -166,8 +170,10 @@ class LiveStream:
             self._backlog.finish()
 
 
-def why_broken(run: Run) -> str:
-    """Return why a stream ended early, '' where it did not, as far as can be told."""
+def why_broken(run: Run, *, frames: int) -> str:
+    """Return why a stream that gave so many frames ended early, '' where it did not, as far as can be told."""
+    if not frames and run.errors.late_index:
+        return LATE_INDEX
     told = str(run.errors)
     if told in (BROKE, BROKE_OFF):
         return told

@@ -12,12 +12,13 @@ import torch
 
 from tests.pipeline import reference
 from tests.pipeline.conftest import TEST, TRAIN
-from tsn.pipeline.loading.loader import Batch, ClipLoader, EvalLoader
+from tsn.pipeline.loading.loader import Batch, ClipLoader, EvalLoader, train_clips
 from tsn.pipeline.loading.pixels import Pixels
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import EvalSchedule, GlobalBatchSlice, Schedule, TrainSchedule, first_step
+from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.normalisation import MEAN, STD
-from tsn.tsn_shared.settings import DataSettings
+from tsn.tsn_shared.settings import DataSettings, LoaderSettings
 from tsn.tsn_shared.splits import Subset, read_split
 from tsn.tsn_shared.views import VIEWS, Snippets
 
@@ -210,3 +211,12 @@ def test_clips_are_channels_last_without_a_copy(clips: DataSettings) -> None:
     with opened(clips, schedule_of(clips, "train", 4)) as loader:
         flat = next(loader).clips.flatten(0, 1)
     assert flat.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("stated", [{"input_size": 64}, {"mean": (0.5, 0.5, 0.5)}, {"std": (0.5, 0.5, 0.5)}])
+def test_settings_and_pixels_that_disagree_are_refused(clips: DataSettings, stated: dict[str, Any]) -> None:
+    """Whichever of them was meant, the other would be ignored."""
+    split = read_split(clips.splits / "split1.h5")
+    settings = LoaderSettings(batch_size=2, **stated)
+    with pytest.raises(SettingsError, match=rf"{next(iter(stated))} is .* in the loader's settings and .* in Pixels"):
+        train_clips(split, clips.frames, settings, Pixels(input_size=32))

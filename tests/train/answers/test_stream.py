@@ -100,6 +100,15 @@ def test_a_writer_that_dies_is_told_where_the_container_shows_it(kind: str, cut:
     assert ended.broken == ("it ends before its container says" if cut and kind != "ts" else "")
 
 
+def test_an_index_behind_the_pictures_is_told_where_there_is_no_way_back(tmp_path: Path) -> None:
+    video = colour_video(tmp_path / "a.mp4", ("red", 10), size="640x480", codec=("-c:v", "mjpeg"))
+    assert video.stat().st_size > 200_000  # more than ffmpeg holds and goes back to
+    with standard_input(video.read_bytes()):
+        _, _, ended = answered(ColourScorer(), "-")
+    with pytest.raises(DataError, match=r"no frame came: its index comes after its pictures, .* \+faststart"):
+        refuse_broken("-", ended)
+
+
 def test_nothing_that_answers_is_told() -> None:
     address = "http://me:secret@127.0.0.1:9/live"
     with live(ColourScorer(), address, SETTINGS) as stream:
