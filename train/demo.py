@@ -61,7 +61,9 @@ To look at:
 Next, with videos of your own in folders that are named after their classes, my/videos/CLASS/*.mp4:
   tsn extract-frames my/videos --out my/frames
   tsn build-splits --split-by video --frames my/frames --out my/splits
-  tsn train --frames my/frames --splits my/splits --model resnet50
-  tsn predict runs/... a.mp4
+  tsn train --config probe --model resnet50 --frames my/frames --splits my/splits --run my/run
+  tsn predict my/run my/videos                 what each of them shows
+  tsn predict my/run my/film.mp4 --every 1s    what happens when
 
-tsn -h names all commands."""
+This trains the last layer of a network that knows ImageNet's pictures, whose weights are downloaded: minutes without a
+GPU. docs/finetune.md goes on from there; tsn -h names all commands."""

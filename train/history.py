@@ -35,9 +35,16 @@ class Row:
 
 
 def best_row(history: Sequence[Row]) -> Row | None:
-    """Return the first row of the highest validation accuracy; None where no epoch was validated."""
-    validated = [(row.val_top1, -row.epoch, row) for row in history if row.val_top1 is not None]
-    return max(validated, key=lambda entry: entry[:2])[2] if validated else None
+    """Return the row of the highest validation accuracy, of several the one of the lowest loss, of these the first.
+
+    None where no epoch was validated. Few clips tie often, and the first epoch that has them right has learned least.
+    """
+    validated = [
+        (row.val_top1, -row.val_loss, -row.epoch, row)
+        for row in history
+        if row.val_top1 is not None and row.val_loss is not None
+    ]
+    return max(validated, key=lambda entry: entry[:3])[3] if validated else None
 
 
 def rows_of(values: Any, where: str) -> list[Row]:

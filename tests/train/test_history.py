@@ -1,6 +1,6 @@
 """An epoch's figures as files hold them, and which epoch is the best."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
@@ -63,9 +63,12 @@ def test_a_column_of_a_later_version_is_left_out() -> None:
     assert rows_of([row(0).plain() | {"val_f1": 0.5}], "") == [row(0)]
 
 
-def test_the_best_is_the_first_of_the_highest_validation() -> None:
+def test_the_best_is_the_highest_in_validation_of_these_the_lowest_loss_of_these_the_first() -> None:
     history = [row(0), row(1, 0.25), row(2, 0.5), row(3, 0.5), row(4)]
     assert best_row(history) is history[2]
+    history += [replace(row(5, 0.5), val_loss=0.5), replace(row(6, 0.5), val_loss=0.5), row(7, 0.5)]
+    assert best_row(history) is history[5]
+    assert best_row([replace(history[5], epoch=0), row(1, 0.75)]) == row(1, 0.75)
     assert best_row([row(0)]) is None
     assert best_row([]) is None
 
