@@ -82,7 +82,8 @@ def check_tracker(settings: TrainSettings) -> None:
     """Refuse a tracker whose package is not installed."""
     if settings.track is not None and find_spec(settings.track) is None:
         raise SettingsError(
-            f"--track {settings.track}: its package is not installed: pip install 'tsn[{settings.track}]'"
+            f"--track {settings.track}: its package is not installed: "
+            f"pip install '.[{settings.track}]' where tsn was installed from"
         )
 
 

@@ -172,7 +172,7 @@ def _timm() -> ModuleType:
     try:
         import timm
     except ImportError:
-        raise SettingsError("--model timm/NAME needs timm: pip install 'tsn[timm]'") from None
+        raise SettingsError("--model timm/NAME needs timm: pip install '.[timm]' where tsn was installed from") from None
     return timm
 
 

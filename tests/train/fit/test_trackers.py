@@ -70,7 +70,7 @@ def test_a_package_that_is_missing_is_one_line_before_torch_is_needed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(SettingsError, match=r"--track wandb: its package is not installed: pip install 'tsn\[wandb\]'"):
+    with pytest.raises(SettingsError, match=r"--track wandb: its package is not installed: pip install '\.\[wandb\]'"):
         train(TrainSettings(gpus="0", track="wandb", run=tmp_path / "run"))
     assert list(tmp_path.iterdir()) == []
 

@@ -204,7 +204,7 @@ def test_a_model_that_takes_no_rgb_squares_is_refused() -> None:
 
 def test_without_timm_a_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "timm", None)
-    with pytest.raises(SettingsError, match=r"pip install 'tsn\[timm\]'"):
+    with pytest.raises(SettingsError, match=r"pip install '\.\[timm\]'"):
         own_input("timm/resnet10t")
 
 
