@@ -90,8 +90,8 @@ def extract_bench_text(result: ExtractBench) -> str:
     rows = [[stage, f"{cost:.2f}"] for stage, cost in result.stages.items()]
     rows.append(["all together", f"{sum(result.stages.values()):.2f}"])
     return (
-        f"{table(['stage', 'ms a frame and job'], rows)}\n"
-        f"{result.frames_per_second:,.0f} frames/s with {result.jobs} jobs. "
+        f"{table(['stage', 'ms a frame'], rows)}\n"
+        f"Each is one job's time, by the clock; {result.jobs} at once make {result.frames_per_second:,.0f} frames/s.\n"
         f"Most of it is to {result.short}: {ADVICE[result.short]} would help."
     )
 

@@ -92,11 +92,12 @@ def bench_loader(settings: BenchLoaderSettings, *, seconds: float) -> LoaderBenc
 
 def bench_text(result: LoaderBench) -> str:
     """Return the figures for a person."""
-    note = {} if result.device == "cuda" else {"copy": "copy (not needed)"}
-    rows = [[note.get(name, name), f"{rate:,.0f}", f"{1000 / rate:.2f}"] for name, rate in result.stages.items()]
-    rows.append(["all together", f"{result.clips_per_second:,.0f}", f"{1000 / result.clips_per_second:.2f}"])
+    needed = {name: rate for name, rate in result.stages.items() if result.device == "cuda" or name != "copy"}
+    rates = needed | {"all together": result.clips_per_second}
+    rows = [[name, f"{rate:,.0f}", f"{1000 / rate:.2f}"] for name, rate in rates.items()]
     return (
         f"{table(['stage', 'clips/s', 'ms a clip'], rows)}\n"
+        "By the clock: each stage alone, on all its threads, then all together, side by side.\n"
         f"Short on {result.device} with {result.threads} threads: {result.short} ({ADVICE[result.short]} would help)."
     )
 
