@@ -172,7 +172,9 @@ def _timm() -> ModuleType:
     try:
         import timm
     except ImportError:
-        raise SettingsError("--model timm/NAME needs timm: pip install '.[timm]' where tsn was installed from") from None
+        raise SettingsError(
+            "--model timm/NAME needs timm: pip install '.[timm]' where tsn was installed from"
+        ) from None
     return timm
 
 
