@@ -127,9 +127,14 @@ def train(context: click.Context, /, print_config: bool, dry_run: bool, **option
 
     \b
         tsn train --gpus 8                           the published run
-        tsn train --gpus 0 --model resnet18 --weights none --input-size 112
         tsn train --resume runs/20260101-120000      go on with a run
         tsn train --config probe --model resnet50    fine-tuning, its first half
+
+    \b
+    From nothing, on the CPU:
+        tsn train --gpus 0 --model resnet18 --weights none --input-size 112 \\
+          --batch-size 20 --num-epochs 30 --lr 0.05 --lr-mode cosine \\
+          --warmup-epochs 3 --dropout 0.5
 
     Every option can be set by an environment variable, --batch-size by TSN_TRAIN_BATCH_SIZE. SIGTERM and SIGUSR1 save
     and end with exit code 75.
@@ -305,12 +310,16 @@ def _measuring(command: Any) -> Any:
 
 @bench.command("extract", short_help="Frames a second, by stage.")
 @click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
-@settings_options(ExtractSettings, leave=frozenset({"videos_per_shard", "dask", "retry_failed", "overwrite"}))
+@settings_options(ExtractSettings, leave=frozenset({"out", "videos_per_shard", "dask", "retry_failed", "overwrite"}))
+@click.option(
+    "--out", type=FOLDER, default=ExtractSettings().out, show_default=True, help="Folder to write in; nothing stays."
+)
 @_measuring
 def bench_extract(videos: Path, seconds: float, as_json: bool, **options: Any) -> None:
     """Extract some of VIDEOS (data/UCF-101) to nowhere: frames a second, and what each stage costs.
 
-    Stages: decode, scale, encode (with the pipe and the CRC32s), write (a file without a name in --out).
+    Stages: decode, scale, encode (with the pipe and the CRC32s), write (a file without a name in --out, or in the
+    system's folder for temporary files where --out is not there yet).
     """
     from tsn.pipeline.extract.bench import bench_extract, extract_bench_text
 
