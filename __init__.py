@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 from tsn.tsn_shared.exports import on_first_use
 
 if TYPE_CHECKING:
+    __version__: str
+
     from tsn.pipeline.extract.run import extract_frames
     from tsn.pipeline.loading.loader import Batch, ClipLoader, train_clips
     from tsn.pipeline.loading.pixels import Pixels
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from tsn.tsn_shared.shards import find_shards
     from tsn.tsn_shared.splits import Split, open_split
 else:  # hidden from type checkers, which would take every misspelling for a name that loads on first use
-    __getattr__, __dir__ = on_first_use(
+    _offered, __dir__ = on_first_use(
         __name__,
         {
             "tsn.pipeline.extract.run": ["extract_frames"],
@@ -46,6 +48,14 @@ else:  # hidden from type checkers, which would take every misspelling for a nam
             "tsn.tsn_shared.splits": ["Split", "open_split"],
         },
     )
+
+    def __getattr__(name):
+        if name == "__version__":  # read when it is asked for, of what is installed
+            from importlib.metadata import version
+
+            return version(__name__)
+        return _offered(name)
+
 
 __all__ = [
     "Batch",

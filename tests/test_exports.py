@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
@@ -52,6 +53,11 @@ def test_importing_loads_nothing_but_the_door(words: str, more: set[str]) -> Non
     loaded = done.stdout.split()
     assert {name for name in loaded if name.split(".")[0] == "tsn"} == OF_IMPORT | more
     assert {name.split(".")[0] for name in loaded} - {"tsn"} <= sys.stdlib_module_names
+
+
+def test_the_version_is_that_of_what_is_installed() -> None:
+    assert tsn.__version__ == version("tsn")
+    assert "__version__" not in vars(tsn)
 
 
 def test_a_setting_needs_nothing_heavy() -> None:
