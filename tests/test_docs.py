@@ -35,7 +35,8 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
     build = [sys.executable, "-m", "sphinx", "-q", "-W", "--keep-going", "-c", "docs", "-d", str(tmp_path / "trees")]
     ended = subprocess.run([*build, ".", str(tmp_path / "site")], cwd=ROOT, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert (tmp_path / "site" / "docs" / "index.html").exists()
+    (led_to,) = re.findall(r'url=([^"]+)"', (tmp_path / "site" / "index.html").read_text(encoding="utf-8"))
+    assert "Temporal Segment Networks" in (tmp_path / "site" / led_to).read_text(encoding="utf-8")
 
 
 def test_every_page_is_in_the_index() -> None:
