@@ -365,14 +365,11 @@ def demo(folder: Path) -> None:
     """
     from tsn.train import demo
 
-    try:
+    with demo.told_to_go_on(folder):
         demo.make_data(folder)
         for words in demo.commands(folder):
             click.secho(f"\n$ tsn {' '.join(words)}", err=True, bold=True)
             tsn.main(words, prog_name="tsn", standalone_mode=False)
-    except (KeyboardInterrupt, click.Abort):
-        click.echo(f"tsn demo {folder} goes on from here", err=True)
-        raise
     click.echo(demo.closing_words(folder))
 
 

@@ -3,9 +3,14 @@
 The command line runs what `commands` names, as a user would type it, so the demo shows what there is and no more.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+from click import Abort
+
 from tsn.pipeline.synthetic import LISTS, VIDEOS, make_dataset
+from tsn.tsn_shared.console import say
 from tsn.tsn_shared.files import writing
 
 RECIPE = {
@@ -41,6 +46,16 @@ def commands(folder: Path) -> list[list[str]]:
         ["train", *frames, *splits, "--run", str(run), "--resume", "auto", *recipe],
         ["evaluate", str(run)],
     ]
+
+
+@contextmanager
+def told_to_go_on(folder: Path) -> Iterator[None]:
+    """Say how to go on if the demo is interrupted within."""
+    try:
+        yield
+    except (KeyboardInterrupt, Abort):
+        say(f"tsn demo {folder} goes on from here")
+        raise
 
 
 def closing_words(folder: Path) -> str:

@@ -5,7 +5,7 @@ import click
 import pytest
 
 from tsn.cli import tsn
-from tsn.train.demo import closing_words, commands
+from tsn.train.demo import closing_words, commands, told_to_go_on
 
 FOLDER = Path("a folder")
 
@@ -42,3 +42,9 @@ def test_what_it_says_to_do_next_is_what_tsn_understands() -> None:
     for words in lines[1:]:
         command = tsn.commands[words[1]]
         command.make_context(words[1], words[2:], parent=click.Context(tsn, **tsn.context_settings))
+
+
+def test_whoever_interrupts_it_is_told_that_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(KeyboardInterrupt), told_to_go_on(FOLDER):
+        raise KeyboardInterrupt
+    assert "tsn demo a folder goes on from here" in capsys.readouterr().err
