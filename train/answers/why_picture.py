@@ -20,7 +20,7 @@ COLUMNS = 5
 """Segments side by side."""
 
 SHARE = 0.6
-"""Of the colour of a place that is the map's; the rest is the frame's, in grey."""
+"""Of the colour of the highest place that is the map's; the rest is the frame's, in grey. Lower places have less."""
 
 
 def draw_why(predictor: Predictor, videos: Sequence[str], out: Path, *, tell: Callable[[str], object]) -> None:
@@ -61,12 +61,12 @@ def draw_maps(why: Why, out: Path) -> None:
         plain.set_title(f"frame {number} of {answer.frames}", fontsize=7)
         shaded.imshow(np.repeat(frame.mean(axis=2, keepdims=True), 3, axis=2) / 255)
         within = (x - 0.5, x + breadth - 0.5, y + height - 0.5, y - 0.5)
-        shaded.imshow(heat, extent=within, cmap="inferno", vmin=0, vmax=1, alpha=SHARE)
+        shaded.imshow(heat, extent=within, cmap="turbo", vmin=0, vmax=1, alpha=SHARE * heat)
         shaded.set_xlim(-0.5, frame.shape[1] - 0.5)
         shaded.set_ylim(frame.shape[0] - 0.5, -0.5)
         shaded.add_patch(Rectangle((x, y), breadth, height, fill=False, edgecolor="#ffd92f", linewidth=1))
     best, (rows, across) = answer.top[0], why.places
-    looked = "bright: what spoke for it" if why.maps.any() else "nothing spoke for it"
+    looked = "red: what spoke for it" if why.maps.any() else "nothing spoke for it"
     how = f"{looked} (Grad-CAM, {across}x{rows} places)"
     name = drawn_text(Path(answer.video).name)
     figure.suptitle(f"{name}\n{short_name(best.name)} {best.score:.1%}; {how}", fontsize=9)
