@@ -112,10 +112,19 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
         ),
         scored=scored,
         classes=first.classes,
-        folder=first.folder.with_name(f"fused-{'+'.join(each.name for each in evaluations)}-{first.folder.name}"),
+        folder=first.folder.with_name(_fused_name(evaluations, weights)),
         words=f"{len(evaluations)} runs fused, {first.words}",
         name=" + ".join(each.name for each in evaluations),
     )
+
+
+def _fused_name(evaluations: Sequence[Evaluation], weights: Sequence[float]) -> str:
+    """Return a folder's name that no other fusion of these runs has: what is not the same for all is in it for each."""
+    scored = [each.folder.name for each in evaluations]
+    parts = ["fused", "+".join(each.name for each in evaluations)]
+    if len(set(weights)) > 1:
+        parts.append("+".join(repr(float(weight)).removesuffix(".0") for weight in weights))
+    return "-".join([*parts, "+".join(scored if len(set(scored)) > 1 else scored[:1])])
 
 
 def evaluate_runs(

@@ -258,6 +258,18 @@ def test_fusion_averages_the_probabilities_with_weights(trained_run: Path, chang
     assert "split 1, 2 runs fused, val (3 segments, centre crop), 7 test clips: top-1" in text
 
 
+def test_fusions_of_the_same_runs_have_a_folder_each(trained_run: Path, changed_run: Make) -> None:
+    one, two = evaluated(trained_run, **CPU), evaluated(changed_run("other"), **CPU)
+    newer = replace(two, folder=two.folder.with_name("split1-val-3-last"))
+    ways = [([one, two], None), ([one, two], (5, 1)), ([one, two], (1, 1.5)), ([one, newer], None)]
+    assert [fuse(runs, weights).folder.name for runs, weights in ways] == [
+        "fused-run+other-split1-val-3",
+        "fused-run+other-5+1-split1-val-3",
+        "fused-run+other-1+1.5-split1-val-3",
+        "fused-run+other-split1-val-3+split1-val-3-last",
+    ]
+
+
 def test_runs_on_other_clips_are_not_fused(
     trained_run: Path, changed_run: Make, data: DataSettings, tmp_path: Path
 ) -> None:
