@@ -53,7 +53,7 @@ def read(folder: Path) -> Annotations:
     groups = list(_groups(lists_of(folder)))
     rows = [{path: list(read_rows(path)) for path in dict.fromkeys(files.values())} for files in groups]
     class_file = find_class_file(folder)
-    labels = _labels_of(rows, read_class_file(class_file) if class_file else None)
+    labels = replace(_labels_of(rows, read_class_file(class_file) if class_file else None), class_file=class_file)
     splits = []
     for number, files in enumerate(groups, start=1):
         found = re.search(r"split_?0*(\d+)|list_?0*(\d+)", files.get("train", Path()).stem)
@@ -110,6 +110,7 @@ class _Labels:
 
     classes: tuple[str, ...] | None
     number_of: Mapping[str, int] | None
+    class_file: Path | None = None
     lowest: int = 0
     highest: int = 0
 
@@ -216,4 +217,7 @@ def _label(row: Row, path: Path, labels: _Labels) -> int:
     line = f"{where(path, row.number)}: {row.path}: label {label}"
     if label >= len(classes):
         raise DataError(f"{line}, but the labels of {len(classes)} classes go to {len(classes) - 1}{labels.from_1}")
-    raise DataError(f"{line} is {classes[label]}, but the video lies in {folder}{labels.from_1 or ': count from 0'}")
+    cause = labels.from_1 or (
+        f", which is {classes.index(folder)} there: the classes must stand in the order of the labels, from 0"
+    )
+    raise DataError(f"{line} is {classes[label]} in {labels.class_file}, but the video lies in {folder}{cause}")
