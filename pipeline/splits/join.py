@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher, get_close_matches
 from typing import NamedTuple
 
 from tsn.pipeline.splits.draw import has_split_folders
@@ -16,6 +17,12 @@ from tsn.tsn_shared.splits import SUBSETS, Subset
 
 NOT_EXTRACTED = "no frames of that name"
 FAILED = "failed in extraction"
+NEAR = 0.9
+"""How alike, of 1, a name with a slip is to the one that was meant: a letter of twenty."""
+
+_HINTED = 3
+"""Listed names for which the one that was meant is looked for; no more are shown."""
+
 _ROUNDING = 1e-6
 """Frames by which a time may miss the frame that it means: 0.1 + 0.2 is not 0.3."""
 
@@ -125,18 +132,28 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
             say(f"{clip.path} {reason}")
     words = f"{len(absent)} of {total} listed videos have no frames in {index.folder}"
     if unknown:
-        words += f", among them {some([clip.path + _hint(index, clip) for clip in unknown])}"
+        listed = {clip.video.name for split in splits for clips in split.clips.values() for clip in clips}
+        unlisted = [name.removeprefix(index.above) for name in index.videos if name not in listed]
+        named = [clip.path + (_hint(index, clip, unlisted) if row < _HINTED else "") for row, clip in enumerate(unknown)]
+        words += f", among them {some(named, shown=_HINTED)}"
     if not settings.allow_missing:
         raise PartialError(f"{words}: no split written; extract them, or leave them out with --allow-missing")
     say(f"{words}: left out")
 
 
-def _hint(index: VideoIndex, clip: ListedClip) -> str:
-    """Say what a listed name that is no video's probably is."""
-    if like := index.like(clip):
+def _hint(index: VideoIndex, clip: ListedClip, unlisted: Sequence[str]) -> str:
+    """Say what a listed name that is no video's probably is, among the videos that no list names."""
+    if like := index.like(clip) or _nearest(clip.name, unlisted):
         return f" (did you mean {like}?)"
     no_utf8 = any("\udc80" <= letter <= "\udcff" for letter in clip.path)
     return " (bytes that are no UTF-8: save the list as UTF-8)" if no_utf8 else ""
+
+
+def _nearest(name: str, names: Sequence[str]) -> str | None:
+    """Return the name that is nearest to one with a slip, None where none is near or two are as near."""
+    near = get_close_matches(name, names, n=2, cutoff=NEAR)
+    alike = [SequenceMatcher(None, other, name).ratio() for other in near]
+    return near[0] if near and alike.count(alike[0]) == 1 else None
 
 
 def _seconds(seconds: float) -> str:

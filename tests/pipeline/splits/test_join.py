@@ -12,7 +12,7 @@ from tsn.pipeline.splits.build import build_splits
 from tsn.pipeline.splits.index import VideoIndex, index_videos
 from tsn.pipeline.splits.join import Joined, frames_between, join
 from tsn.pipeline.splits.listed import ListedClip
-from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.errors import DataError, PartialError
 from tsn.tsn_shared.settings import SplitsSettings
 from tsn.tsn_shared.splits import read_split
 
@@ -65,6 +65,25 @@ def test_an_absolute_path_that_no_video_is_the_end_of_is_shown_with_its_line(tmp
         build_splits(tmp_path / "lists", settings)
     build_splits(tmp_path / "lists", replace(settings, allow_missing=True))
     assert read_split(settings.out / "split1.h5").names("train", slice(None)) == ("A/v",)
+
+
+@pytest.mark.parametrize(
+    ("videos", "words"),
+    [
+        (["A/v_Archery_g08_c01", "A/v_Archery_g08_c02"], r" \(did you mean A/v_Archery_g08_c01\?\)"),
+        (["A/v_Archery_g08_c01", "A/v_Archery_j08_c01"], ""),  # which of the two?
+        (["A/v_Archery_g10_c04"], ""),
+    ],
+)
+def test_a_slip_in_a_name_is_asked_for_where_a_video_that_no_list_names_is_nearest(
+    tmp_path: Path, videos: list[str], words: str
+) -> None:
+    names = [f"all/{name}" for name in ("A/v_Archery_i08_c01", "B/v", *videos)]
+    settings = SplitsSettings(frames=make_shards(tmp_path / "frames", names), out=tmp_path / "splits")
+    write_list(tmp_path / "lists/train.txt", "A/v_Archery_h08_c01.avi 0", "A/v_Archery_i08_c01.avi 0")
+    write_list(tmp_path / "lists/test.txt", "B/v.avi 1")
+    with pytest.raises(PartialError, match=rf"among them A/v_Archery_h08_c01\.avi{words}: no split"):
+        build_splits(tmp_path / "lists", settings)
 
 
 @given(
