@@ -26,6 +26,8 @@ RUNS_A_TABLE = 3
 class RunSummary:
     """What a run was and reached; `settings` are those in which any two of the compared runs differ.
 
+    It validated on its split's val clips, on the test clips where there are none.
+
     Figures without more words are the last epoch's, `clips_per_second` and `seconds` those of all epochs. `best` is the
     epoch of the highest validation accuracy, None where none was validated.
     """
@@ -34,6 +36,7 @@ class RunSummary:
     split: str
     protocol: str
     train_clips: int
+    val_clips: int
     test_clips: int
     settings: dict[str, object]
     epochs: int
@@ -44,6 +47,11 @@ class RunSummary:
     clips_per_second: float
     seconds: float
     best: Row | None
+
+    @property
+    def validated_on(self) -> str:
+        """How many clips of which subset it validated on."""
+        return f"{self.val_clips} val" if self.val_clips else f"{self.test_clips} test"
 
     def plain(self) -> dict[str, object]:
         """Return it by name, as `--json` prints it."""
@@ -88,6 +96,7 @@ def _summary(run: Path, config: Config, history: Sequence[Row], settings: dict[s
         split=config.settings.split,
         protocol=f"val ({config.settings.segments} segments)",
         train_clips=config.split.train,
+        val_clips=config.split.val,
         test_clips=config.split.test,
         settings=settings,
         epochs=len(history),
@@ -106,7 +115,7 @@ def side_by_side(summaries: Sequence[RunSummary]) -> str:
     headers = ["run", *_names([summary.run for summary in summaries])]
     plain = [summary.plain() for summary in summaries]
     lines = [
-        *((name.replace("_", " "), *(str(values[name]) for values in plain)) for name in _FACTS),
+        *((name.replace("_", " "), *(getattr(each, name) for each in summaries)) for name in _FACTS),
         *((flag_of(name), *(_shown(each.settings[name]) for each in summaries)) for name in summaries[0].settings),
     ]
     for name, text, form in _FIGURES:
@@ -116,16 +125,16 @@ def side_by_side(summaries: Sequence[RunSummary]) -> str:
     return "\n\n".join(table(top, rows) for top, *rows in tables)
 
 
-_FACTS = ("split", "protocol", "train_clips", "test_clips")
+_FACTS = ("split", "protocol", "train_clips", "validated_on")
 _FIGURES = (
     ("epochs", "epochs done", "{}"),
     ("best_epoch", "best epoch", "{}"),
     ("best_val_top1", "best val top-1", "{:.2%}"),
     ("best_val_top5", "  its top-5", "{:.2%}"),
-    ("best_val_mean_class_accuracy", "  its mean class accuracy", "{:.2%}"),
+    ("best_val_mean_class_accuracy", "  per-class mean", "{:.2%}"),
     ("best_val_loss", "  its loss", "{:.4f}"),
     ("val_top1", "last val top-1", "{:.2%}"),
-    ("val_mean_class_accuracy", "  its mean class accuracy", "{:.2%}"),
+    ("val_mean_class_accuracy", "  per-class mean", "{:.2%}"),
     ("train_top1", "last train top-1", "{:.2%}"),
     ("train_loss", "last train loss", "{:.4f}"),
     ("clips_per_second", "clips/s", "{:,.1f}"),

@@ -24,6 +24,7 @@ def runs(trained_run: Path, tmp_path: Path) -> list[Path]:
     for name in ("config.json", "metrics.jsonl"):
         shutil.copy(trained_run / name, other)
     config = json.loads((other / "config.json").read_text())
+    config["split"] |= {"val": 5, "test": 0}
     config["settings"] |= {"lr": 0.5, "lr_decay_epoch": [3, 4]}
     (other / "config.json").write_text(json.dumps(config))
     first = json.loads((other / "metrics.jsonl").read_text().splitlines()[0])
@@ -39,14 +40,14 @@ def test_they_are_told_with_what_differs_and_drawn_in_one_picture(runs: list[Pat
     rows = {name: rest for name, *rest in cells}
     assert rows["run"] == ["run", "other"]
     assert rows["split"] == ["1", "1"]
-    assert rows["test clips"] == ["7", "7"]
+    assert rows["validated on"] == ["7 test", "5 val"]
     assert rows["--lr"] == ["0.002", "0.5"]
     assert rows["--lr-decay-epoch"] == ["30,60", "3,4"]
     assert "--momentum" not in rows
     assert "--run" not in rows
     assert rows["epochs done"] == ["2", "1"]
     assert rows["best val top-1"][1] == "87.50%"
-    assert rows["its mean class accuracy"][1] == "62.50%"
+    assert rows["per-class mean"][1] == "62.50%"
     with Image.open(out) as picture:
         assert picture.width > 1200
 
@@ -56,7 +57,8 @@ def test_many_runs_stand_in_tables_of_80_columns(runs: list[Path], tmp_path: Pat
     for folder in many[1:]:
         shutil.copytree(runs[1], folder)
     text = side_by_side(compare(many, tmp_path / "many.png"))
-    assert text.count("best val top-1") == 3
+    for label in ("best val top-1", "  per-class mean", "seconds trained"):  # none is shortened
+        assert text.count(f"| {label} ") == 3 * (1 + label.startswith(" "))
     assert max(map(width, text.splitlines())) <= 80
 
 
@@ -67,7 +69,7 @@ def test_json_holds_fractions(runs: list[Path], tmp_path: Path) -> None:
     assert columns[1]["settings"] == {"lr": 0.5, "lr_decay_epoch": [3, 4]}
     assert columns[0]["protocol"] == "val (3 segments)"
     assert list(columns[0]) == [
-        *("run", "split", "protocol", "train_clips", "test_clips", "settings", "epochs", "val_top1"),
+        *("run", "split", "protocol", "train_clips", "val_clips", "test_clips", "settings", "epochs", "val_top1"),
         *("val_mean_class_accuracy", "train_top1", "train_loss", "clips_per_second", "seconds", "best_epoch"),
         *("best_val_top1", "best_val_top5", "best_val_mean_class_accuracy", "best_val_loss"),
     ]
@@ -95,7 +97,7 @@ def test_what_is_no_run_or_has_no_epoch_is_said(
     rows = [json.loads(line) for line in (runs[0] / "metrics.jsonl").read_text().splitlines()]
     older = [{name: value for name, value in row.items() if name not in MEAN} for row in rows]
     (runs[1] / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in older))
-    assert "  its mean class accuracy" in side_by_side(compare(runs, tmp_path / "a.png"))
+    assert "  per-class mean" in side_by_side(compare(runs, tmp_path / "a.png"))
     (runs[1] / "metrics.jsonl").write_text("{")
     with pytest.raises(DataError, match="cannot be read"):
         compare(runs, tmp_path / "a.png")
