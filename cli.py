@@ -120,7 +120,7 @@ def build_splits(context: click.Context, /, annotations: Path, as_json: bool, **
 @tsn.command(short_help="Train a network on a split.", cls=Grouped, headings=TRAIN_HEADINGS)
 @settings_options(TrainSettings)
 @config_options
-@click.option("--dry-run", is_flag=True, help="Check data and memory, take a step, and end; nothing is written.")
+@click.option("--dry-run", is_flag=True, help="Check data and memory, take a step, and end; no run is written.")
 @click.pass_context
 def train(context: click.Context, /, print_config: bool, dry_run: bool, **options: Any) -> None:
     """Train a Temporal Segment Network; the defaults are the published VGG16 recipe for UCF101.

@@ -172,6 +172,7 @@ def test_lists_and_a_drawn_split_exclude_each_other(tmp_path: Path) -> None:
         ("seed = " + "[" * 5000 + "]" * 5000, "cannot be read as TOML: "),
         ("seed = 0x" + "f" * 5000, "a number of too many digits"),
         ('config = "other.toml"', "no such settings: config"),
+        ("batchsize = 2\nzz = 1", "no such settings: batchsize (did you mean batch_size?), zz"),
         ("warmup-epochs = inf", "--warmup-epochs inf: it must be a finite number"),
     ],
 )

@@ -4,8 +4,9 @@ Options and their defaults stand in one place, so no option can be offered that 
 """
 
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import Field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -179,14 +180,19 @@ def read_config_file(context: click.Context, parameter: click.Parameter, path: P
         raise SettingsError(f"--config {path} cannot be read as {kind}: {reason}") from None
     options = {option.name: option for option in context.command.params if isinstance(option, SettingOption)}
     named = {key.replace("-", "_"): value for key, value in values.items()}
-    unknown = sorted(map(schema.word, set(named) - set(options)))
-    if unknown:
-        raise SettingsError(f"--config {path}: no such settings: {', '.join(unknown[:4])}")
+    if unknown := sorted(set(named) - set(options))[:4]:
+        words = ", ".join(schema.word(name) + _did_you_mean(name, options) for name in unknown)
+        raise SettingsError(f"--config {path}: no such settings: {words}")
     for name, value in named.items():
         if not _fits(value, options[name].type):
             kind = options[name].type.name
             raise SettingsError(f"--config {path}: {name} = {schema.shown(value)}: it takes {kind} values")
     context.default_map = {**(context.default_map or {}), **named}
+
+
+def _did_you_mean(name: str, names: Iterable[str]) -> str:
+    near = get_close_matches(name[:100], names, n=1)
+    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _fits(value: Any, kind: click.ParamType[Any]) -> bool:

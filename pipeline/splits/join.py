@@ -134,7 +134,9 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
     if unknown:
         listed = {clip.video.name for split in splits for clips in split.clips.values() for clip in clips}
         unlisted = [name.removeprefix(index.above) for name in index.videos if name not in listed]
-        named = [clip.path + (_hint(index, clip, unlisted) if row < _HINTED else "") for row, clip in enumerate(unknown)]
+        named = [
+            clip.path + (_hint(index, clip, unlisted) if row < _HINTED else "") for row, clip in enumerate(unknown)
+        ]
         words += f", among them {some(named, shown=_HINTED)}"
     if not settings.allow_missing:
         raise PartialError(f"{words}: no split written; extract them, or leave them out with --allow-missing")

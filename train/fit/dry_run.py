@@ -1,4 +1,4 @@
-"""A dry run: all that a training does up to its first step, and that step; nothing is written."""
+"""A dry run: all that a training does up to its first step, and that step; of a run, nothing is written."""
 
 import time
 from contextlib import ExitStack
@@ -49,5 +49,5 @@ def try_out(place: RunPlace, ranks: Ranks) -> None:
         most = ranks.max(torch.tensor([peak(ranks.device)], dtype=torch.float64, device=ranks.device)).item()
     folder.say(
         f"dry run: a step of {run.trainer.clips_per_step} clips took {seconds:.1f} s with the wait for its clips "
-        f"({words}), {most / GIB:.1f} GiB a process at most; data, memory and network are in order, nothing was written"
+        f"({words}), {most / GIB:.1f} GiB a process at most; data, memory and network are in order, no run was written"
     )

@@ -64,15 +64,15 @@ def explained(
 ) -> tuple[TrainSettings, Mapping[str, str]]:
     """Return the settings that a training would have, and where each is from.
 
-    Those of a run that goes on are from it; what the settings leave to the network is that network's own.
+    Those of a run that goes on are from it; what is left to the network, and is not as for most, is that network's own.
     """
     if settings.resume is not None:
         place = place_run(settings, given, dry=True)
         if place.resume:
             return place.settings, {name: origins[name] if name in given else f"run {place.folder}" for name in origins}
         settings = place.settings
-    whole = completed(settings)
-    own = {name for name, value in settings.plain().items() if value != whole.plain()[name]}
+    whole, usual = completed(settings), completed(TrainSettings()).plain()
+    own = {name for name, value in whole.plain().items() if value not in (settings.plain()[name], usual[name])}
     return whole, {name: f"{settings.model}'s own" if name in own else origin for name, origin in origins.items()}
 
 

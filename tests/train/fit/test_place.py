@@ -77,9 +77,13 @@ def test_settings_of_a_run_that_goes_on_are_from_the_run_but_for_those_that_are_
     found, where = explained(asked, frozenset({"num_epochs", "resume"}), origins)
     assert (found.lr, found.num_epochs) == (settings.lr, 7)
     assert where == origins | {"lr": f"run {begun}"}
-    whole, where = explained(settings, NOTHING, origins | {"input_size": "default"})
-    assert (whole.lr, whole.input_size) == (0.5, 224)
-    assert where == origins | {"input_size": "vgg16's own"}
+    origins |= {"input_size": "default", "num_segments": "default"}
+    whole, where = explained(settings, NOTHING, origins)
+    assert (whole.lr, whole.input_size, whole.num_segments) == (0.5, 224, 3)
+    assert where == origins  # as for any network
+    whole, where = explained(replace(settings, model="resnet18", shift=True), NOTHING, origins)
+    assert whole.num_segments == 8
+    assert where == origins | {"num_segments": "resnet18's own"}
 
 
 def test_what_is_open_is_stated_as_a_run_begins_and_never_again(begun: Path, settings: TrainSettings) -> None:
