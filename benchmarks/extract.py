@@ -20,22 +20,19 @@ from pathlib import Path
 from typing import Any
 
 import click
-import cv2 as opencv
 import imageio_ffmpeg
 import numpy as np
 
 from benchmarks.common import PATH, interleaved, ratios, report, rounds_option, spread, write_option
+from benchmarks.peers import cv as cv2
 from tsn.pipeline.extract.run import extract_frames
 from tsn.pipeline.extract.videos import find_videos
 from tsn.tsn_shared.settings import ExtractSettings
 from tsn.tsn_shared.shard_file import Shard
 from tsn.tsn_shared.shards import find_shards
 
-JOBS = 2
-WIDTH, HEIGHT = 340, 256
+JOBS, WIDTH, HEIGHT = 2, 340, 256
 SAMPLED = 5  # clips whose frames are compared, evenly over those measured
-
-cv2: Any = opencv
 FILES = "ffmpeg, JPEG files"  # what the ratios are to
 
 Extract = Callable[[list[Path], Path], object]  # of videos, into a folder
@@ -52,8 +49,7 @@ def shards(videos: list[Path], out: Path, *, quality: int) -> None:
 
 def ffmpeg_files(video: Path, folder: Path, *, quality: int = 2, flags: str = "bicubic") -> None:
     """Run `ffmpeg -vf scale=340:256 -q:v 2 FOLDER/%05d.jpg`."""
-    scale = f"scale={WIDTH}:{HEIGHT}:flags={flags}"
-    _ffmpeg("-i", video, "-vf", scale, "-q:v", quality, folder / "%05d.jpg")
+    _ffmpeg("-i", video, "-vf", f"scale={WIDTH}:{HEIGHT}:flags={flags}", "-q:v", quality, folder / "%05d.jpg")
 
 
 def opencv_files(video: Path, folder: Path) -> None:
@@ -154,7 +150,7 @@ def main(videos: Path, clips: int, rounds: int, write: bool) -> None:
                 row.append(f"{np.mean([psnr(jpegs[clip], chosen[clip], reference) for clip in some]):.1f}")
             rows.append(row)
     words = f"""Extraction
-{len(chosen)} clips of UCF101, {JOBS} jobs, {rounds} rounds in turns; medians (least to most); x is the ratio to
+{len(chosen)} clips, {JOBS} jobs, {rounds} rounds in turns; medians (least to most); x is the ratio to
 ffmpeg's files, which double frames, in the same round."""
     heads = ["way", "frames/s", "x", "frames", "bytes a frame", "PSNR, own scaler", "PSNR, bicubic"]
     report("extract", words, heads, rows, write=write)

@@ -43,6 +43,11 @@ def main(part: str, out: Path, minutes: float, only: tuple[str, ...], rehearse: 
     """Say whether tsn is right on this machine's GPU, or how fast; exit code 1 unless all stages were done."""
     if (data["frames"] is None) != (data["splits"] is None):
         raise click.UsageError("--frames and --splits belong together")
+    import torch
+
+    if not (rehearse or torch.cuda.is_available()):
+        click.echo("gpu_visit: no GPU that torch could use; --rehearse runs the same on the CPU", err=True)
+        sys.exit(2)
     if rehearse:
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny steps would mostly wait for their threads
     deadline, ends = time.monotonic() + 60 * minutes, dict[str, str]()
@@ -83,8 +88,7 @@ def run_limited(command: list[str], log: Path, limit: float, tell: Callable[[str
 
 def commit() -> str:
     """Return the commit that is checked out, "unknown" where git does not tell."""
-    git = f"cd {shlex.quote(str(ROOT))} && git describe --always --dirty 2>/dev/null || echo unknown"
-    return subprocess.getoutput(git)
+    return subprocess.getoutput(f"git -C {shlex.quote(str(ROOT))} describe --always --dirty 2>&- || echo unknown")
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ The ways of others are written anew, lean, for the very same clips. With an inte
 (benchmarks/own_code.py says how to make it) their own code runs besides, on the same files with draws of its own.
 
 Each turn is a process of its own, bound to its cores, that measures for a few seconds after a run-up. Read the ratios:
-they hold where single figures swing with the machine. A last line shows how long the loader makes its user wait after
-the end of an epoch. What decoding alone would reach, `tsn bench loader` says.
+they hold where single figures swing with the machine. A last line shows the waits after an epoch's end. What decoding
+alone would reach, `tsn bench loader` says.
 """
 
 import json
@@ -27,7 +27,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-import cv2
 import torch
 
 from benchmarks import peers
@@ -68,7 +67,7 @@ def take_turn(way: str, job: Job, seconds: float) -> None:
     """Measure a way in this process, and end it."""
     bind(job.cores)
     torch.set_num_threads(1)
-    cv2.setNumThreads(1)
+    peers.cv.setNumThreads(1)
     take(WAYS[way](job), job.batch_size, seconds)
 
 
@@ -98,8 +97,7 @@ def cold(copies: list[Path], *, announced: bool) -> float:
         with copy.open("rb") as file:
             os.fsync(file.fileno())  # dirty pages cannot be dropped
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
-    shards = [Shard(copy) for copy in copies]
-    start = time.perf_counter()
+    shards, start = [Shard(copy) for copy in copies], time.perf_counter()
     for _ in range(20):
         chosen = random.choices(shards, k=75)
         wanted = [(shard, random.randrange(len(shard.tables.crc32))) for shard in chosen]

@@ -37,8 +37,7 @@ BATCH, SNIPPETS, RANKS = 25, Snippets(segments=3), 8
 
 def make_split(path: Path, *, clips: int, shards: int, frames: int = 0, seal: str = "0" * 64) -> None:
     """Write a split of so many training clips over so many shards: where `frames` is 0, these are nothing but names."""
-    rng = np.random.default_rng(0)
-    row = np.arange(clips, dtype=np.int64)
+    rng, row = np.random.default_rng(0), np.arange(clips, dtype=np.int64)
     train = Clips(
         label=rng.integers(0, 1000, clips, dtype=np.int32),
         shard=(row * shards // clips).astype(np.int32),

@@ -4,16 +4,16 @@ Every way gives endless batches of normalised float32 (B, S, 3, 224, 224) in RGB
 the draws are made beforehand, so what is measured is reading, decoding and finishing.
 """
 
-import importlib
+import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from torch.utils.data import DataLoader, default_collate
 
+from tsn.pipeline.extract.videos import find_videos
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
 from tsn.pipeline.loading.source import plan_clips
@@ -21,9 +21,12 @@ from tsn.tsn_shared.normalisation import MEAN, STD
 from tsn.tsn_shared.splits import read_split
 from tsn.tsn_shared.views import VIEWS, Snippets
 
+if importlib.util.find_spec("cv2") is None:
+    raise SystemExit("OpenCV is missing: pip install '.[bench]' in the checkout")
+cv: Any = importlib.import_module("cv2")
+
 SIZE = 224
 STORED = (340, 256)
-cv: Any = cv2
 
 
 class Job(NamedTuple):
@@ -55,11 +58,9 @@ def train_frames(job: Job) -> FrameReader:
 
 def planned(job: Job, epochs: int = 20) -> list[Clip]:
     """Return the training clips of some epochs, as the loader's own schedule and draws have them."""
-    split = read_split(Path(job.split))
+    split, reader = read_split(Path(job.split)), train_frames(job)
     clips = split.train
-    reader = train_frames(job)
-    schedule = TrainSchedule(num_clips=len(clips), batch_size=epochs * len(clips), seed=0)
-    batch = schedule.batch(0)
+    batch = TrainSchedule(num_clips=len(clips), batch_size=epochs * len(clips), seed=0).batch(0)
     sizes = [reader.frame_size(row) for row in range(len(clips))]
     height, width = (np.array(side)[batch.rows] for side in zip(*sizes, strict=True))
     plan = plan_clips(batch, clips, height=height, width=width, view=reader.view, snippets=reader.snippets, seed=0)
@@ -116,12 +117,17 @@ def torchvision_v2(job: Job) -> Iterator[Any]:
     return served(job, load)
 
 
+def video_paths(job: Job) -> dict[str, str]:
+    """Return the file of each video by its name in the shards."""
+    return {video.name: str(video.path) for video in find_videos(Path(job.videos)).videos}
+
+
 def from_video(job: Job, frames: Callable[[str, list[int]], list[Any]]) -> Iterator[Any]:
     """Serve clips from the videos, given how frames (256, 340, 3) are read."""
-    shift, scale = torch.tensor(MEAN), torch.tensor(STD)
+    shift, scale, paths = torch.tensor(MEAN), torch.tensor(STD), video_paths(job)
 
     def load(clip: Clip) -> Any:
-        batch = torch.from_numpy(cut(frames(f"{job.videos}/{clip.name}.avi", clip.indices), clip)).float().div_(255)
+        batch = torch.from_numpy(cut(frames(paths[clip.name], clip.indices), clip)).float().div_(255)
         return batch.sub_(shift).div_(scale).permute(0, 3, 1, 2)
 
     return served(job, load)
@@ -159,12 +165,12 @@ def file_of(job: Job, clip: Clip, index: int, *, native: bool = False) -> Path:
 def write_files(job: Job) -> None:
     """Write the frames of all training clips as JPEG files, and the list of the clips, as those without shards do."""
     split = read_split(Path(job.split))
-    reader, clips, lines = train_frames(job), split.train, []
+    reader, clips, lines, paths = train_frames(job), split.train, [], video_paths(job)
     for row, name in enumerate(split.names("train", slice(None))):
         clip = Clip(name, [], (0, 0, 0, 0), flip=False)
         (Path(job.files) / "native" / name).mkdir(parents=True)
         (Path(job.files) / "stored" / name).mkdir(parents=True)
-        video, count = cv.VideoCapture(f"{job.videos}/{name}.avi"), int(clips.frames[row])
+        video, count = cv.VideoCapture(paths[name]), int(clips.frames[row])
         for index in range(count):
             there, picture = video.read()
             file_of(job, clip, index).write_bytes(reader.jpeg(row, index).tobytes())

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,8 +26,7 @@ def take(batches: Iterator[Any], batch_size: int, seconds: float) -> None:
         next(batches)
         count += batch_size
     figures = {"rate": count / (time.perf_counter() - start), "cpu": 1000 * (cpu_seconds() - cpu) / count}
-    sys.stdout.write(f"\n{json.dumps(figures)}\n")
-    sys.stdout.flush()
+    print(f"\n{json.dumps(figures)}", flush=True)
     os.killpg(0, signal.SIGKILL)  # with the workers, which still run ahead
 
 

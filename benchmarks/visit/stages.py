@@ -152,8 +152,7 @@ def train(visit: Visit) -> Iterator[Figure]:
     yield Figure("an epoch's training", seconds, "s", most=7)
     whole = (ended(looks, last - 1) - ended(looks, 1)) / (last - 2)
     yield Figure("validation and checkpoint take more", whole - seconds, "s", most=1.0)
-    begun = ended(looks, 0) - looks[0].seconds - whole
-    yield Figure("the first epoch takes more, from the command on", begun, "s")
+    yield Figure("the first epoch takes more, from the command on", ended(looks, 0) - looks[0].seconds - whole, "s")
     yield Figure("80 epochs", 80 * whole / 60, "minutes", most=10)
     for kind in ("main memory", "GPU memory"):
         peak = most(looks, kind, last)

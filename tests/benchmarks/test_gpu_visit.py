@@ -1,3 +1,4 @@
+import subprocess
 import sys
 import time
 from importlib import import_module
@@ -8,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from benchmarks.gpu_visit import main, run_limited
+from benchmarks.peers import Job, video_paths
 from benchmarks.train import AS_TRAIN, Way, mfu, ways
 from benchmarks.visit.runs import Look, ended, most, repeat, spread
 from benchmarks.visit.stages import PARTS, STAGES, Figure
@@ -131,6 +133,26 @@ def test_every_benchmark_has_help(name: str) -> None:
     done = CliRunner().invoke(import_module(f"benchmarks.{name}").main, ["--help"])
     assert done.exit_code == 0
     assert done.output.startswith("Usage: main")
+
+
+def test_without_opencv_a_line_says_what_to_install() -> None:
+    code = "import sys, runpy; sys.modules['cv2'] = None; runpy.run_module('benchmarks.extract', run_name='__main__')"
+    done = subprocess.run([sys.executable, "-c", code, "--help"], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (1, "OpenCV is missing: pip install '.[bench]' in the checkout\n")
+
+
+def test_without_a_gpu_a_visit_ends_at_once_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    done = CliRunner().invoke(main, ["figures", "--out", str(tmp_path / "out")])
+    assert (done.exit_code, done.output.count("\n")) == (2, 1)
+    assert "no GPU" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_benchmark_finds_videos_whatever_their_ending(tmp_path: Path) -> None:
+    (tmp_path / "A").mkdir()
+    (tmp_path / "A" / "v_1.mp4").touch()
+    assert video_paths(Job("", "", str(tmp_path), "")) == {"A/v_1": str(tmp_path / "A" / "v_1.mp4")}
 
 
 @pytest.mark.slow
