@@ -16,7 +16,7 @@ from tsn.train.answers.trained import learned_from, load_trained
 from tsn.train.metrics import TOP, ClassMetrics, class_metrics, confusion, metrics_of
 from tsn.train.pictures import draw_confusion, draw_per_class
 from tsn.train.ranks.devices import count_gpus
-from tsn.tsn_shared.console import json_text, say, table
+from tsn.tsn_shared.console import counted, json_text, say, table
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import locked, write_text, writing
 from tsn.tsn_shared.settings import SplitScoreSettings
@@ -113,7 +113,7 @@ def fuse(evaluations: Sequence[Evaluation], weights: Sequence[float] | None) -> 
         scored=scored,
         classes=first.classes,
         folder=first.folder.with_name(_fused_name(evaluations, weights)),
-        words=f"{len(evaluations)} runs fused, {first.words}",
+        words=f"{counted(len(evaluations), 'run')} fused, {first.words}",
         name=" + ".join(each.name for each in evaluations),
     )
 

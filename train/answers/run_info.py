@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from tsn.pipeline import info as data
-from tsn.train.fit.folder import CONFIG, read_config, read_history
+from tsn.train.fit.folder import CONFIG, LAST, read_config, read_history
 from tsn.train.history import best_row
 from tsn.tsn_shared.console import table
 
@@ -14,7 +14,8 @@ from tsn.tsn_shared.console import table
 class RunInfo:
     """A run: pictures `input_size` pixels high and wide, normalised by `mean` and `std`, `num_segments` of them a clip.
 
-    `epochs` are done of `num_epochs`; the best and its top-1 are None where none was validated.
+    `epochs` are done of `num_epochs`; `saved_step` is the step of the newest checkpoint of a run that is not finished,
+    maybe in mid-epoch; the best and its top-1 are None where none was validated.
     """
 
     run: str
@@ -28,6 +29,7 @@ class RunInfo:
     split: str
     epochs: int
     num_epochs: int
+    saved_step: int | None
     best_epoch: int | None
     best_val_top1: float | None
 
@@ -48,9 +50,19 @@ def run_info(run: Path) -> RunInfo:
         split=settings.split,
         epochs=len(history),
         num_epochs=settings.num_epochs,
+        saved_step=_saved_step(run) if len(history) < settings.num_epochs else None,
         best_epoch=None if best is None else best.epoch,
         best_val_top1=None if best is None else best.val_top1,
     )
+
+
+def _saved_step(run: Path) -> int | None:
+    """Read where a run would go on; it loads torch, which takes seconds, where there is a checkpoint alone."""
+    if not (run / "checkpoints" / LAST).exists():
+        return None
+    from tsn.train.fit.checkpoint import saved_step
+
+    return saved_step(run / "checkpoints")
 
 
 def info(paths: Sequence[Path]) -> dict[str, object]:
@@ -84,6 +96,7 @@ def _shown(run: RunInfo) -> str:
             ("classes", run.classes),
             ("split", run.split),
             ("epochs", f"{run.epochs} of {run.num_epochs}"),
+            *([] if run.saved_step is None else [("saved at step", run.saved_step)]),
             ("best", best),
         ],
     )

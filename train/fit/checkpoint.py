@@ -81,19 +81,32 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def load_newest(folder: Path, warn: Callable[[str], None]) -> tuple[Path, dict[str, Any]] | None:
-    """Read the newest whole checkpoint of a run, None where there is none at all; a damaged one is warned of."""
-    damage = []
+    """Read the newest whole checkpoint of a run, None where there is none at all; of a damaged one before it, warn."""
+    damage = list[str]()
     for path in (folder / LAST, folder / PREVIOUS):
         if not path.exists():
             continue
         try:
-            return path, load_checkpoint(path)
+            found = path, load_checkpoint(path)
         except DataError as error:
             damage.append(str(error))
-            warn(f"warning: {error}")
+            continue
+        for words in damage:
+            warn(f"warning: {words}: {path.name}, the one before, is taken in its place")
+        return found
     if damage:
         raise DataError(f"{folder} holds no whole checkpoint: {'; '.join(damage)}")
     return None
+
+
+def saved_step(folder: Path) -> int | None:
+    """Return the step of a run's newest checkpoint, None where that cannot be read; its SHA-256 is not looked at."""
+    try:
+        state = read_pt(folder / LAST, whole=True, mapped=True)
+    except DataError:
+        return None
+    step = state.get("step") if isinstance(state, dict) else None
+    return step if isinstance(step, int) else None
 
 
 def restore_best(folder: Path, newest: Path, *, is_best: bool) -> None:

@@ -6,6 +6,7 @@ a `bytearray` says, and checks none of the CRC32s that it writes. So the archive
 
 import pickletools
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -22,10 +23,11 @@ OLD_PICKLES = 5
 """Before torch 1.6 a file was pickles one after the other, then the storages: torchvision's VGG16 still is one."""
 
 
-def read_pt(path: Path, what: str = "a checkpoint", *, whole: bool = False) -> Any:
+def read_pt(path: Path, what: str = "a checkpoint", *, whole: bool = False, mapped: bool = False) -> Any:
     """Read a file of torch.save onto the CPU: tensors and plain Python; DataError where it is not `what`.
 
-    Unless it is known to be `whole`, by its SHA-256, the CRC32 of every part is checked.
+    Unless it is known to be `whole`, by its SHA-256, the CRC32 of every part is checked. The tensors of one that is
+    `mapped` stay in the file: they are not read before they are looked at.
     """
     try:
         with open_regular(path) as file:
@@ -36,7 +38,7 @@ def read_pt(path: Path, what: str = "a checkpoint", *, whole: bool = False) -> A
                 for _ in range(OLD_PICKLES):
                     _check_pickle(file)
             file.seek(0)
-            return torch.load(file, map_location="cpu", weights_only=True)
+            return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
         raise DataError(f"{path} does not exist") from None
     except Exception as error:  # of a hostile file torch and pickle raise anything
@@ -70,9 +72,18 @@ def _check_archive(file: BinaryIO, *, whole: bool) -> None:
 
 def _check_pickle(content: bytes | BinaryIO) -> None:
     """Refuse whatever is made by something else than a plain tensor's own parts."""
-    for code, name, _ in pickletools.genops(content):
-        if code.name == "GLOBAL" and name not in PLAIN and not _is_storage(str(name)):
+    for code, name in _opcodes(content):
+        if code == "GLOBAL" and name not in PLAIN and not _is_storage(str(name)):
             raise ValueError(f"it holds {name}, not only tensors and plain values")
+
+
+def _opcodes(content: bytes | BinaryIO) -> Iterator[tuple[str, Any]]:
+    """Yield the instructions of a pickle with their arguments; ValueError, in words, where it is none."""
+    try:
+        for code, argument, _ in pickletools.genops(content):
+            yield code.name, argument
+    except ValueError:
+        raise ValueError("it is no file that torch.save writes") from None
 
 
 def _is_storage(name: str) -> bool:

@@ -260,6 +260,7 @@ def test_fusion_averages_the_probabilities_with_weights(trained_run: Path, chang
 
 def test_fusions_of_the_same_runs_have_a_folder_each(trained_run: Path, changed_run: Make) -> None:
     one, two = evaluated(trained_run, **CPU), evaluated(changed_run("other"), **CPU)
+    assert fuse([one], None).words.startswith("1 run fused, val")
     newer = replace(two, folder=two.folder.with_name("split1-val-3-last"))
     ways = [([one, two], None), ([one, two], (5, 1)), ([one, two], (1, 1.5)), ([one, newer], None)]
     assert [fuse(runs, weights).folder.name for runs, weights in ways] == [

@@ -1,4 +1,5 @@
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -6,6 +7,7 @@ from click.testing import CliRunner
 
 from tsn.cli import tsn
 from tsn.train.answers.run_info import run_info
+from tsn.train.fit.checkpoint import save_checkpoint
 from tsn.train.fit.folder import read_history
 from tsn.train.history import best_row
 from tsn.tsn_shared.errors import DataError
@@ -32,6 +34,19 @@ def test_for_people_it_is_a_table(trained_run: Path) -> None:
     assert rows["std"] == "0.229, 0.224, 0.225"
     assert rows["epochs"] == "2 of 2"
     assert "top-1 in epoch" in rows["best"]
+
+
+def test_a_run_that_is_not_finished_says_the_step_that_it_would_go_on_from(trained_run: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained_run, run)
+    assert run_info(run).saved_step is None
+    config = json.loads((run / "config.json").read_text())
+    config["settings"]["num_epochs"] = 3
+    (run / "config.json").write_text(json.dumps(config))
+    save_checkpoint(run / "checkpoints", {"step": 5}, best=False)
+    done = CliRunner().invoke(tsn, ["info", str(run)])
+    assert "epochs        | 2 of 3" in done.stdout
+    assert "saved at step | 5" in done.stdout
 
 
 def test_a_run_of_before_means_imagenets_normalisation(trained_run: Path, tmp_path: Path) -> None:

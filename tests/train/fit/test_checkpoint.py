@@ -22,6 +22,7 @@ from tsn.train.fit.checkpoint import (
     load_checkpoint,
     load_newest,
     save_checkpoint,
+    saved_step,
 )
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.files import locked
@@ -81,6 +82,7 @@ def test_a_damaged_last_falls_back_to_the_one_before_with_a_warning(tmp_path: Pa
     assert (found[0].name, found[1]["step"]) == (PREVIOUS, 0)
     assert len(warnings) == 1
     assert "SHA-256" in warnings[0]
+    assert warnings[0].endswith(": previous.pt, the one before, is taken in its place")
 
 
 def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path: Path) -> None:
@@ -89,6 +91,14 @@ def test_nothing_whole_is_an_error_and_nothing_at_all_is_none(tmp_path: Path) ->
     flip_a_byte(tmp_path / LAST)
     with pytest.raises(DataError, match="no whole checkpoint"):
         load_newest(tmp_path, lambda text: None)
+
+
+def test_the_step_of_the_newest_is_read_without_its_tensors(tmp_path: Path) -> None:
+    assert saved_step(tmp_path) is None
+    save_checkpoint(tmp_path, state(7), best=False)
+    assert saved_step(tmp_path) == 7
+    (tmp_path / LAST).write_bytes(b"damaged")
+    assert saved_step(tmp_path) is None
 
 
 def test_what_is_no_checkpoint_is_said_in_one_line(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Files of tensors: what torch writes is read, and what nobody's training writes is refused before torch sees it."""
 
 import os
+import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,13 @@ def test_a_file_that_calls_a_function_is_refused_by_its_name(tmp_path: Path, new
     torch.save({"weight": Call()}, tmp_path / "state.pt", _use_new_zipfile_serialization=new)
     with pytest.raises(DataError, match=r"cannot be read as weights: it holds posix getcwd, not only tensors"):
         read_pt(tmp_path / "state.pt", "weights")
+
+
+@pytest.mark.parametrize("content", [pickle.dumps({"weight": 1}), b"words"], ids=["a pickle", "text"])
+def test_what_torch_never_saved_is_called_so(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "state.pt").write_bytes(content)
+    with pytest.raises(DataError, match=r"state\.pt cannot be read as a checkpoint: it is no file that torch.save"):
+        read_pt(tmp_path / "state.pt")
 
 
 def test_a_compressed_archive_is_refused(tmp_path: Path) -> None:
