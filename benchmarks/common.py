@@ -77,7 +77,8 @@ def repeated(call: Callable[[], object], count: int, device: "torch.device | Non
     """Return the mean wall and CPU seconds of so many calls; the device's work is waited for."""
     import torch
 
-    wait = torch.cuda.synchronize if device is not None and device.type == "cuda" else lambda: None
+    on_gpu = device is not None and device.type == "cuda"
+    wait: Callable[[], None] = torch.cuda.synchronize if on_gpu else lambda: None
     wait()
     start, cpu = time.perf_counter(), time.process_time()
     for _ in range(count):
