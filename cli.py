@@ -278,7 +278,7 @@ def show_batch(**options: Any) -> None:
 @tsn.command(short_help="Hash shards and splits again.")
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
 def verify(folders: tuple[Path, ...]) -> None:
-    """Hash every byte of the shards and splits in FOLDERS again."""
+    """Hash every byte of the shards and splits in FOLDERS again; a shard or a split itself may be named as well."""
     from tsn.pipeline.verify import verify
 
     verify(folders)

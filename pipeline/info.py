@@ -24,11 +24,12 @@ MOST_COLUMNS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class Folder:
-    """The shards and the splits that a folder holds, each in order."""
+    """The shards and the splits that a folder holds, each in order; where not `whole`, the one that is meant."""
 
     path: Path
     shards: tuple[Path, ...]
     splits: tuple[Path, ...]
+    whole: bool = True
 
 
 @dataclass(kw_only=True)
@@ -111,9 +112,13 @@ def info_text(paths: Sequence[Path]) -> str:
 
 
 def look(paths: Sequence[Path]) -> list[Folder]:
-    """Find the shards and splits of folders, each folder once; DataError where one holds neither."""
+    """Find the shards and splits of folders, each once, or those named; DataError for what is none and holds none."""
     folders = []
     for path in {path.resolve(): path for path in paths}.values():
+        named = [(path,) * (path.is_file() and path.match(pattern)) for pattern in (shards.PATTERN, SPLITS)]
+        if any(named):
+            folders.append(Folder(path=path.parent, shards=named[0], splits=named[1], whole=False))
+            continue
         if not path.is_dir():
             what = "is no folder" if path.exists() else "does not exist"
             raise DataError(f"{path} {what}: name a folder that extract-frames or build-splits made")

@@ -82,11 +82,12 @@ def _hash_all(folders: list[Folder]) -> Iterator[Hashed]:
                 progress.advance(videos=hashed.videos, frames=hashed.frames, MB=hashed.bytes // 1_000_000)
     finally:
         pool.shutdown(cancel_futures=True)  # interrupted, it does not hash the rest first
-    for folder in folders:
+    whole = [folder for folder in folders if folder.whole]
+    for folder in whole:
         yield Hashed(findings=tuple(_gaps(folder)))
     for path in (path for folder in folders for path in folder.splits):
         try:
-            yield Hashed(bytes=path.stat().st_size, findings=tuple(_unlike_shards(splits.read_split(path), folders)))
+            yield Hashed(bytes=path.stat().st_size, findings=tuple(_unlike_shards(splits.read_split(path), whole)))
         except DataError as error:
             yield Hashed(findings=(str(error),))
 
@@ -145,11 +146,11 @@ def _unlike_shards(split: Split, folders: list[Folder]) -> Iterator[str]:
     """Compare a split with the folder that holds most of its shards, by their sealed SHA-256."""
     wanted = dict(zip(split.shard_names, split.shard_sha256, strict=True))
     found = {folder.path: _seals(folder, wanted) for folder in folders}
-    path = max(found, key=lambda path: (_matching(found[path], wanted), len(found[path])))
-    there = found[path]
-    if not there:
+    if not any(found.values()):
         say(f"{split.path}: none of its {len(wanted)} shards is in these folders: compared with none")
         return
+    path = max(found, key=lambda path: (_matching(found[path], wanted), len(found[path])))
+    there = found[path]
     if lost := [name for name in wanted if name not in there]:
         yield f"{path} lacks {len(lost)} of the {len(wanted)} shards of {split.path}, the first is {lost[0]}"
     for name, seal in there.items():

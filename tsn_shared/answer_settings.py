@@ -39,7 +39,7 @@ class OverTimeSettings(Settings):
 class PredictSettings(OverTimeSettings, ScoreSettings):
     """How videos are answered, and what becomes of the answers."""
 
-    top: int = setting(5, "Classes to name.", low=1)
+    top: int = setting(5, "Classes to name; over time so many are in --json, while the text names the best.", low=1)
     png: Path | None = setting(None, "Draw the sampled frames with the answer under them.", metavar="FILE.png|DIR")
     why: Path | None = setting(
         None, "Draw where the network looked, by Grad-CAM, over the sampled frames of a video.", metavar="FILE.png"

@@ -55,6 +55,23 @@ def test_sound_folders_are_called_sound(both: tuple[Path, Path], capsys: pytest.
     assert capsys.readouterr().err.startswith("3 shards and 1 split sound: 0.00 GB hashed in ")
 
 
+def test_a_shard_or_a_split_that_is_named_is_hashed_alone(
+    both: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    one, split = both[0] / "frames-00001.h5", both[1] / "split1.h5"
+    (both[0] / "frames-00000.h5").unlink()
+    capsys.readouterr()
+    verify([one, split])
+    assert "1 shard and 1 split sound: " in capsys.readouterr().err
+    with one.open("r+b") as file:
+        file.seek(-3, 2)
+        file.write(b"other")
+    assert [str(one) in finding for finding in said(capsys, one)[0]] == [True]
+    (both[1] / "list.txt").touch()
+    with pytest.raises(DataError, match=r"list\.txt is no folder: name a folder"):
+        verify([both[1] / "list.txt"])
+
+
 def test_every_flipped_byte_of_a_shard_is_found(tmp_path: Path) -> None:
     videos = {"A/v": [jpeg_header() + b"one", jpeg_header() + b"two"]}
     path = make_shard(tmp_path / "frames-00000.h5", videos, failures=[("A/w", "zero bytes")])
