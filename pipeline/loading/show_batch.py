@@ -31,6 +31,9 @@ EPOCHS = 2**32
 GAP, LINE, TEXT = 6, 20, 14
 """Pixels between pictures, of a line of text, and of its letters."""
 
+IN_A_COLUMN, MOST_COLUMNS = 8, 3
+"""Clips under each other, of which more make another column, and the most columns: 25 clips are about a square."""
+
 SMALLEST = 112
 """Pixels that a picture has at least."""
 
@@ -127,13 +130,13 @@ def _write_picture(out: Path, title: str, batch: Batch, reader: FrameReader, nor
         shown = _pictures(batch.clips[clip], normalisation)
         below = [f"frame {indices[0]} of {count}, whole", *(f"frame {index}" for index in indices)]
         rows.append(_row(text, [_with_crop(whole, crop, shown[0].height), *shown], below))
-    width = max(row.width for row in rows) + 2 * GAP
-    sheet = Image.new("RGB", (width, sum(row.height for row in rows) + LINE + 2 * GAP), "white")
+    down = -(-len(rows) // min(-(-len(rows) // IN_A_COLUMN), MOST_COLUMNS))
+    width, height = (max(sides) for sides in zip(*(row.size for row in rows), strict=True))
+    size = (-(-len(rows) // down) * (width + GAP) + GAP, down * height + LINE + 2 * GAP)
+    sheet = Image.new("RGB", size, "white")
     write_on(sheet, (GAP, GAP), title, size=TEXT)
-    top = GAP + LINE
-    for row in rows:
-        sheet.paste(row, (GAP, top))
-        top += row.height
+    for place, row in enumerate(rows):
+        sheet.paste(row, (GAP + place // down * (width + GAP), GAP + LINE + place % down * height))
     with replacing(out) as temporary:
         sheet.save(temporary, "PNG")
 

@@ -85,6 +85,15 @@ def test_the_picture_holds_the_frames_as_the_network_sees_them(clips: DataSettin
         assert np.argwhere(yellow).max(axis=0).tolist() == [y + h - 2, x + w - 2]
 
 
+def test_many_clips_stand_in_columns(clips: DataSettings, tmp_path: Path) -> None:
+    eight, nine = (np.asarray(Image.open(shown(clips, tmp_path / "batch.png", batch_size=count))) for count in (8, 9))
+    assert nine.shape[1] > 1.5 * eight.shape[1]
+    row = (eight.shape[0] - nine.shape[0]) / 3  # 8 under each other, and 5 beside 4
+    left, right = np.split(nine[int(-row) :], [nine.shape[1] // 2], axis=1)
+    assert (left < 255).any()
+    assert (right == 255).all()
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
