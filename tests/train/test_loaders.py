@@ -105,7 +105,7 @@ def test_damage_ends_training_on_every_rank_with_one_line_and_exit_code_4(data: 
         [
             sys.executable,
             "-m",
-            "cli",
+            "tsn",
             *words.split(),
             f"--frames={folder}",
             f"--splits={folder}",
