@@ -19,6 +19,7 @@ from tsn.tsn_shared.errors import TsnError
 from tsn.tsn_shared.headings import TRAIN_HEADINGS
 from tsn.tsn_shared.options import FOLDER, CommaSeparated, Grouped, config_options, origins, settings_options, stated
 from tsn.tsn_shared.settings import (
+    VIDEOS,
     BenchLoaderSettings,
     ExtractSettings,
     ShowBatchSettings,
@@ -75,7 +76,7 @@ def tsn() -> None:
 
 
 @tsn.command("extract-frames", short_help="Videos to shards of JPEG frames.")
-@click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
+@click.argument("videos", type=FOLDER, default=VIDEOS)
 @settings_options(ExtractSettings)
 def extract_frames(videos: Path, **options: Any) -> None:
     """Turn a folder of VIDEOS (data/UCF-101) into shards of JPEG frames.
@@ -309,7 +310,7 @@ def _measuring(command: Any) -> Any:
 
 
 @bench.command("extract", short_help="Frames a second, by stage.")
-@click.argument("videos", type=FOLDER, default=Path("data/UCF-101"))
+@click.argument("videos", type=FOLDER, default=VIDEOS)
 @settings_options(ExtractSettings, leave=frozenset({"out", "videos_per_shard", "dask", "retry_failed", "overwrite"}))
 @click.option(
     "--out", type=FOLDER, default=ExtractSettings().out, show_default=True, help="Folder to write in; nothing stays."

@@ -24,6 +24,9 @@ class DataSettings(Settings):
     split: str = setting("1", "Which split: split1.h5 is 1.", metavar="NAME")
 
 
+VIDEOS = Path("data/UCF-101")
+"""Folder of videos where none is named."""
+
 MAX_SEED = 2**62
 
 MOST_CLIPS, MOST_SEGMENTS, MOST_EPOCHS, MOST_CLASSES, MOST_PROCESSES = 10**6, 10**4, 10**6, 10**6, 10**5

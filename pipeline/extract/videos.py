@@ -8,6 +8,7 @@ from pathlib import Path
 from tsn.pipeline.extract.frame_folders import is_numbered_picture
 from tsn.tsn_shared.console import counted
 from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import VIDEOS
 
 SUFFIXES = (
     ".avi", ".divx", ".mp4", ".m4v", ".mov", ".qt", ".3gp", ".3g2", ".mkv", ".webm", ".flv", ".f4v", ".wmv", ".asf",
@@ -65,9 +66,7 @@ def find_videos(folder: Path) -> VideoListing:
     be read or holds no video.
     """
     if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where a name is too long
-        if folder.name.lower().endswith(ARCHIVES):
-            raise DataError(f"{folder} is an archive: unpack it first, and name the folder")
-        raise DataError(f"{folder} is no folder of videos: unpack UCF101 there, or name another folder")
+        raise DataError(_no_folder(folder))
     found = _Walk(folder=folder)
     found.walk()
     if not (found.videos or found.frame_folders):
@@ -81,6 +80,23 @@ def find_videos(folder: Path) -> VideoListing:
     )
 
 
+def _no_folder(folder: Path) -> str:
+    """Say what there is in place of a folder."""
+    if folder.name.lower().endswith(ARCHIVES):
+        return f"{folder} is an archive: unpack it first, and name the folder"
+    try:
+        folder.stat()
+    except FileNotFoundError:
+        return f"{folder} does not exist: {_way_out(folder)}"
+    except OSError as error:
+        return f"{folder} cannot be read: {error.strerror}"
+    return f"{folder} is a file: name the folder that holds it"
+
+
+def _way_out(folder: Path) -> str:
+    return f"{'unpack UCF101 there, or ' if folder == VIDEOS else ''}name another folder"
+
+
 def _nothing(folder: Path, found: "_Walk") -> str:
     """Say that a folder holds no video, and what it holds."""
     if found.unreadable:
@@ -90,7 +106,7 @@ def _nothing(folder: Path, found: "_Walk") -> str:
     if found.archive:
         return f"{holds}, but {found.archive} is an archive: unpack it first"
     others = f", but {passed_over(found.others)}" if found.others else ""
-    return f"{holds}{others}: unpack UCF101 there, or name another folder"
+    return f"{holds}{others}: {_way_out(folder)}"
 
 
 def passed_over(others: Counter[str] | dict[str, int]) -> str:

@@ -5,6 +5,7 @@ import pytest
 
 from tsn.pipeline.extract.videos import find_videos, passed_over
 from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.settings import VIDEOS
 
 
 def make(folder: Path, *names: str) -> None:
@@ -52,10 +53,21 @@ def test_any_name_is_kept_as_it_is(tmp_path: Path, name: bytes) -> None:
 
 def test_a_folder_without_videos_and_one_that_is_not_there_are_told(tmp_path: Path) -> None:
     make(tmp_path, "a.txt")
-    with pytest.raises(DataError, match=r"holds no video .* but 1 other file \(1 \.txt\): unpack UCF101 there"):
+    with pytest.raises(DataError, match=r"holds no video .* but 1 other file \(1 \.txt\): name another folder"):
         find_videos(tmp_path)
-    with pytest.raises(DataError, match="is no folder of videos"):
+    with pytest.raises(DataError, match=r"nowhere does not exist: name another folder"):
         find_videos(tmp_path / "nowhere")
+    with pytest.raises(DataError, match=r"a\.txt is a file: name the folder that holds it"):
+        find_videos(tmp_path / "a.txt")
+
+
+def test_ucf101_is_named_where_no_folder_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match="does not exist: unpack UCF101 there, or name another folder"):
+        find_videos(VIDEOS)
+    make(VIDEOS, "a.txt")
+    with pytest.raises(DataError, match="holds no video .*: unpack UCF101 there, or name another folder"):
+        find_videos(VIDEOS)
 
 
 def test_what_cannot_be_looked_into_is_told_and_stops_nothing(tmp_path: Path) -> None:
@@ -90,7 +102,7 @@ def test_a_folder_whose_name_no_system_takes_is_told(tmp_path: Path) -> None:
     for name in ("x" * 300, "loop"):
         (tmp_path / "loop").unlink(missing_ok=True)
         (tmp_path / "loop").symlink_to("loop")
-        with pytest.raises(DataError, match="is no folder of videos"):
+        with pytest.raises(DataError, match="cannot be read: (File name too long|Too many levels)"):
             find_videos(tmp_path / name)
 
 
