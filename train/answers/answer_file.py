@@ -83,11 +83,15 @@ FORMS: dict[str, Form] = {
 }
 """By the ending of the file."""
 
+OVER_TIME = (".srt", ".png", ".mp4")
+"""Endings of files that hold answers over time alone."""
+
 
 def form_of(path: Path) -> Form:
     """Return what a file of answers is written as; SettingsError for an ending that there is not."""
     if path.suffix not in FORMS:
-        raise SettingsError(f"--out {path}: it must end in {' or '.join(FORMS)}")
+        others = f"({', '.join(OVER_TIME)} with --every)"
+        raise SettingsError(f"--out {path}: it must end in {' or '.join(FORMS)} {others}")
     return FORMS[path.suffix]
 
 

@@ -4,12 +4,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tsn.pipeline.extract.streams import is_stream
+from tsn.pipeline.extract.videos import SUFFIXES
 from tsn.train.answers.passes import refuse_launched
 from tsn.train.answers.predict import predict_videos, predictors_of, refuse_failures
 from tsn.train.answers.predict_over_time import predict_over_time
 from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.trained import load_trained
 from tsn.train.answers.why_picture import draw_why
+from tsn.train.fit.checkpoint import find_checkpoint
 from tsn.tsn_shared.answer_settings import PredictSettings
 from tsn.tsn_shared.console import json_text
 from tsn.tsn_shared.errors import SettingsError
@@ -19,6 +21,7 @@ def answer(
     checkpoint: Path, videos: Sequence[str], settings: PredictSettings, *, as_json: bool, tell: Callable[[str], None]
 ) -> None:
     """Answer videos, and `tell` what is a result. SettingsError for options that do not go together."""
+    _refuse_swapped(checkpoint)
     streams = [name for name in videos if is_stream(name)]
     if settings.why is not None:
         if streams or settings.every or settings.png or settings.out:
@@ -30,6 +33,13 @@ def answer(
         predict_over_time(_predictor(checkpoint, settings), videos, settings, as_json=as_json, tell=tell)
     else:
         _answer_videos(checkpoint, videos, settings, as_json=as_json, tell=tell)
+
+
+def _refuse_swapped(checkpoint: Path) -> None:
+    """Refuse a checkpoint that is a video or a folder without checkpoints, before videos are looked for in a run."""
+    path = find_checkpoint(checkpoint)
+    if path.suffix.lower() in SUFFIXES and path.is_file():
+        raise SettingsError(f"{checkpoint} is a video: the checkpoint or run comes first, then the videos")
 
 
 def _answer_videos(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tsn.pipeline.extract.ffmpeg_run import VideoError
 from tsn.pipeline.extract.streams import is_stream, shown
+from tsn.train.answers.answer_file import FORMS, OVER_TIME
 from tsn.train.answers.labelled_video import write_labelled
 from tsn.train.answers.over_time import Timeline, timeline
 from tsn.train.answers.predictor import Predictor
@@ -18,7 +19,7 @@ from tsn.tsn_shared.console import counted, json_text, say
 from tsn.tsn_shared.errors import PartialError, SettingsError
 from tsn.tsn_shared.files import alone, write_text, writing
 
-ENDINGS = (*WRITERS, ".png", ".mp4")
+ENDINGS = (*FORMS, *OVER_TIME)
 WAY_OUT = "name another --out"
 
 Print = Callable[[str], object]

@@ -112,7 +112,7 @@ def test_what_was_answered_is_there_whatever_happens_then(
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("a.txt", "", r"it must end in \.jsonl or \.csv"),
+        ("a.txt", "", r"it must end in \.jsonl or \.csv \(\.srt, \.png, \.mp4 with --every\)"),
         ("a.jsonl", "a user's own\n", r"line 1 is no answer of tsn predict: name another --out"),
         ("a.jsonl", '{"video": 3}\n', "line 1 is no answer"),
         ("a.jsonl", "[" * 100_000 + "\n", "line 1 is no answer"),

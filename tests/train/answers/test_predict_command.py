@@ -45,6 +45,11 @@ def test_options_that_do_not_go_together_are_refused(trained_run: Path, video: P
         assert match in str(done.exception)
 
 
+def test_a_video_in_the_place_of_the_run_is_told_first(trained_run: Path, video: Path, tmp_path: Path) -> None:
+    for first, match in ((video, "a.avi is a video: the checkpoint or run comes first"), (tmp_path, "no checkpoint")):
+        assert match in str(predict(first, trained_run).exception)
+
+
 def test_a_stream_needs_no_every(trained_run: Path) -> None:
     done = predict(trained_run, "http://127.0.0.1:9/live")
     assert "no frame came" in str(done.exception)
