@@ -57,7 +57,18 @@ class Choice(click.Choice[str]):
         """Return the value itself for one of its other names."""
         if self._prefix and isinstance(value, str) and value.startswith(self._prefix):
             return value
-        return super().convert(MODEL_ALIASES.get(value, value), param, ctx)
+        value = MODEL_ALIASES.get(value, value)
+        if self._prefix and value not in self.choices:
+            self.fail(self._unknown(str(value), self._prefix), param, ctx)
+        return super().convert(value, param, ctx)
+
+    def _unknown(self, value: str, prefix: str) -> str:
+        """Say what there is, and what was probably meant: nothing is loaded to find out whether it is there."""
+        shown = schema.word(value)
+        near = get_close_matches(value[:100], self.choices, n=1)
+        meant = " or ".join([*near, *([] if "/" in value or shown != value else [f"{prefix}{shown}"])])
+        words = f": did you mean {meant}?" if meant else ""
+        return f"{shown} is not one of {', '.join(self.choices)}, and begins not with {prefix}{words}"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """Return the choices as help shows them."""

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.fields import Settings, setting
 from tsn.tsn_shared.options import (
+    Choice,
     CommaSeparated,
     Grouped,
     config_options,
@@ -83,6 +84,22 @@ def test_values_come_as_their_fields_declare_them() -> None:
 def test_a_list_that_is_none_is_refused_with_an_example(text: str) -> None:
     with pytest.raises(click.BadParameter, match="is not a list like 30,60"):
         CommaSeparated(int, like="30,60").convert(text, None, None)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"),
+    [
+        ("tf_efficientnet_lite0", ": did you mean timm/tf_efficientnet_lite0?"),
+        ("resnet19", ": did you mean resnet18 or timm/resnet19?"),
+        ("google/vit", ""),
+        ("a\nb", ""),
+    ],
+)
+def test_a_network_that_there_is_not_is_told_with_what_was_meant(value: str, meant: str) -> None:
+    with pytest.raises(click.BadParameter) as raised:
+        Choice(("vgg16", "resnet18"), "timm/").convert(value, None, None)
+    assert raised.value.message.endswith(f" is not one of vgg16, resnet18, and begins not with timm/{meant}")
+    assert "\n" not in raised.value.message
 
 
 def test_options_without_a_heading_come_last() -> None:
