@@ -149,6 +149,8 @@ def _announce(found: VideoListing, jobs: list[ShardJob], missing: list[ShardJob]
         say(f"{found.archive} is an archive: unpack it first where its videos are wanted")
     if found.unread:
         say(found.unread)
+    if found.empty:
+        say(f"warning: no video in {counted(len(found.empty), 'folder')}: {some([str(path) for path in found.empty])}")
     if not missing:
         say(f"{settings.out}: nothing to do, all {len(jobs)} shards are there")
     elif len(missing) < len(jobs):

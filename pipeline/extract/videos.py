@@ -38,6 +38,7 @@ class VideoListing:
 
     `frame_folders` of the videos are folders of frames. `archive` is one of the archives among what was passed over.
     `unreadable` are the folders and links below it that cannot be looked into, each with the reason.
+    `empty` are the folders in which no video lies, beside others: of a class, where a folder is one.
     """
 
     videos: tuple[Source, ...]
@@ -45,6 +46,7 @@ class VideoListing:
     frame_folders: int = 0
     archive: Path | None = None
     unreadable: tuple[tuple[Path, str], ...] = ()
+    empty: tuple[Path, ...] = ()
 
     @property
     def unread(self) -> str:
@@ -77,7 +79,18 @@ def find_videos(folder: Path) -> VideoListing:
         frame_folders=len(found.frame_folders),
         archive=found.archive,
         unreadable=tuple(found.unreadable),
+        empty=_empty(found),
     )
+
+
+def _empty(found: "_Walk") -> tuple[Path, ...]:
+    """Return the highest of the folders that hold no video, not even deeper."""
+    holding = set[Path]()
+    for folder in (*found.frame_folders, *(path.parent for path in found.videos)):
+        while folder not in holding:
+            holding.add(folder)
+            folder = folder if folder == found.folder else folder.parent
+    return tuple(sorted(folder for folder in found.folders if folder not in holding and folder.parent in holding))
 
 
 def _no_folder(folder: Path) -> str:
@@ -144,6 +157,7 @@ class _Walk:
     others: Counter[str] = field(default_factory=Counter)
     archive: Path | None = None
     unreadable: list[tuple[Path, str]] = field(default_factory=list)
+    folders: list[Path] = field(default_factory=list)
 
     def walk(self) -> None:
         """Look at all files below the folder, in the order of their names in each."""
@@ -159,6 +173,7 @@ class _Walk:
                 continue
             if (status.st_dev, status.st_ino) not in seen:
                 seen.add((status.st_dev, status.st_ino))
+                self.folders.append(here)
                 ahead += self._look(here, [entry for entry in entries if not entry.name.startswith(".")])
 
     def _look(self, here: Path, entries: list["os.DirEntry[str]"]) -> list[Path]:

@@ -289,6 +289,12 @@ def test_what_is_kept_of_the_videos_changes_no_shard_and_may_be_lost(
     assert "1 shard without videos.jsonl beside them: a replaced video is not noticed there" in capsys.readouterr().err
 
 
+def test_a_class_without_a_video_is_told(copied: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (copied / "empty").mkdir()
+    extract_frames(copied, settings(tmp_path / "frames"))
+    assert f"warning: no video in 1 folder: {copied / 'empty'}" in capsys.readouterr().err
+
+
 def test_what_cannot_be_looked_into_is_passed_over_and_counted(
     copied: Path, quiet: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

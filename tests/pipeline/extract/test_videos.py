@@ -36,6 +36,16 @@ def test_hidden_files_are_passed_over_and_others_counted(tmp_path: Path) -> None
     assert found.passed_over == {".txt": 2, "README": 1}
 
 
+def test_folders_without_a_video_are_named_the_highest_of_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make(tmp_path, "A/x.avi", "B/deep/y/1.jpg", "C/deep/notes.txt", "D/x.avi", "D/.E/z")
+    (tmp_path / "A/empty").mkdir()
+    (tmp_path / "0").symlink_to(tmp_path / "A")
+    assert find_videos(tmp_path).empty == (tmp_path / "A/empty", tmp_path / "C")
+    monkeypatch.chdir(tmp_path)
+    assert find_videos(Path()).empty == (Path("A/empty"), Path("C"))
+    assert find_videos(tmp_path / "D").empty == find_videos(tmp_path / "B/deep/y").empty == ()
+
+
 def test_links_are_followed_once_and_what_is_named_like_a_video_is_one(tmp_path: Path) -> None:
     make(tmp_path, "videos/A/x.avi", "elsewhere/y.avi")
     (tmp_path / "videos/B").symlink_to(tmp_path / "elsewhere")
