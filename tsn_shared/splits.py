@@ -24,7 +24,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tsn.tsn_shared import hdf5
-from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import DataSettings
 
 KIND = hdf5.Kind(name="tsn-split", version=1)
@@ -81,6 +81,13 @@ class Split:
     def subset(self, subset: Subset) -> Clips:
         """Return the clips of a subset."""
         return {"train": self.train, "val": self.val, "test": self.test}[subset]
+
+    def clips_of(self, subset: Subset) -> Clips:
+        """Return the clips of a subset that must have some; SettingsError says which subsets have, where it has none."""
+        if not len(self.subset(subset)):
+            there = " and ".join(name for name in SUBSETS if len(self.subset(name)))
+            raise SettingsError(f"{self.path} has no {subset} clips: it has {there or 'none at all'}")
+        return self.subset(subset)
 
     @property
     def choosing(self) -> Subset:

@@ -73,7 +73,7 @@ def show_batch(settings: ShowBatchSettings) -> None:
 
 def _schedule(split: Split, subset: Subset, settings: ShowBatchSettings) -> Schedule:
     """Return a schedule that starts at the step."""
-    clips, per_step = len(split.subset(subset)), settings.batch_size * settings.world_size
+    clips, per_step = len(split.clips_of(subset)), settings.batch_size * settings.world_size
     if settings.epoch >= EPOCHS:
         raise SettingsError(f"--epoch {settings.epoch}: it must be less than {EPOCHS}")
     size = 4 * settings.batch_size * settings.snippets.frames * 3 * max(settings.input_pixels, SMALLEST) ** 2

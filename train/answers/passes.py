@@ -99,8 +99,7 @@ def run_pass(wanted: ScoringPass, trained: TrainedNetwork, settings: SplitScoreS
     count = count_gpus(settings.gpus)
     on_gpu, processes = count > 0, count or settings.num_processes
     split = open_split(wanted.data)
-    if not len(split.subset(wanted.subset)):
-        raise SettingsError(f"{split.path} has no {wanted.subset} clips")
+    split.clips_of(wanted.subset)  # refuses a subset without clips
     if processes == 1:
         values, labels = _score_as_rank(wanted, on_gpu, trained)
     else:

@@ -10,7 +10,7 @@ from tsn.train.fit.weights_file import read_weights_file
 from tsn.train.network.model import TSN, network_with, shapes_of
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.settings import ExtractSettings, TrainSettings
-from tsn.tsn_shared.splits import Split
+from tsn.tsn_shared.splits import Split, open_split
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -89,14 +89,19 @@ def settings_for(
     split: str | None = None,
     other_split: bool = False,
 ) -> TrainSettings:
-    """Return the checkpoint's settings with other data where stated; another split is refused unless `other_split`."""
+    """Return the checkpoint's settings with other data where stated; another split is refused unless `other_split`.
+
+    DataError where there is no such split to refuse.
+    """
     own = trained.settings
+    data = replace(own, frames=frames or own.frames, splits=splits or own.splits, split=split or own.split)
     if split is not None and split != own.split and not other_split:
+        open_split(data)  # where there is no such split, that is what is wrong
         raise SettingsError(
             f"{trained.path} was trained on split {own.split}: test clips of split {split} were among its training "
             "clips; evaluate it on its own, or say --other-split"
         )
-    return replace(own, frames=frames or own.frames, splits=splits or own.splits, split=split or own.split)
+    return data
 
 
 def learned_from(trained: TrainedNetwork, split: Split) -> bool:

@@ -101,6 +101,7 @@ def test_many_clips_stand_in_columns(clips: DataSettings, tmp_path: Path) -> Non
         ({"rank": 2, "world_size": 2}, "the last rank is 1"),
         ({"batch_size": 12}, "a step of 12 clips is more than the 11"),
         ({"subset": "test", "step": 2}, "make 2 steps"),
+        ({"subset": "val"}, r"split1\.h5 has no val clips: it has train and test$"),
         ({"epoch": 2**32}, "--epoch 4294967296: it must be less than 4294967296"),
         ({"epoch": 10**20}, "--epoch is a number of too many digits"),
         ({"subset": "test", "batch_size": 10**6}, r"more than the 4 that are shown: lower --batch-size"),
