@@ -148,10 +148,12 @@ def _placed(settings: TrainSettings, given: frozenset[str], world_size: int, *, 
 
 
 def _leave(place: RunPlace) -> None:
-    """Remove the folder that was made for a run, if nothing began in it: it is empty then."""
+    """Remove the folder that was made for a run, and runs/ with it, if nothing began in it: it is empty then."""
     if not place.dry:
         with suppress(OSError):
             place.folder.rmdir()
+            if place.first:
+                place.folder.parent.rmdir()
 
 
 def _check_step(split: Split, settings: TrainSettings, *, world_size: int) -> None:

@@ -23,18 +23,23 @@ from tsn.tsn_shared.files import writing
 from tsn.tsn_shared.settings import TrainSettings
 from tsn.tsn_shared.splits import open_split
 
+RUNS = Path("runs")
+"""Where runs are that are given no folder."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunPlace:
     """A run's settings, its folder, and whether there is a run in it to go on with (`resume`).
 
-    A `dry` one ends with its first step, and has no folder made for it.
+    A `dry` one ends with its first step, and has no folder made for it. `first` is whether runs/, in which the folder
+    is, was made with it.
     """
 
     settings: TrainSettings
     folder: Path
     resume: bool
     dry: bool = False
+    first: bool = False
 
 
 def place_run(settings: TrainSettings, given: frozenset[str], *, dry: bool = False) -> RunPlace:
@@ -43,17 +48,18 @@ def place_run(settings: TrainSettings, given: frozenset[str], *, dry: bool = Fal
     A run that goes on keeps its own settings; SettingsError for one that the user states otherwise, with the
     difference, and for a folder that cannot be a run's or holds another.
     """
-    folder = settings.run
+    folder, first = settings.run, False
     if settings.resume not in (None, "auto"):
         folder = Path(str(settings.resume))
         if settings.run not in (None, folder):
             raise SettingsError(f"--resume {folder}: a run goes on in its own folder: leave out --run {settings.run}")
         read_config(folder)
     if folder is None:
+        first = not (dry or RUNS.exists())
         folder = _new_folder(settings, make=not dry)
     settings = replace(settings, run=folder)
     if not _holds_a_run(folder):
-        return RunPlace(settings=settings, folder=folder, resume=False, dry=dry)
+        return RunPlace(settings=settings, folder=folder, resume=False, dry=dry, first=first)
     if settings.resume is None and not environment.restarts():
         raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
     return RunPlace(settings=_resumed(settings, folder, given), folder=folder, resume=True, dry=dry)
@@ -106,7 +112,7 @@ def _new_folder(settings: TrainSettings, *, make: bool) -> Path:
         raise SettingsError("torchrun --max-restarts needs --run DIR, so that a restart finds its checkpoints")
     name = time.strftime("%Y%m%d-%H%M%S")
     for number in count(1):
-        folder = Path("runs") / (name if number == 1 else f"{name}-{number}")
+        folder = RUNS / (name if number == 1 else f"{name}-{number}")
         if not make:
             break
         with writing(folder, "set --run"), suppress(FileExistsError):  # of a training that began in the same second

@@ -66,7 +66,8 @@ def test_a_dry_run_has_no_folder_made_for_it(tmp_path: Path, monkeypatch: pytest
     place = place_run(TrainSettings(), NOTHING, dry=True)
     assert (place.folder.parent, place.resume, place.dry) == (Path("runs"), False, True)
     assert list(tmp_path.iterdir()) == []
-    assert place_run(TrainSettings(), NOTHING).folder.is_dir()
+    places = [place_run(TrainSettings(), NOTHING) for _ in range(2)]
+    assert [(place.folder.is_dir(), place.first) for place in places] == [(True, True), (True, False)]
 
 
 def test_settings_of_a_run_that_goes_on_are_from_the_run_but_for_those_that_are_stated(
