@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tsn.pipeline.splits.draw import draw_split, has_split_folders, split_by_folders
+from tsn.pipeline.splits.draw import draw_split, has_split_folders, lone_split_folder, split_by_folders
 from tsn.pipeline.splits.index import VideoIndex, below_what_lists_name, index_videos
 from tsn.pipeline.splits.join import FAILED, Joined, JoinedSplit, join_split, refuse_absent
 from tsn.pipeline.splits.listed import Annotations, LeftOut
@@ -54,8 +54,10 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
             say(f"{annotations}: not read, beside the lists that were: {some(unread)}")
         return listed
     if settings.split_by is None and not has_split_folders(names):
+        lone = lone_split_folder(names)
+        beside = f", and beside {lone}/, in which all videos are, no other subset's folder" if lone else ""
         raise DataError(
-            "no lists: name the folder that holds them, or draw a split from folders named after their classes with "
+            f"no lists{beside}: name the folder that holds them, or draw a split from folders named after their classes with "
             "--split-by video"
         )
     last = index.shards[-1][0]

@@ -24,6 +24,12 @@ def has_split_folders(names: Iterable[str]) -> bool:
     return "train" in subsets and bool(subsets & {"val", "test"})
 
 
+def lone_split_folder(names: Iterable[str]) -> str:
+    """Return train, val or test where all videos lie in class folders below that one alone, '' where they do not."""
+    above = {name.rpartition("/")[0].rpartition("/")[0].rpartition("/")[2] for name in names}
+    return above.pop() if len(above) == 1 and min(above).casefold() in SUBSET_WORDS else ""
+
+
 def split_by_folders(names: Sequence[str]) -> Annotations:
     """Take the folders train/, val/ (valid, validation) and test/ above class folders as the split."""
     folders_of = _below_the_common_folder(names)

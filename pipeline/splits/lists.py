@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tsn.pipeline.extract.videos import ARCHIVES
+from tsn.pipeline.extract.videos import ARCHIVES, SUFFIXES
 from tsn.pipeline.splits import by_subset, hmdb51, ucf101
 from tsn.pipeline.splits.class_names import find_class_file
 from tsn.pipeline.splits.listed import SUBSET_WORDS, Annotations
@@ -63,16 +63,22 @@ def _no_folder(folder: Path) -> str:
     )
 
 
+def _holds_a_video(path: Path) -> bool:
+    return path.is_dir() and any(inside.suffix.lower() in SUFFIXES for inside in path.iterdir())
+
+
 def _no_lists(folder: Path) -> str:
     paths = sorted(folder.iterdir())
+    videos = any(_holds_a_video(path) for path in paths)
+    drawn = "; or is it the videos, in class folders? Leave it out, and draw a split with --split-by video"
     if lists := [path for path in paths if path.suffix.lower() in FORMS]:
         return (
             f"{folder}: {some([path.name for path in lists])}: which clips train and which test is not said: name the "
-            "lists as NAME_train.csv and NAME_val.csv or NAME_test.csv, or give one a column split"
+            "lists as NAME_train.csv and NAME_val.csv or NAME_test.csv, or give one a column split" + drawn * videos
         )
     if archives := [path.name for path in paths if path.suffix.lower() in ARCHIVES]:
         return f"{folder} holds no lists, but {some(archives)}: unpack it first"
     there = some([f"{count} {ending}" for ending, count in Counter(p.suffix or p.name for p in paths).most_common()])
     return f"{folder} holds no trainlist01.txt, nor any other list ({', '.join(FORMS)})" + (
-        f", but {there}" if there else ""
+        f", but {there}{drawn * videos}" if there else ""
     )

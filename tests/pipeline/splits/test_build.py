@@ -355,6 +355,8 @@ def test_folders_are_the_split_where_no_lists_are_given(tmp_path: Path) -> None:
         assert split.names("test", slice(None)) == tuple(names[4:])
     with pytest.raises(DataError, match="none: no such folder of lists"):  # a wrong name is never passed over
         build_splits(tmp_path / "none", settings)
+    with pytest.raises(DataError, match=r"no lists, and beside train/, .* no other subset's folder: name the folder"):
+        build_splits(None, SplitsSettings(frames=make_shards(tmp_path / "lone", ["train/a/1", "train/b/1"])))
     with pytest.raises(DataError, match=r"no lists: name the folder .* --split-by video"):
         build_splits(None, SplitsSettings(frames=make_shards(tmp_path / "flat", ["a/1", "b/1"])))
 

@@ -52,6 +52,15 @@ def test_a_folder_of_csv_or_json_is_never_said_to_hold_no_list(tmp_path: Path) -
         read_annotations(tmp_path)
 
 
+def test_a_folder_of_videos_in_the_place_of_the_lists_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a b").mkdir()
+    (tmp_path / "a b/1.MOV").touch()
+    for words in (r"nor any other list .*, but 1 a b", r"notes\.txt: which clips train .* column split"):
+        with pytest.raises(DataError, match=rf"{words}; or is it the videos, .* --split-by video$"):
+            read_annotations(tmp_path)
+        (tmp_path / "notes.txt").touch()
+
+
 @pytest.mark.parametrize("name", ["lists.zip", "testTrainMulti_7030_splits.rar", "lists.tar.gz"])
 def test_archives_are_to_be_unpacked_first(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"PK")
