@@ -150,10 +150,9 @@ def _placed(settings: TrainSettings, given: frozenset[str], world_size: int, *, 
 def _leave(place: RunPlace) -> None:
     """Remove the folder that was made for a run, and runs/ with it, if nothing began in it: it is empty then."""
     if not place.dry:
-        with suppress(OSError):
-            place.folder.rmdir()
-            if place.first:
-                place.folder.parent.rmdir()
+        for folder in (place.folder, place.folder.parent) if place.first else (place.folder,):
+            with suppress(OSError):
+                folder.rmdir()
 
 
 def _check_step(split: Split, settings: TrainSettings, *, world_size: int) -> None:

@@ -301,6 +301,16 @@ def test_a_start_that_fails_leaves_no_folder_and_a_finished_run_is_left_as_it_is
     assert "2 epochs are done; a larger --num-epochs goes on" in (folder / "log.txt").read_text()
 
 
+def test_a_start_that_fails_late_leaves_no_runs_either(
+    small: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with pytest.raises(SettingsError, match=r"none\.pt"):
+        train(TrainSettings(**(small | {"run": None, "weights": str(tmp_path / "none.pt")})), frozenset())
+    assert list(Path().iterdir()) == []
+
+
 def test_a_folder_that_no_run_can_have_is_one_line(small: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for name, words in (
