@@ -83,7 +83,7 @@ class Split:
         return {"train": self.train, "val": self.val, "test": self.test}[subset]
 
     def clips_of(self, subset: Subset) -> Clips:
-        """Return the clips of a subset that must have some; SettingsError says which subsets have, where it has none."""
+        """Return the clips of a subset; SettingsError, with the subsets that have some, where it has none."""
         if not len(self.subset(subset)):
             there = " and ".join(name for name in SUBSETS if len(self.subset(name)))
             raise SettingsError(f"{self.path} has no {subset} clips: it has {there or 'none at all'}")

@@ -76,7 +76,7 @@ def test_ucf101_is_named_where_no_folder_is(tmp_path: Path, monkeypatch: pytest.
     with pytest.raises(DataError, match="does not exist: unpack UCF101 there, or name another folder"):
         find_videos(VIDEOS)
     make(VIDEOS, "a.txt")
-    with pytest.raises(DataError, match="holds no video .*: unpack UCF101 there, or name another folder"):
+    with pytest.raises(DataError, match=r"holds no video .*: unpack UCF101 there, or name another folder"):
         find_videos(VIDEOS)
 
 
@@ -112,7 +112,7 @@ def test_a_folder_whose_name_no_system_takes_is_told(tmp_path: Path) -> None:
     for name in ("x" * 300, "loop"):
         (tmp_path / "loop").unlink(missing_ok=True)
         (tmp_path / "loop").symlink_to("loop")
-        with pytest.raises(DataError, match="cannot be read: (File name too long|Too many levels)"):
+        with pytest.raises(DataError, match=r"cannot be read: (File name too long|Too many levels)"):
             find_videos(tmp_path / name)
 
 

@@ -52,7 +52,7 @@ def test_the_data_are_the_runs_own_where_nothing_is_stated(trained_run: Path, tm
     assert settings_for(trained) == trained.settings
     elsewhere = settings_for(trained, frames=tmp_path)
     assert (elsewhere.frames, elsewhere.splits, elsewhere.split) == (tmp_path, trained.settings.splits, "1")
-    with pytest.raises(DataError, match="holds no split 2 .*: there are 1"):
+    with pytest.raises(DataError, match=r"holds no split 2 .*: there are 1"):
         settings_for(trained, split="2")
     shutil.copytree(trained.settings.splits, tmp_path / "splits")
     shutil.copy(tmp_path / "splits/split1.h5", tmp_path / "splits/split2.h5")
