@@ -78,6 +78,7 @@ class SplitsSettings(Settings):
         choices=("group", "video", "folder"),
     )
     test_share: float = setting(0.3, "Share of each class that a drawn split tests on.", above=0, high=0.9)
+    val_share: float = setting(0.0, "Share of each class that it validates on.", low=0, high=0.8)
     seed: int = setting(0, "Seed of a drawn split.", low=0, high=MAX_SEED)
 
 

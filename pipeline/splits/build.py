@@ -16,10 +16,13 @@ from tsn.pipeline.splits.lists import read_annotations, unread_lists
 from tsn.pipeline.splits.report import SubsetReport, reports_of, warn
 from tsn.tsn_shared import shards
 from tsn.tsn_shared.console import say, some
-from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.files import locked, writing
 from tsn.tsn_shared.settings import SplitsSettings
 from tsn.tsn_shared.splits import SUBSETS, Clips, split_name, write_split
+
+DRAWN = ("group", "video")
+"""Ways of `split_by` that draw; folders say all by themselves."""
 
 
 def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[SubsetReport]:
@@ -29,6 +32,8 @@ def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[Sub
     PartialError, and no file, when listed videos have no frames, unless `settings.allow_missing`; DataError when the
     lists or the shards cannot be used. Returns what was written, a row for each subset.
     """
+    if settings.val_share and settings.split_by not in DRAWN:
+        raise SettingsError(f"--val-share {settings.val_share:g} goes with --split-by video or group")
     index = index_videos(settings.frames)
     listed = _listed(annotations, index, settings)
     index = below_what_lists_name(index, listed.splits)
@@ -57,16 +62,20 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
         lone = lone_split_folder(names)
         beside = f", and beside {lone}/, in which all videos are, no other subset's folder" if lone else ""
         raise DataError(
-            f"no lists{beside}: name the folder that holds them, or draw a split from folders named after their classes with "
-            "--split-by video"
+            f"no lists{beside}: name the folder that holds them, or draw a split from folders named after their "
+            "classes with --split-by video"
         )
     last = index.shards[-1][0]
     if last != shards.shard_name(len(index.shards) - 1):
         say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
     if index.failures:
         say(f"{len(index.failures)} videos failed in extraction and are in no split: {some(sorted(index.failures))}")
-    drawn = settings.split_by in ("group", "video")
-    listed = draw_split(names, settings) if drawn else split_by_folders(names)
+    if settings.split_by == "video":
+        say(
+            "drawn by video: videos of one scene can be on both sides; --split-by group with names that say the scene "
+            "(..._g01_c01), or folders train, val and test, keep them apart"
+        )
+    listed = draw_split(names, settings) if settings.split_by in DRAWN else split_by_folders(names)
     failed = tuple(LeftOut(None, name, f"{FAILED}: {reason}") for name, reason in index.failures.items())
     splits = tuple(replace(split, left_out=split.left_out + failed) for split in listed.splits)
     return replace(listed, splits=splits)

@@ -11,9 +11,12 @@ from tsn.pipeline.splits.class_names import alike
 from tsn.pipeline.splits.groups import group_of
 from tsn.pipeline.splits.listed import SUBSET_WORDS, Annotations, LeftOut, ListedClip, ListedSplit
 from tsn.tsn_shared.console import say, some
-from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import SplitsSettings
 from tsn.tsn_shared.splits import SUBSETS, Subset
+
+MOST_HELD_OUT = 0.9
+"""Share of a class that is not trained on, at most."""
 
 
 def has_split_folders(names: Iterable[str]) -> bool:
@@ -65,8 +68,14 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
     """Draw split 1 from videos in class folders: `settings.test_share` of each class's groups (or videos) test.
 
     The groups or videos of a class are put in the order of a digest of (seed, its name): a pure function of both, so
-    that a video more or less moves few others. A class of one group trains only.
+    that a video more or less moves few others. Those after the test ones are val, `settings.val_share` of the class
+    and at least one where that is not 0. A class of one group trains only, and one of two has no val.
     """
+    if settings.test_share + settings.val_share > MOST_HELD_OUT:
+        raise SettingsError(
+            f"--test-share {settings.test_share:g} and --val-share {settings.val_share:g}: "
+            f"together they must be at most {MOST_HELD_OUT}"
+        )
     names = sorted(names)
     units: dict[str, dict[str, list[str]]] = {}
     places = _without_split_folders(names)
@@ -87,10 +96,14 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
     clips: dict[Subset, list[ListedClip]] = {subset: [] for subset in SUBSETS}
     for label, videos in enumerate(units.values()):
         order = sorted(videos, key=lambda unit: hashlib.sha256(os.fsencode(f"{settings.seed} {unit}")).digest())
-        tests = set(order[: min(max(round(len(order) * settings.test_share), 1), len(order) - 1)])
+        tests = min(max(round(len(order) * settings.test_share), 1), len(order) - 1)
+        vals = min(max(round(len(order) * settings.val_share), 1), len(order) - 1 - tests) if settings.val_share else 0
+        held_out: dict[str, Subset] = dict.fromkeys(order[:tests], "test")
+        held_out |= dict.fromkeys(order[tests : tests + vals], "val")
         for unit, members in videos.items():
-            clips["test" if unit in tests else "train"] += [ListedClip(name, label) for name in members]
-    source = f"drawn by {settings.split_by}, test share {settings.test_share}, seed {settings.seed}"
+            clips[held_out.get(unit, "train")] += [ListedClip(name, label) for name in members]
+    shares = f"test share {settings.test_share}" + (f", val share {settings.val_share}" if settings.val_share else "")
+    source = f"drawn by {settings.split_by}, {shares}, seed {settings.seed}"
     split = ListedSplit(name="1", source=source, clips={subset: tuple(clips[subset]) for subset in SUBSETS})
     return Annotations(classes=tuple(units), splits=(split,))
 

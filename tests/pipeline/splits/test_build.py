@@ -314,6 +314,17 @@ def test_split_without_lists_is_drawn_from_the_shards(settings: SplitsSettings, 
     assert split.source == "drawn by group, test share 0.34, seed 0"
 
 
+def test_what_a_draw_by_video_cannot_know_is_said_and_a_val_goes_with_draws_alone(
+    settings: SplitsSettings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    build_splits(None, with_(settings, split_by="video", val_share=0.2))
+    assert "drawn by video: videos of one scene can be on both sides" in capsys.readouterr().err
+    assert len(read_split(settings.out / "split1.h5").val) == 4
+    for changes in ({"split_by": "folder"}, {}):
+        with pytest.raises(SettingsError, match=r"--val-share 0\.1 goes with --split-by video or group"):
+            build_splits(None, with_(settings, val_share=0.1, **changes))
+
+
 def three(tmp_path: Path, *names: str) -> tuple[Path, SplitsSettings]:
     frames = make_shards(tmp_path / "frames", [f"{label}/{n}" for label in ("A", "B") for n in range(3)])
     for name, number in zip(names, range(3), strict=False):

@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from tsn.pipeline.splits.draw import draw_split, has_split_folders, split_by_folders
 from tsn.pipeline.splits.groups import group_of
-from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import SplitsSettings
-from tsn.tsn_shared.splits import Subset
+from tsn.tsn_shared.splits import SUBSETS, Subset
 
 SIDES: tuple[Subset, ...] = ("train", "test")
 
@@ -20,7 +20,7 @@ def name_of(label: str, group: int, clip: int) -> str:
 def drawn(names: list[str], **changes: Any) -> dict[str, list[str]]:
     settings = SplitsSettings(**({"split_by": "group"} | changes))
     split = draw_split(names, settings).splits[0]
-    return {subset: [clip.path for clip in split.clips[subset]] for subset in SIDES}
+    return {subset: [clip.path for clip in split.clips[subset]] for subset in SUBSETS}
 
 
 @given(
@@ -53,6 +53,39 @@ def test_drawn_split_is_a_partition_that_keeps_its_units_and_its_share(
         assert not units[0] & units[1]
         assert len(units[0]) >= 1
         assert len(units[1]) == min(max(round(count * share), 1), count - 1)
+
+
+@given(
+    counts=st.lists(st.integers(1, 30), min_size=1, max_size=3),
+    seed=st.integers(0, 100),
+    share=st.floats(0.01, 0.4),
+    by=st.sampled_from(["group", "video"]),
+)
+def test_a_val_is_taken_from_train_by_the_same_rule_and_leaves_the_test_as_it_is(
+    counts: list[int], seed: int, share: float, by: str
+) -> None:
+    names = [name_of("ABC"[c], group, clip) for c, of in enumerate(counts) for group in range(of) for clip in (1, 2)]
+    plain = drawn(names, seed=seed, split_by=by)
+    sides = drawn(names, seed=seed, split_by=by, val_share=share)
+    assert sides["test"] == plain["test"]
+    assert sorted(sides["train"] + sides["val"]) == sorted(plain["train"])
+    for label, count in zip("ABC", counts, strict=False):
+        train, val, test = (
+            {name if by == "video" else group_of(name) for name in sides[subset] if name.startswith(label)}
+            for subset in SUBSETS
+        )
+        units = count * (2 if by == "video" else 1)
+        assert len(train) >= 1
+        assert len(train) + len(val) + len(test) == units
+        assert len(val) == min(max(round(units * share), 1), units - 1 - len(test))
+
+
+def test_a_val_is_stated_and_leaves_something_to_train_on() -> None:
+    names = [name_of("A", group, 1) for group in range(10)]
+    settings = SplitsSettings(split_by="group", test_share=0.2, val_share=0.1)
+    assert draw_split(names, settings).splits[0].source == "drawn by group, test share 0.2, val share 0.1, seed 0"
+    with pytest.raises(SettingsError, match=r"--test-share 0\.5 and --val-share 0\.6: together .* at most 0\.9"):
+        drawn(names, test_share=0.5, val_share=0.6)
 
 
 def test_drawn_split_depends_on_the_seed_and_not_on_the_order() -> None:
