@@ -303,10 +303,8 @@ def bench() -> None:
 def _measuring(command: Any) -> Any:
     """Give a measurement its time and its form."""
     seconds = click.FloatRange(min=0, min_open=True)
-    command = as_json(command)
-    return click.option("--seconds", type=seconds, default=10.0, show_default=True, help="Seconds to measure for.")(
-        command
-    )
+    option = click.option("--seconds", type=seconds, default=10.0, show_default=True, help="Seconds to measure for.")
+    return option(as_json(command))
 
 
 @bench.command("extract", short_help="Frames a second, by stage.")
