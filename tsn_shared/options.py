@@ -68,7 +68,7 @@ class Choice(click.Choice[str]):
         near = get_close_matches(value[:100], self.choices, n=1)
         meant = " or ".join([*near, *([] if "/" in value or shown != value else [f"{prefix}{shown}"])])
         words = f": did you mean {meant}?" if meant else ""
-        return f"{shown} is not one of {', '.join(self.choices)}, and begins not with {prefix}{words}"
+        return f"{shown} is not one of {', '.join(self.choices)}, and does not begin with {prefix}{words}"
 
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """Return the choices as help shows them."""

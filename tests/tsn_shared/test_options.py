@@ -98,7 +98,7 @@ def test_a_list_that_is_none_is_refused_with_an_example(text: str) -> None:
 def test_a_network_that_there_is_not_is_told_with_what_was_meant(value: str, meant: str) -> None:
     with pytest.raises(click.BadParameter) as raised:
         Choice(("vgg16", "resnet18"), "timm/").convert(value, None, None)
-    assert raised.value.message.endswith(f" is not one of vgg16, resnet18, and begins not with timm/{meant}")
+    assert raised.value.message.endswith(f" is not one of vgg16, resnet18, and does not begin with timm/{meant}")
     assert "\n" not in raised.value.message
 
 
