@@ -276,12 +276,6 @@ def test_a_batch_that_cannot_fit_is_refused_before_the_first_step(small: dict[st
         run(small, batch_size=12, input_size=8192)
 
 
-def test_another_split_than_its_own_is_refused(small: dict[str, Any]) -> None:
-    folder = run(small, num_epochs=1)
-    with pytest.raises(SettingsError, match="was trained on split 1"):
-        evaluated(folder, protocol="val", split="2")
-
-
 def test_more_clips_a_step_than_there_are_is_refused(small: dict[str, Any]) -> None:
     with pytest.raises(SettingsError, match="a step of 26 clips is more than the 12"):
         run(small, batch_size=13, accumulate=2)
