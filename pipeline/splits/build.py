@@ -15,7 +15,7 @@ from tsn.pipeline.splits.listed import Annotations, LeftOut
 from tsn.pipeline.splits.lists import read_annotations, unread_lists
 from tsn.pipeline.splits.report import SubsetReport, reports_of, warn
 from tsn.tsn_shared import shards
-from tsn.tsn_shared.console import say, some
+from tsn.tsn_shared.console import counted, say, some
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.files import locked, writing
 from tsn.tsn_shared.settings import SplitsSettings
@@ -69,7 +69,8 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
     if last != shards.shard_name(len(index.shards) - 1):
         say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
     if index.failures:
-        say(f"{len(index.failures)} videos failed in extraction and are in no split: {some(sorted(index.failures))}")
+        failed = counted(len(index.failures), "video")
+        say(f"left out of every split, {failed} that failed in extraction: {some(sorted(index.failures))}")
     if settings.split_by == "video":
         say(
             "drawn by video: videos of one scene can be on both sides; --split-by group with names that say the scene "

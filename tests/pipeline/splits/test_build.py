@@ -252,7 +252,7 @@ def test_draw_says_which_videos_failed_in_extraction(
     reports = build_splits(None, with_(settings, split_by="group"))
     assert reports[-1].left_out == {"failed in extraction: zero bytes": 1}
     assert "| 1: failed in extraction |" in report_text(reports)
-    assert "1 videos failed in extraction and are in no split: YoYo/v_bad\n" in capsys.readouterr().err
+    assert "left out of every split, 1 video that failed in extraction: YoYo/v_bad\n" in capsys.readouterr().err
 
 
 def test_a_shard_that_is_missing_in_the_row_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
