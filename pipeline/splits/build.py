@@ -69,8 +69,8 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
     if last != shards.shard_name(len(index.shards) - 1):
         say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
     if index.failures:
-        failed = counted(len(index.failures), "video")
-        say(f"left out of every split, {failed} that failed in extraction: {some(sorted(index.failures))}")
+        videos = counted(len(index.failures), "video")
+        say(f"left out of every split, {videos} that failed in extraction: {some(sorted(index.failures))}")
     if settings.split_by == "video":
         say(
             "drawn by video: videos of one scene can be on both sides; --split-by group with names that say the scene "
