@@ -12,8 +12,9 @@ from tsn.tsn_shared.settings import MOST_EPOCHS
 class Row:
     """An epoch's figures over all ranks: losses in nats, accuracies as fractions from 0 to 1.
 
-    Those of validation are all there, or none; older files lack the mean class accuracy, the mean of top-1 over the
-    classes that have clips. `step` counts from the run's beginning; `lr` is that of the last step.
+    Those of validation are all there, or none, but for two: top-5 is None where there are at most five classes, and
+    older files lack the mean class accuracy, the mean of top-1 over the classes that have clips. `step` counts from
+    the run's beginning; `lr` is that of the last step.
     """
 
     epoch: int
@@ -71,8 +72,8 @@ def check_order(history: Sequence[Row], where: str) -> None:
 
 def _check_row(row: Any, where: str) -> None:
     _TRAINED(row, where)
-    if any(name in row for name in (*_VALIDATED, *_LATER)):
-        schema.record(_VALIDATED, _LATER)(row, where)
+    if any(name in row for name in (*_VALIDATED, *_NOT_ALWAYS)):
+        schema.record(_VALIDATED, _NOT_ALWAYS)(row, where)
 
 
 _SHARE = schema.real(0, 1)
@@ -88,7 +89,7 @@ _TRAINED = schema.record(
         "seconds": schema.real(0),
     }
 )
-_LATER = {"val_mean_class_accuracy": _SHARE}
-"""Figures of validation that older versions do not write."""
+_NOT_ALWAYS = {"val_top5": _SHARE, "val_mean_class_accuracy": _SHARE}
+"""Figures of validation that few classes do not have, or that older versions do not write."""
 
-_VALIDATED = {"val_loss": schema.real(), "val_top1": _SHARE, "val_top5": _SHARE}
+_VALIDATED = {"val_loss": schema.real(), "val_top1": _SHARE}

@@ -8,19 +8,23 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 TOP = 5
+"""Of so many classes or fewer each clip is among the best five: no figure is given."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """Figures of a pass, as fractions from 0 to 1: loss is the mean cross-entropy in nats."""
+    """Figures of a pass, as fractions from 0 to 1: loss is the mean cross-entropy in nats.
+
+    `top5` is None where there are at most five classes.
+    """
 
     clips: int
     loss: float
     top1: float
-    top5: float
+    top5: float | None
     mean_class_accuracy: float
 
-    def plain(self) -> dict[str, float]:
+    def plain(self) -> dict[str, float | None]:
         """Return the figures by name."""
         return asdict(self)
 
@@ -35,19 +39,22 @@ def metrics_of(logits: Tensor, labels: Tensor) -> Metrics:
         clips=len(labels),
         loss=float(cross_entropy(logits.double(), labels)),
         top1=float(right.mean()),
-        top5=float(hits.any(dim=1).double().mean()),
+        top5=_share(hits) if logits.shape[1] > TOP else None,
         mean_class_accuracy=float(torch.stack(per_class).mean()),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClassMetrics:
-    """How the clips of one class fared; `taken_for` is the class most often given in error, None without errors."""
+    """How the clips of one class fared; `taken_for` is the class most often given in error, None without errors.
+
+    `top5` is None where there are at most five classes.
+    """
 
     name: str
     clips: int
     top1: float
-    top5: float
+    top5: float | None
     taken_for: str | None
     times: int
 
@@ -67,12 +74,17 @@ def class_metrics(logits: Tensor, labels: Tensor, classes: Sequence[str]) -> lis
                 name=classes[label],
                 clips=len(mine),
                 top1=right / len(mine),
-                top5=float((mine == label).any(dim=1).double().mean()),
+                top5=_share(mine == label) if logits.shape[1] > TOP else None,
                 taken_for=classes[int(wrong)] if times else None,
                 times=int(times),
             )
         )
     return rows
+
+
+def _share(hits: Tensor) -> float:
+    """Return the share of clips that have a hit, of hits (N, K)."""
+    return float(hits.any(dim=1).double().mean())
 
 
 def confusion(logits: Tensor, labels: Tensor) -> Tensor:

@@ -67,16 +67,16 @@ def draw_confusion(counts: Tensor, classes: Sequence[str], out: Path, title: str
 
 
 def draw_per_class(rows: Sequence[ClassMetrics], out: Path, title: str) -> None:
-    """Draw a bar of top-1 for each class, the best on top, a mark for top-5, and the mean over classes."""
-    ordered = sorted(rows, key=lambda row: (row.top1, row.top5, row.name))
+    """Draw a bar of top-1 for each class, the best on top, a mark for its top-5, and the mean over classes."""
+    ordered = sorted(rows, key=lambda row: (row.top1, row.top5 or 0.0, row.name))
     figure = new_figure(10, max(CELL * len(rows) + 1.6, 3))
     axes = figure.subplots()
     positions = np.arange(len(ordered))
     mean = 100 * sum(row.top1 for row in rows) / len(rows)
     axes.barh(positions, [100 * row.top1 for row in ordered], color="#4393c3", height=0.75, label="top-1")
-    axes.plot(
-        [100 * row.top5 for row in ordered], positions, "|", color="#053061", markersize=9, label="top-5", clip_on=False
-    )
+    marks = [(100 * row.top5, position) for position, row in enumerate(ordered) if row.top5 is not None]
+    if marks:
+        axes.plot(*zip(*marks, strict=True), "|", color="#053061", markersize=9, label="top-5", clip_on=False)
     axes.axvline(mean, color="#b2182b", linewidth=1, label=f"mean class accuracy {mean:.1f} %")
     for position, row in zip(positions, ordered, strict=True):
         text = f"{row.top1:.1%}" + (f"  taken for {short_name(row.taken_for)} ({row.times})" if row.taken_for else "")

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from shutil import get_terminal_size
 from threading import Lock
 from types import TracebackType
@@ -22,7 +23,7 @@ from typing import Any, Self
 
 from tqdm import tqdm
 
-from tsn.tsn_shared.letters import shortened, width
+from tsn.tsn_shared.letters import folded, width
 
 LINE_EVERY = 15.0
 """Seconds between two lines of progress where there is no terminal."""
@@ -124,15 +125,19 @@ def line_columns() -> int:
 def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, columns: int | None = None) -> str:
     """Return a table in Markdown that reads well as it is; columns of numbers are set to the right.
 
-    It fits a line of so many `columns`, by default 80 or those of a wider terminal: long words are shortened in their
-    middle, numbers never.
+    It fits a line of so many `columns`, by default 80 or those of a wider terminal: sentences go on in the next line,
+    long names are shortened in their middle, numbers never.
     """
     cells = [[_CELL.findall(printable(str(cell)).replace("|", "\\|")) for cell in row] for row in (headers, *rows)]
     by_column = [["".join(cell) for cell in column] for column in zip(*cells, strict=True)]
     right = [any(column[1:]) and all(map(_NUMBER.fullmatch, column[1:])) for column in by_column]
     room = columns or line_columns()
     most = _widest(by_column, right, room - 3 * len(headers) - 1)
-    lines = [[shortened(cell, limit) for cell, limit in zip(row, most, strict=True)] for row in cells]
+    lines = [
+        line
+        for row in cells
+        for line in zip_longest(*(folded(cell, limit) for cell, limit in zip(row, most, strict=True)), fillvalue="")
+    ]
     widths = [max(map(width, column)) for column in zip(*lines, strict=True)]
     lines.insert(1, ["-" * (most - to_right) + ":" * to_right for most, to_right in zip(widths, right, strict=True)])
 

@@ -2,6 +2,10 @@
 
 import unicodedata
 from collections.abc import Sequence
+from itertools import groupby
+
+SENTENCE = 4
+"""Words from which on a text is a sentence, and no name."""
 
 _NO_WIDTH = frozenset({"Mn", "Me", "Cf"})
 """Categories of what is drawn on the letter before it, or not at all."""
@@ -35,6 +39,21 @@ def shortened(parts: Sequence[str], columns: int) -> str:
         left -= size
         begin, end = (begin, end - 1) if at_end else (begin + 1, end)
     return "".join([*parts[:begin], "…", *parts[end:]])
+
+
+def folded(parts: Sequence[str], columns: int) -> list[str]:
+    """Return a text as lines of at most so many columns: a sentence is broken between its words, a name shortened."""
+    words = [list(word) for is_space, word in groupby(parts, key=str.isspace) if not is_space]
+    if len(words) < SENTENCE or width("".join(parts)) <= columns:
+        return [shortened(parts, columns)]
+    lines = [shortened(words[0], columns)]
+    for word in words[1:]:
+        longer = f"{lines[-1]} {''.join(word)}"
+        if width(longer) <= columns:
+            lines[-1] = longer
+        else:
+            lines.append(shortened(word, columns))
+    return lines
 
 
 def _width_of(letter: str) -> int:

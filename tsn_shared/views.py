@@ -49,6 +49,10 @@ class View:
     segments: int | None = None
     drawn: bool = False
 
+    def described(self, segments: int) -> str:
+        """Return the protocol in words: its name, segments, crops."""
+        return f"protocol {self.name} ({segments} segments, {self.words})"
+
     @property
     def usual(self) -> str:
         """Segments and crops, in words."""

@@ -37,3 +37,11 @@ def test_figures_are_those_of_a_plain_loop(clips: int, seed: int) -> None:
             assert row.times == wrong.count(CLASSES.index(row.taken_for)) == max(map(wrong.count, wrong))
         for other in range(len(CLASSES)):
             assert int(table[label, other]) == sum(ranked[0] == other for ranked in mine)
+
+
+def test_of_five_classes_or_fewer_there_is_no_top5() -> None:
+    logits, labels = torch.eye(6, dtype=torch.float64), torch.arange(6)
+    assert metrics_of(logits, labels).top5 == 1.0
+    few, label = logits[:5, :5], labels[:5]
+    assert metrics_of(few, label).top5 is None
+    assert {row.top5 for row in class_metrics(few, label, CLASSES[:5])} == {None}

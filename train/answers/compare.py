@@ -51,7 +51,7 @@ class RunSummary:
     @property
     def validated_on(self) -> str:
         """How many clips of which subset it validated on."""
-        return f"{self.val_clips} val" if self.val_clips else f"{self.test_clips} test"
+        return f"{self.val_clips} val clips" if self.val_clips else f"{self.test_clips} test clips"
 
     def plain(self) -> dict[str, object]:
         """Return it by name, as `--json` prints it."""
@@ -119,7 +119,8 @@ def side_by_side(summaries: Sequence[RunSummary]) -> str:
         *((flag_of(name), *(_shown(each.settings[name]) for each in summaries)) for name in summaries[0].settings),
     ]
     for name, text, form in _FIGURES:
-        lines.append((text, *("-" if values.get(name) is None else form.format(values[name]) for values in plain)))
+        if any(values.get(name) is not None for values in plain):
+            lines.append((text, *("-" if values.get(name) is None else form.format(values[name]) for values in plain)))
     starts = range(1, len(headers), RUNS_A_TABLE)
     tables = [[[row[0], *row[start : start + RUNS_A_TABLE]] for row in (headers, *lines)] for start in starts]
     return "\n\n".join(table(top, rows) for top, *rows in tables)

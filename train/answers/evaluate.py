@@ -238,10 +238,15 @@ def headline(evaluation: Evaluation) -> str:
 
 def class_table(rows: Sequence[ClassMetrics]) -> str:
     """Return a table of the classes, in percent, with the class that the clips of each were most often taken for."""
+    top5 = any(row.top5 is not None for row in rows)
     return table(
-        ["class", "clips", "top-1", "top-5", "most often taken for"],
-        [[row.name, row.clips, f"{row.top1:.1%}", f"{row.top5:.1%}", _taken_for(row)] for row in rows],
+        ["class", "clips", "top-1", *(["top-5"] if top5 else []), "most often taken for"],
+        [[row.name, row.clips, *map(_percent, (row.top1, row.top5)[: 1 + top5]), _taken_for(row)] for row in rows],
     )
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
 
 
 def _taken_for(row: ClassMetrics) -> str:

@@ -1,7 +1,9 @@
 """The figures of an evaluation, of one network, of several fused, or over several splits, and what they state."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from tsn.train.metrics import ClassMetrics, Metrics
 from tsn.tsn_shared.splits import Subset
@@ -57,9 +59,9 @@ class MeanFigures:
     @property
     def mean(self) -> Metrics:
         """The mean of each figure over the runs; `clips` are those of all of them."""
-        each = [run.metrics.plain() for run in self.runs]
-        mean = {name: sum(metrics[name] for metrics in each) / len(each) for name in RATES}
-        return Metrics(clips=sum(run.metrics.clips for run in self.runs), **mean)
+        each = [run.metrics for run in self.runs]
+        mean = {name: _mean([getattr(metrics, name) for metrics in each]) for name in RATES}
+        return Metrics(clips=sum(metrics.clips for metrics in each), **mean)
 
     def plain(self) -> dict[str, object]:
         """Return the figures by name, as `--json` prints them."""
@@ -76,7 +78,14 @@ class MeanFigures:
 
 def percent(metrics: Metrics) -> str:
     """Return the figures for a person."""
+    top5 = "" if metrics.top5 is None else f"top-5 {metrics.top5:.2%}, "
     return (
-        f"top-1 {metrics.top1:.2%}, top-5 {metrics.top5:.2%}, "
+        f"top-1 {metrics.top1:.2%}, {top5}"
         f"mean class accuracy {metrics.mean_class_accuracy:.2%}, loss {metrics.loss:.4f}"
     )
+
+
+def _mean(values: Sequence[float | None]) -> Any:
+    """Return the mean of a figure that all runs have, else None."""
+    there = [value for value in values if value is not None]
+    return sum(there) / len(there) if len(there) == len(values) else None

@@ -44,8 +44,8 @@ class ScoringPass:
 
     @property
     def words(self) -> str:
-        """The protocol in words: name, segments, crops."""
-        return f"{self.protocol} ({self.segments} segments, {VIEWS[self.protocol].words})"
+        """The protocol in words: its name, segments, crops."""
+        return VIEWS[self.protocol].described(self.segments)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -82,7 +82,7 @@ class Predictor:
     @property
     def words(self) -> str:
         """How clips are scored, in words: protocol, segments, crops."""
-        return f"{self.view.name} ({self.snippets.segments} segments, {self.view.words})"
+        return self.view.described(self.snippets.segments)
 
     def frames(self, frames: Frames) -> Answer:
         """Return the answer for all frames (F, H, W, 3) of a video, RGB; those that the protocol shows are chosen.

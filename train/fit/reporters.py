@@ -142,14 +142,13 @@ def draw(folder: RunFolder, settings: TrainSettings, history: Sequence[Row]) -> 
 
 def epoch_line(row: Row, *, left: float) -> str:
     """Return an epoch's line: the run ends in `left` seconds."""
-    figures = row.plain()
-    validation = (
-        " | val loss {val_loss:.3f}, top-1 {val_top1:.1%}, top-5 {val_top5:.1%}".format(**figures)
-        if row.val_top1 is not None
-        else ""
-    )
-    if row.val_mean_class_accuracy is not None:
-        validation += f", mean class {row.val_mean_class_accuracy:.1%}"
+    shown = {
+        " | val loss {:.3f}": row.val_loss,
+        ", top-1 {:.1%}": row.val_top1,
+        ", top-5 {:.1%}": row.val_top5,
+        ", mean class {:.1%}": row.val_mean_class_accuracy,
+    }
+    validation = "".join(form.format(value) for form, value in shown.items() if value is not None)
     return (
         f"epoch {row.epoch}: loss {row.train_loss:.3f}, top-1 {row.train_top1:.1%}{validation} | "
         f"{row.clips_per_second:,.1f} clips/s, {row.data_wait_share:.1%} waiting for data, "

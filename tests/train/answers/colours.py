@@ -25,7 +25,7 @@ class ColourScorer:
         self.top, self.at_once = 3, 4
         self.stored = FrameSettings(size=(32, 24), quality=2)
         self.classes = tuple(classes)
-        self.words = "val (3 segments, centre crop)"
+        self.words = "protocol val (3 segments, centre crop)"
         self.snippets = Snippets(segments=segments, length=length)
         self.asked: list[int] = []
         self.seen = 0

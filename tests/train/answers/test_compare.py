@@ -40,7 +40,7 @@ def test_they_are_told_with_what_differs_and_drawn_in_one_picture(runs: list[Pat
     rows = {name: rest for name, *rest in cells}
     assert rows["run"] == ["run", "other"]
     assert rows["split"] == ["1", "1"]
-    assert rows["validated on"] == ["7 test", "5 val"]
+    assert rows["validated on"] == ["7 test clips", "5 val clips"]
     assert rows["--lr"] == ["0.002", "0.5"]
     assert rows["--lr-decay-epoch"] == ["30,60", "3,4"]
     assert "--momentum" not in rows

@@ -27,7 +27,7 @@ def test_segments_are_those_stated_or_the_protocols_or_the_runs(
 def test_a_pass_states_its_protocol_in_words(trained_run: Path) -> None:
     trained = load_trained(trained_run)
     wanted = plan_pass("train", trained, SplitScoreSettings(protocol="10crop"), features=True)
-    assert wanted.words == "10crop (25 segments, 10 crops)"
+    assert wanted.words == "protocol 10crop (25 segments, 10 crops)"
     assert (wanted.checkpoint, wanted.subset, wanted.features) == (trained.path, "train", True)
     assert (wanted.data.frames, wanted.data.split) == (trained.settings.frames, "1")
 

@@ -140,7 +140,7 @@ def test_answers_are_told_and_written_in_their_places_and_a_rerun_goes_on(
     done = CliRunner().invoke(tsn, words)
     assert isinstance(done.exception, PartialError)
     lines = done.stdout.splitlines()
-    assert lines[0] == "val (3 segments, centre crop), trained on split 1, 3 videos"
+    assert lines[0] == "protocol val (3 segments, centre crop), trained on split 1, 3 videos"
     assert lines[1].startswith(f"{mixed / 'cut.avi'}: failed: truncated")
     assert lines[2].startswith(f"{mixed / 'good.avi'} (")
     assert lines[4].startswith(f"{mixed / 'text.avi'}: failed: not a video")
@@ -175,7 +175,7 @@ def test_the_text_names_protocol_split_and_videos(run: Path, mixed: Path) -> Non
     told = list[str]()
     predict_videos(run, [mixed / "good.avi"], ScoreSettings(**CPU), top=2, tell=told.append)
     lines = "\n".join(told).splitlines()
-    assert lines[0] == "val (3 segments, centre crop), trained on split 1, 1 video"
+    assert lines[0] == "protocol val (3 segments, centre crop), trained on split 1, 1 video"
     assert lines[1].startswith(str(mixed / "good.avi"))
     assert len(lines) == 4
     assert lines[2].split()[0].endswith("%")

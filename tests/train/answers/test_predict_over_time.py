@@ -33,7 +33,7 @@ def told(video: Path | str, *, as_json: bool = False, **how: Any) -> list[str]:
 
 def test_a_table_is_printed(video: Path) -> None:
     (text,) = told(video)
-    assert text.splitlines()[0] == f"{video} (40 frames, 0:00:04.0), val (3 segments, centre crop)"
+    assert text.splitlines()[0] == f"{video} (40 frames, 0:00:04.0), protocol val (3 segments, centre crop)"
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines() if line.startswith("|")]
     assert [(start, end, name) for start, end, _, name in rows[2:]] == [
         ("0:00:00.0", "0:00:02.0", "red"),

@@ -18,7 +18,7 @@ PREDICTION = Prediction(
     trained_on_split="1",
     protocol="val",
     num_segments=3,
-    words="val (3 segments, centre crop)",
+    words="protocol val (3 segments, centre crop)",
     answers=(ANSWER,),
     failed=(Failure(video="b.avi", reason="truncated"),),
 )
@@ -31,7 +31,7 @@ def test_a_prediction_by_name() -> None:
         "trained_on_split": "1",
         "protocol": "val",
         "num_segments": 3,
-        "words": "val (3 segments, centre crop)",
+        "words": "protocol val (3 segments, centre crop)",
         "clips": 1,
         "videos": [{"video": "a.avi", "frames": 9, "top": top}],
         "failed": [{"video": "b.avi", "reason": "truncated"}],

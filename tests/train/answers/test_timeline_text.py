@@ -80,8 +80,9 @@ def test_a_person_reads_a_table_that_fits_80_columns() -> None:
     assert "mean over all windows that cover it" in text
     assert "note: 8 of 9 frames decode" in text
     rows = [line for line in text.splitlines() if line.startswith("|")]
-    assert len(rows) == len(long) + 2
-    assert {width(row) for row in rows} == {80}
+    assert sum("%" in row for row in rows) == len(long)  # long names take several lines
+    assert len({width(row) for row in rows}) == 1
+    assert width(rows[0]) <= 80
     assert found.plain()["note"] == "8 of 9 frames decode"
     assert "failure" not in found.plain()
 

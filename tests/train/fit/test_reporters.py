@@ -29,6 +29,8 @@ def test_an_epochs_line_has_loss_accuracy_speed_waiting_and_the_end_time() -> No
     )
     older = replace(row(3), val_mean_class_accuracy=None)
     assert "top-5 75.0% | 10.0 clips/s" in epoch_line(older, left=0)
+    of_few_classes = replace(row(3), val_top5=None)
+    assert "top-1 25.0%, mean class 12.5% | " in epoch_line(of_few_classes, left=0)
     assert "0.1% waiting for data, the run ends " in line
     assert "val" not in epoch_line(row(3, validated=False), left=0)
 

@@ -46,7 +46,8 @@ def test_a_run_leaves_the_files_of_its_folder_and_evaluates_to_its_own_figures(s
     assert [row["step"] for row in rows] == [3, 5]  # 24 clips, 5 a step
     last = evaluated(folder / "checkpoints" / LAST, protocol="val").figures.metrics.plain()
     assert last["clips"] == 7
-    figures = ("loss", "top1", "top5", "mean_class_accuracy")
+    assert last["top5"] is None  # of so few classes
+    figures = ("loss", "top1", "mean_class_accuracy")
     assert {name: last[name] for name in figures} == {name: rows[-1][f"val_{name}"] for name in figures}
     assert "val_mean_class_accuracy" in (folder / "summary.csv").read_text().splitlines()[0]
     assert re.search(r"best: .* top-1, .* mean class accuracy in epoch", (folder / "log.txt").read_text())
