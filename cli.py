@@ -13,11 +13,12 @@ from typing import Any, Literal
 import click
 
 from tsn.tsn_shared.answer_settings import PredictSettings
+from tsn.tsn_shared.command_kinds import Grouped, InOrder, tell
 from tsn.tsn_shared.config_text import config_text
 from tsn.tsn_shared.console import json_text, say, speaking
 from tsn.tsn_shared.errors import TsnError
 from tsn.tsn_shared.headings import TRAIN_HEADINGS
-from tsn.tsn_shared.options import FOLDER, CommaSeparated, Grouped, config_options, origins, settings_options, stated
+from tsn.tsn_shared.options import FOLDER, CommaSeparated, config_options, origins, settings_options, stated
 from tsn.tsn_shared.settings import (
     VIDEOS,
     BenchLoaderSettings,
@@ -42,14 +43,6 @@ def show_versions(context: click.Context, parameter: click.Parameter, value: boo
 
     click.echo("\n".join(f"{name} {number}" for name, number in versions().items()))
     context.exit()
-
-
-class InOrder(click.Group):
-    """A group that lists its commands in the order of their work."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the commands as they were declared."""
-        return list(self.commands)
 
 
 @click.group(cls=InOrder, context_settings=CONTEXT)
@@ -384,7 +377,7 @@ def _main() -> None:
     except click.exceptions.Exit as end:
         sys.exit(end.exit_code)
     except click.ClickException as error:
-        error.show()
+        tell(error)
         sys.exit(error.exit_code)
     except (click.Abort, KeyboardInterrupt):
         click.echo("tsn: interrupted", err=True)

@@ -11,6 +11,7 @@ from tsn.tsn_shared import shards, splits
 from tsn.tsn_shared.console import counted, line_columns, table
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.letters import width
+from tsn.tsn_shared.nearest import absent
 from tsn.tsn_shared.shards import ShardTables
 from tsn.tsn_shared.splits import Split
 
@@ -120,8 +121,8 @@ def look(paths: Sequence[Path]) -> list[Folder]:
             folders.append(Folder(path=path.parent, shards=named[0], splits=named[1], whole=False))
             continue
         if not path.is_dir():
-            what = "is no folder" if path.exists() else "does not exist"
-            raise DataError(f"{path} {what}: name a folder that extract-frames or build-splits made")
+            what = f"{path} is no folder" if path.exists() else absent(path)
+            raise DataError(f"{what}: name a folder that extract-frames, build-splits or train made")
         folder = Folder(path=path, shards=tuple(shards.find_shards(path)), splits=tuple(sorted(path.glob(SPLITS))))
         if not folder.shards and not folder.splits:
             raise DataError(f"{path} holds no frame shards (frames-00000.h5) and no splits (split1.h5)")

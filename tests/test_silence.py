@@ -67,8 +67,8 @@ REFUSED = (
     (["--gpus", "0", "--run", "a_file"], 2, "a_file cannot be written: Not a directory: set another --run"),
     (["--resume", "nothing"], 2, "nothing is not a run folder"),
     (["--resume", "auto"], 2, "name the run with --run DIR"),
-    (["--splits", "nothing"], 4, "nothing holds no split 1"),
-    (["--frames", "nothing", "--run", "run"], 4, "the folder of frames, cannot be read"),
+    (["--splits", "nothing"], 4, "nothing does not exist: run tsn build-splits"),
+    (["--frames", "nothing", "--run", "run"], 4, "nothing does not exist: name the folder of frames"),
     (["--num-classes", "2", "--run", "run"], 2, "--num-classes 2: "),
     (["--gpus", "0", "--num-processes", "2", "--batch-size", "10"], 2, "a step of 20 clips is more than the 18"),
 )

@@ -133,7 +133,7 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]], *, columns: 
     right = [any(column[1:]) and all(map(_NUMBER.fullmatch, column[1:])) for column in by_column]
     room = columns or line_columns()
     most = _widest(by_column, right, room - 3 * len(headers) - 1)
-    lines = [
+    lines: list[Sequence[str]] = [
         line
         for row in cells
         for line in zip_longest(*(folded(cell, limit) for cell, limit in zip(row, most, strict=True)), fillvalue="")

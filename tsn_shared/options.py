@@ -4,9 +4,8 @@ Options and their defaults stand in one place, so no option can be offered that 
 """
 
 import tomllib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import Field, fields
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
@@ -17,6 +16,7 @@ from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import SettingsError, brief
 from tsn.tsn_shared.fields import MOST_IN_A_LIST, Settings, default_of, flag_of
 from tsn.tsn_shared.files import found_from, read_bounded
+from tsn.tsn_shared.nearest import did_you_mean, nearest
 from tsn.tsn_shared.recipe_files import find_config, recipe_names
 from tsn.tsn_shared.settings import MODEL_ALIASES
 
@@ -65,7 +65,7 @@ class Choice(click.Choice[str]):
     def _unknown(self, value: str, prefix: str) -> str:
         """Say what there is, and what was probably meant: nothing is loaded to find out whether it is there."""
         shown = schema.word(value)
-        near = get_close_matches(value[:100], self.choices, n=1)
+        near = nearest(value, self.choices)
         meant = " or ".join([*near, *([] if "/" in value or shown != value else [f"{prefix}{shown}"])])
         words = f": did you mean {meant}?" if meant else ""
         return f"{shown} is not one of {', '.join(self.choices)}, and does not begin with {prefix}{words}"
@@ -78,24 +78,6 @@ class Choice(click.Choice[str]):
 
 class SettingOption(click.Option):
     """An option that is a setting: a file of settings may state it."""
-
-
-class Grouped(click.Command):
-    """A command whose help lists its options under headings; those that are under none come last."""
-
-    def __init__(self, *args: Any, headings: Mapping[str, Sequence[str]], **attributes: Any) -> None:
-        super().__init__(*args, **attributes)
-        self.headings = headings
-
-    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write a section of the help for each heading."""
-        records = {str(option.name): option.get_help_record(ctx) for option in self.get_params(ctx)}
-        left = [name for name in records if not any(name in names for names in self.headings.values())]
-        last = list(self.headings)[-1]
-        for heading, names in self.headings.items():
-            rows = [records[name] for name in (*names, *(left if heading == last else ()))]
-            with formatter.section(heading):
-                formatter.write_dl([row for row in rows if row is not None])
 
 
 def config_options(command: Any) -> Any:
@@ -192,18 +174,13 @@ def read_config_file(context: click.Context, parameter: click.Parameter, path: P
     options = {option.name: option for option in context.command.params if isinstance(option, SettingOption)}
     named = {key.replace("-", "_"): value for key, value in values.items()}
     if unknown := sorted(set(named) - set(options))[:4]:
-        words = ", ".join(schema.word(name) + _did_you_mean(name, options) for name in unknown)
+        words = ", ".join(schema.word(name) + did_you_mean(name, options) for name in unknown)
         raise SettingsError(f"--config {path}: no such settings: {words}")
     for name, value in named.items():
         if not _fits(value, options[name].type):
             kind = options[name].type.name
             raise SettingsError(f"--config {path}: {name} = {schema.shown(value)}: it takes {kind} values")
     context.default_map = {**(context.default_map or {}), **named}
-
-
-def _did_you_mean(name: str, names: Iterable[str]) -> str:
-    near = get_close_matches(name[:100], names, n=1)
-    return f" (did you mean {near[0]}?)" if near else ""
 
 
 def _fits(value: Any, kind: click.ParamType[Any]) -> bool:

@@ -25,6 +25,7 @@ import numpy.typing as npt
 
 from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.errors import DataError, SettingsError
+from tsn.tsn_shared.nearest import absent
 from tsn.tsn_shared.settings import DataSettings
 
 KIND = hdf5.Kind(name="tsn-split", version=1)
@@ -169,10 +170,9 @@ def open_split(data: DataSettings) -> Split:
     path = data.splits / split_name(data.split)
     if not path.exists():
         there = sorted(other.stem.removeprefix("split") for other in data.splits.glob(split_name("*")))
-        raise DataError(
-            f"{data.splits} holds no split {data.split} ({path.name}): "
-            + (f"there are {', '.join(there)}" if there else "run tsn build-splits, or name its folder with --splits")
-        )
+        lacks = f"{data.splits} holds no split {data.split} ({path.name})"
+        way_out = f"there are {', '.join(there)}" if there else "run tsn build-splits, or name its folder with --splits"
+        raise DataError(f"{lacks if data.splits.exists() else absent(data.splits)}: {way_out}")
     return read_split(path)
 
 

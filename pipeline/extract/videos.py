@@ -8,6 +8,7 @@ from pathlib import Path
 from tsn.pipeline.extract.frame_folders import is_numbered_picture
 from tsn.tsn_shared.console import counted
 from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.nearest import absent
 from tsn.tsn_shared.settings import VIDEOS
 
 SUFFIXES = (
@@ -100,7 +101,7 @@ def _no_folder(folder: Path) -> str:
     try:
         folder.stat()
     except FileNotFoundError:
-        return f"{folder} does not exist: {_way_out(folder)}"
+        return f"{absent(folder)}: {_way_out(folder)}"
     except OSError as error:
         return f"{folder} cannot be read: {error.strerror}"
     return f"{folder} is a file: name the folder that holds it"

@@ -15,6 +15,7 @@ from tsn.pipeline.loading.source import ClipPlan, Jpeg, plan_clips
 from tsn.tsn_shared.console import printable
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.files import allow_open_files
+from tsn.tsn_shared.nearest import absent
 from tsn.tsn_shared.shard_file import Shard, ShardIndex
 from tsn.tsn_shared.splits import Split, Subset
 from tsn.tsn_shared.views import Snippets, View
@@ -121,6 +122,8 @@ def check_shards(split: Split, folder: Path) -> None:
     """Raise a DataError where a folder of frames lacks shards that a split refers to."""
     try:
         there = {entry.name for entry in os.scandir(folder)}
+    except FileNotFoundError:
+        raise DataError(f"{absent(folder)}: name the folder of frames with --frames") from None
     except OSError as error:
         raise DataError(f"{folder}, the folder of frames, cannot be read: {error.strerror}; set --frames") from None
     missing = [name for name in split.shard_names if name not in there]

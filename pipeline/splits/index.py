@@ -13,6 +13,7 @@ from tsn.pipeline.splits.listed import ListedClip, ListedSplit, is_absolute
 from tsn.tsn_shared import shards
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.hdf5 import read_seal
+from tsn.tsn_shared.nearest import absent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,9 +124,8 @@ def index_videos(folder: Path) -> VideoIndex:
     """Read the tables of all shards of a folder; DataError where they are not of one extraction."""
     paths = shards.find_shards(folder)
     if not paths:
-        raise DataError(
-            f"{folder} holds no frame shards: run tsn extract-frames first, or name its folder with --frames"
-        )
+        what = f"{folder} holds no frame shards" if folder.exists() else absent(folder)
+        raise DataError(f"{what}: run tsn extract-frames first, or name its folder with --frames")
     videos: dict[str, Video] = {}
     failures: dict[str, str] = {}
     settings = None

@@ -15,6 +15,7 @@ from tsn.pipeline.splits.listed import SUBSET_WORDS, Annotations
 from tsn.pipeline.splits.rows import FORMS
 from tsn.tsn_shared.console import some
 from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.nearest import absent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,8 +59,8 @@ def _no_folder(folder: Path) -> str:
     if folder.exists():
         return f"{folder} is a file: name the folder that it lies in"
     return (
-        f"{folder}: no such folder of lists: name the one that holds them, or draw a split from folders named after "
-        "their classes with --split-by video"
+        f"{absent(folder)}: name the folder that holds the lists, or draw a split from folders named after their "
+        "classes with --split-by video"
     )
 
 

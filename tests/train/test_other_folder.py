@@ -55,7 +55,7 @@ def test_an_older_run_that_does_not_state_its_folder_is_used_from_there(
     state = load_checkpoint(run / "checkpoints" / BEST)
     del state["base"]
     save_checkpoint(run / "checkpoints", state, best=True)
-    with pytest.raises(DataError, match=f"{data.frames.name} holds no split 1"):
+    with pytest.raises(DataError, match=f"{data.frames.name} does not exist: run tsn build-splits"):
         evaluated(run, gpus="0")
     monkeypatch.chdir(data.frames.parent)
     assert evaluated(run, gpus="0").figures.metrics.top1 == history(run)[0]["val_top1"]

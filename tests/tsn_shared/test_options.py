@@ -12,7 +12,6 @@ from tsn.tsn_shared.fields import Settings, setting
 from tsn.tsn_shared.options import (
     Choice,
     CommaSeparated,
-    Grouped,
     config_options,
     origins,
     read_config_file,
@@ -100,18 +99,6 @@ def test_a_network_that_there_is_not_is_told_with_what_was_meant(value: str, mea
         Choice(("vgg16", "resnet18"), "timm/").convert(value, None, None)
     assert raised.value.message.endswith(f" is not one of vgg16, resnet18, and does not begin with timm/{meant}")
     assert "\n" not in raised.value.message
-
-
-def test_options_without_a_heading_come_last() -> None:
-    @click.command(cls=Grouped, headings={"First": ("lr", "model"), "Last": ("epochs",)})
-    @settings_options(Example)
-    def command(**options: object) -> None:
-        pass
-
-    lines = [line.split()[0] for line in CliRunner().invoke(command, ["--help"]).output.splitlines() if line.strip()]
-    places = [lines.index(word) for word in ("First:", "--lr,", "--model", "Last:", "--epochs", "--quiet", "--help")]
-    assert places == sorted(places)
-    assert len({word for word in lines if word.startswith("--")}) == 7
 
 
 def test_a_value_knows_where_it_is_from(tmp_path: Path) -> None:

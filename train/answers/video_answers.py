@@ -27,6 +27,7 @@ from tsn.train.answers.prediction import Answer, Failure
 from tsn.train.answers.predictor import Predictor
 from tsn.tsn_shared.console import say
 from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.nearest import absent
 
 AHEAD = 4
 """Videos that are decoded, or being decoded, for each decoder and not yet scored."""
@@ -134,7 +135,7 @@ def sources_of(videos: Sequence[Path]) -> list[Source]:
                 say(found.unread)
             paths += [source.path for source in found.videos]
         elif not path.exists():
-            raise DataError(f"{path} does not exist")
+            raise DataError(absent(path))
         else:
             paths.append(path)
     return [Source(name=str(path), path=path) for path in dict.fromkeys(paths)]

@@ -18,6 +18,7 @@ from tsn.train.network.archive import read_pt
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.files import name_as_well, read_bounded, replacing, sha256, write_text, writing
+from tsn.tsn_shared.nearest import absent
 
 FORMAT, VERSION = "tsn-checkpoint", 1
 
@@ -68,7 +69,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     What it holds is checked by `tsn.train.fit.contents`.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist")
+        raise DataError(absent(path))
     if not _whole(path):
         raise DataError(f"{path} is damaged: its SHA-256 is not that of {_digest_file(path).name}")
     state = read_pt(path, whole=_digest_file(path).exists())

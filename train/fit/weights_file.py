@@ -16,6 +16,7 @@ from tsn.train.history import Row, rows_of
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import DataError, brief
 from tsn.tsn_shared.files import replacing
+from tsn.tsn_shared.nearest import absent
 
 WEIGHTS = "model.safetensors"
 
@@ -54,7 +55,7 @@ def read_weights_file(path: Path) -> dict[str, Any]:
     DataError for what is damaged, or does not say how it was trained.
     """
     if not path.is_file():
-        raise DataError(f"{path} does not exist")
+        raise DataError(absent(path))
     try:
         with safe_open(path, framework="pt") as file:
             stated = file.metadata() or {}

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from tsn.tsn_shared.errors import DataError, brief
 from tsn.tsn_shared.files import open_regular
+from tsn.tsn_shared.nearest import absent
 
 PLAIN = frozenset({"collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter"})
 """What a file of plain tensors is made of, besides storages."""
@@ -40,7 +41,7 @@ def read_pt(path: Path, what: str = "a checkpoint", *, whole: bool = False, mapp
             file.seek(0)
             return torch.load(path if mapped else file, map_location="cpu", weights_only=True, mmap=mapped)
     except FileNotFoundError:
-        raise DataError(f"{path} does not exist") from None
+        raise DataError(absent(path)) from None
     except Exception as error:  # of a hostile file torch and pickle raise anything
         reason = getattr(error, "strerror", None) or brief(error)
         raise DataError(f"{path} cannot be read as {what}: {reason}") from None

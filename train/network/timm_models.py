@@ -10,7 +10,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cache, partial
 from types import ModuleType
 from typing import Any
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from tsn.train.network.backbones import Backbone, last_layer
 from tsn.tsn_shared import schema
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
+from tsn.tsn_shared.nearest import nearest
 from tsn.tsn_shared.normalisation import Normalisation
 from tsn.tsn_shared.settings import TIMM
 
@@ -185,7 +185,7 @@ def _config(name: str) -> Any:
     plain, _, tag = wanted.partition(".")
     known = timm.list_models() if not tag or not timm.is_model(plain) else timm.list_pretrained(f"{plain}.*")
     if wanted not in known:
-        near = get_close_matches(wanted[:100], known, n=NEAREST, cutoff=0.4)
+        near = nearest(wanted, known, most=NEAREST, cutoff=0.4)
         words = f"; near it are {', '.join(TIMM + other for other in near)}" if near else ""
         raise SettingsError(f"--model {schema.word(name)}: timm {timm.__version__} has no such model{words}")
     return timm.get_pretrained_cfg(wanted)

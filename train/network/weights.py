@@ -14,6 +14,7 @@ from tsn.train.network.backbones import backbone_of
 from tsn.train.network.modalities import RGB, widened
 from tsn.train.network.model import TSN
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
+from tsn.tsn_shared.nearest import absent
 from tsn.tsn_shared.settings import TIMM
 
 
@@ -63,7 +64,7 @@ def _imagenet(name: str) -> dict[str, Tensor]:
 
 def _file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
-        raise SettingsError(f"--weights {path}: no such file; it takes imagenet, none or a file")
+        raise SettingsError(f"--weights {absent(path)}: it takes imagenet, none or a file")
     if path.suffix == ".safetensors":
         try:
             state = load_file(path)

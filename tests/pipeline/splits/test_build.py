@@ -364,7 +364,7 @@ def test_folders_are_the_split_where_no_lists_are_given(tmp_path: Path) -> None:
         split = read_split(settings.out / "split1.h5")
         assert split.classes == ("run", "walk")
         assert split.names("test", slice(None)) == tuple(names[4:])
-    with pytest.raises(DataError, match="none: no such folder of lists"):  # a wrong name is never passed over
+    with pytest.raises(DataError, match="none does not exist: name the folder"):  # a wrong name is never passed over
         build_splits(tmp_path / "none", settings)
     with pytest.raises(DataError, match=r"no lists, and beside train/, .* no other subset's folder: name the folder"):
         build_splits(None, SplitsSettings(frames=make_shards(tmp_path / "lone", ["train/a/1", "train/b/1"])))

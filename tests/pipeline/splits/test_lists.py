@@ -27,7 +27,7 @@ def test_missing_list_is_named(tmp_path: Path, gone: str, words: str) -> None:
 
 
 def test_missing_folder_is_named(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no such folder of lists"):
+    with pytest.raises(DataError, match="does not exist: name the folder that holds the lists"):
         read_annotations(tmp_path / "none")
 
 

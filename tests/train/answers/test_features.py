@@ -25,7 +25,8 @@ def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
     done = CliRunner().invoke(tsn, ["features", str(trained_run), str(out), "--subset", subset, "--gpus", "0"])
     assert done.exit_code == 0, done.output
     clips = 12 if subset == "train" else 7
-    assert done.stdout == f"{out}: 512 features of {clips} {subset} clips, split 1, protocol val (3 segments, centre crop)\n"
+    words = f"512 features of {clips} {subset} clips, split 1, protocol val (3 segments, centre crop)"
+    assert done.stdout == f"{out}: {words}\n"
     split = read_split(data.splits / "split1.h5")
     with hdf5.opened(out, KIND) as file:  # its seal is whole
         features = file["feature"][:]

@@ -105,7 +105,7 @@ def test_weights_that_are_no_numbers_are_refused(tmp_path: Path, bias: torch.Ten
 
 
 def test_a_file_that_is_absent_or_no_weights_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match="no such file"):
+    with pytest.raises(SettingsError, match="does not exist: it takes imagenet"):
         load_weights(fresh(), "resnet18", str(tmp_path / "none.pth"))
     (tmp_path / "junk.pth").write_bytes(b"junk")
     with pytest.raises(DataError, match="cannot be read as weights"):
