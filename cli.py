@@ -171,8 +171,8 @@ def evaluate(
         tsn evaluate runs/s1 runs/s2 runs/s3    the mean over their splits
         tsn evaluate --fuse runs/vgg,runs/resnet --fuse-weights 1,1.5
 
-    Prints a table of the classes and the figures; leaves scores.json, predictions.csv, confusion.png and
-    per_class.png in the run's folder, under evaluation/.
+    Prints a table of the classes and the figures; leaves scores.json, predictions.csv (the best five),
+    probabilities.h5 (all), confusion.png and per_class.png in the run's folder, under evaluation/.
     """
     if bool(checkpoints) == bool(fuse):
         raise click.UsageError("name a CHECKPOINT or a run folder, or several with --fuse A,B")

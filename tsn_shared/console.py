@@ -221,10 +221,7 @@ class Progress:
 
     def _rates(self) -> str:
         seconds = max(time.monotonic() - self._start, 1e-9)
-        rates = [
-            f"{count / seconds:,.{0 if count >= 10 * seconds else 1}f} {name}/s"
-            for name, count in self._counters.items()
-        ]
+        rates = [f"{_rate(count / seconds)} {name}/s" for name, count in self._counters.items()]
         return ", ".join(filter(None, [self.note, *rates]))
 
     def _rates_and_end(self) -> str:
@@ -234,3 +231,8 @@ class Progress:
 
     def _line(self) -> str:
         return f"{self._title}: {self._done}/{self._total} {self._unit}s, {self._rates_and_end()}"
+
+
+def _rate(value: float) -> str:
+    """Return a rate with two digits at least, however slow it is."""
+    return f"{value:,.{0 if value >= 10 else 1}f}" if value >= 1 else f"{value:.2g}"

@@ -85,5 +85,5 @@ def test_an_evaluation_holds_its_folder_until_its_files_are_there(
     monkeypatch.setattr("tsn.train.answers.evaluate.run_pass", score_beside_another)
     evaluate_runs([trained_run], SplitScoreSettings(**CPU), out=out)
     assert len(refused) == 1
-    wanted = ["confusion.png", "per_class.png", "predictions.csv", "scores.json"]
+    wanted = ["confusion.png", "per_class.png", "predictions.csv", "probabilities.h5", "scores.json"]
     assert sorted(path.name for path in out.iterdir()) == wanted

@@ -136,7 +136,11 @@ def test_a_note_stands_before_the_rates_and_slow_rates_have_a_decimal(
         progress.note = "loss 4.615"
         clock.now += 20
         progress.advance(1, clips=50)
-    assert capsys.readouterr().err.startswith("epoch 3: 1/40 steps, loss 4.615, 2.5 clips/s, ends ")
+        assert capsys.readouterr().err.startswith("epoch 3: 1/40 steps, loss 4.615, 2.5 clips/s, ends ")
+        progress.note = ""
+        clock.now += 980
+        progress.advance(1, clips=5)
+        assert capsys.readouterr().err.startswith("epoch 3: 2/40 steps, 0.055 clips/s, ends ")
 
 
 @pytest.mark.parametrize(

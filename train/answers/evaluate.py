@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from tsn.train.answers.clip_values import PROBABILITIES, write_clip_values
 from tsn.train.answers.figures import Figures, MeanFigures, percent
 from tsn.train.answers.passes import ScoredClips, plan_pass, run_pass
 from tsn.train.answers.trained import learned_from, load_trained
@@ -198,21 +199,30 @@ def _check_splits(checkpoints: Sequence[Path], names: Sequence[str | None]) -> N
 
 
 def write_files(evaluation: Evaluation, folder: Path) -> None:
-    """Write scores.json, predictions.csv, confusion.png and per_class.png into a folder."""
+    """Write scores.json, predictions.csv, probabilities.h5, confusion.png and per_class.png into a folder."""
     scored, classes = evaluation.scored, evaluation.classes
+    shares = replace(scored, values=scored.values.double().softmax(dim=1))
     title = f"{evaluation.name}: {headline(evaluation)}"
     with writing(folder, WAY_OUT):
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "scores.json", json_text(evaluation.figures.plain(), indent=2) + "\n")
-        write_text(folder / "predictions.csv", predictions_csv(scored, classes))
+        write_text(folder / "predictions.csv", predictions_csv(shares, classes))
+        write_clip_values(folder / "probabilities.h5", PROBABILITIES, shares, classes, _stated(evaluation.figures))
         draw_confusion(confusion(scored.values, scored.labels), classes, folder / "confusion.png", title)
         draw_per_class(evaluation.figures.per_class, folder / "per_class.png", title)
-    say(f"scores.json, predictions.csv, confusion.png, per_class.png: {folder}")
+    say(f"scores.json, predictions.csv, probabilities.h5, confusion.png, per_class.png: {folder}")
+
+
+def _stated(figures: Figures) -> dict[str, str | int]:
+    """Return what a file of probabilities states of how they were made."""
+    checkpoints = "\n".join(map(str, figures.checkpoints))
+    stated = {name: getattr(figures, name) for name in ("protocol", "num_segments", "split", "subset")}
+    return {"checkpoint": checkpoints, **stated}
 
 
 def predictions_csv(scored: ScoredClips, classes: Sequence[str]) -> str:
-    """Return a line a clip: its name and label, then its best five classes with their probabilities."""
-    best = scored.values.double().softmax(dim=1).topk(min(TOP, len(classes)), dim=1)
+    """Return a line a clip, of probabilities: its name and label, then its best five classes."""
+    best = scored.values.topk(min(TOP, len(classes)), dim=1)
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     ranks = range(1, best.indices.shape[1] + 1)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Protocol
@@ -152,6 +153,7 @@ class _Counted:
                         windows += 1
                         yield window
                         read = max(self._video.bytes_read // MEGABYTE, done)
+                        progress.note = f"at {timedelta(seconds=window.end // SECOND)}"
                         progress.advance(read - done, windows=1)
                         done = read
             except VideoError as error:

@@ -8,13 +8,18 @@ from tsn.pipeline.extract.videos import SUFFIXES
 from tsn.train.answers.passes import refuse_launched
 from tsn.train.answers.predict import predict_videos, predictors_of, refuse_failures
 from tsn.train.answers.predict_over_time import predict_over_time
+from tsn.train.answers.prediction import Prediction
 from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.trained import load_trained
 from tsn.train.answers.why_picture import draw_why
 from tsn.train.fit.checkpoint import find_checkpoint
 from tsn.tsn_shared.answer_settings import PredictSettings
-from tsn.tsn_shared.console import json_text
+from tsn.tsn_shared.console import counted, json_text, say
 from tsn.tsn_shared.errors import SettingsError
+from tsn.tsn_shared.fields import flag_of
+
+LONG = 1_500
+"""Frames, a minute of most videos, from which on one answer for all of them says little."""
 
 
 def answer(
@@ -24,8 +29,9 @@ def answer(
     _refuse_swapped(checkpoint)
     streams = [name for name in videos if is_stream(name)]
     if settings.why is not None:
-        if streams or settings.every or settings.png or settings.out:
-            raise SettingsError("--why is of video files, and goes with no --every, --png, --out and no stream")
+        others = [flag_of(name) for name in ("every", "png", "out") if getattr(settings, name) is not None]
+        if streams or others:
+            raise SettingsError(f"--why draws one clip of one video file: leave out {', '.join([*others, *streams])}")
         draw_why(_predictor(checkpoint, settings), videos, settings.why, tell=tell)
     elif streams or settings.every:
         if settings.png is not None:
@@ -51,7 +57,18 @@ def _answer_videos(
     result = predict_videos(checkpoint, paths, settings, top=top, png=png, out=out, tell=each)
     if as_json:
         tell(json_text(result.plain()))
+    if out is not None:
+        say(f"the answers: {out}")
+    _hint_at_time(result)
     refuse_failures(result)
+
+
+def _hint_at_time(result: Prediction) -> None:
+    """Say how to ask what happens when, where videos are long for one answer."""
+    long = sum(answer.frames > LONG for answer in result.answers)
+    if long:
+        frames = f"{counted(long, 'video')} of more than {LONG:,} frames, one answer for all of it"
+        say(f"{frames}: --every 1s tells what happens when")
 
 
 def _predictor(checkpoint: Path, settings: PredictSettings) -> Predictor:

@@ -42,6 +42,8 @@ def draw_why(predictor: Predictor, videos: Sequence[str], out: Path, *, tell: Ca
 
 def draw_maps(why: Why, out: Path) -> None:
     """Draw the frames of an answer, and under each where the network looked in it, into a PNG."""
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
     from matplotlib.patches import Rectangle
 
     frames, answer = why.frames, why.answer
@@ -65,6 +67,9 @@ def draw_maps(why: Why, out: Path) -> None:
         shaded.set_xlim(-0.5, frame.shape[1] - 0.5)
         shaded.set_ylim(frame.shape[0] - 0.5, -0.5)
         shaded.add_patch(Rectangle((x, y), breadth, height, fill=False, edgecolor="#ffd92f", linewidth=1))
+    bar = figure.colorbar(ScalarMappable(Normalize(0, 1), "turbo"), ax=panels.ravel().tolist(), shrink=0.6, pad=0.02)
+    bar.set_ticks([0, 1], labels=["nothing", "most"], fontsize=7)
+    bar.outline.set_visible(False)
     best, (rows, across) = answer.top[0], why.places
     looked = "red: what spoke for it" if why.maps.any() else "nothing spoke for it"
     how = f"{looked} (Grad-CAM, {across}x{rows} places)"

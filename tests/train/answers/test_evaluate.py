@@ -16,9 +16,11 @@ from tests.train.answers.reference import clips_of, network_of, reference
 from tests.train.runs import evaluated
 from tsn.cli import tsn
 from tsn.train.answers import passes
+from tsn.train.answers.clip_values import PROBABILITIES
 from tsn.train.answers.evaluate import CHOSEN_ON_THESE, evaluate_runs, fuse, headline
 from tsn.train.fit.checkpoint import load_checkpoint
 from tsn.train.ranks.processes import run_processes
+from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
 from tsn.tsn_shared.settings import DataSettings, SplitScoreSettings
 from tsn.tsn_shared.splits import Subset, read_split, write_split
@@ -152,7 +154,7 @@ def test_the_files_say_what_was_printed(trained_run: Path, tmp_path: Path) -> No
     figures = json.loads(done.stdout)
     assert json.loads((out / "scores.json").read_text()) == figures
     assert {path.name for path in out.iterdir()} == {
-        *("scores.json", "predictions.csv", "confusion.png", "per_class.png")
+        *("scores.json", "predictions.csv", "probabilities.h5", "confusion.png", "per_class.png")
     }
     rows = list(csv.DictReader((out / "predictions.csv").read_text().splitlines()))
     assert len(rows) == figures["clips"] == OF_CLIPS
@@ -164,6 +166,13 @@ def test_the_files_say_what_was_printed(trained_run: Path, tmp_path: Path) -> No
         scores = [float(row[f"score{k}"]) for k in range(1, 5)]
         assert scores == sorted(scores, reverse=True)
         assert sum(scores) == pytest.approx(1, abs=1e-5)  # of all four classes
+    with hdf5.opened(out / "probabilities.h5", PROBABILITIES) as file:
+        classes = [name.decode() for name in file["class/name"]]
+        best = [classes[column] for column in file["probability"][:].argmax(axis=1)]
+        assert [name.decode() for name in file["name"]] == [row["clip"] for row in rows]
+        assert file["probability"].shape == (OF_CLIPS, 4)
+        assert file.attrs["protocol"] == figures["protocol"]
+    assert best == [row["class1"] for row in rows]
     right = {row["name"]: row["top1"] * row["clips"] for row in figures["per_class"]}
     assert sum(right.values()) == pytest.approx(figures["top1"] * OF_CLIPS)
     assert np.mean([row["top1"] for row in figures["per_class"]]) == pytest.approx(figures["mean_class_accuracy"])

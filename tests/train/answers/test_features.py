@@ -10,7 +10,7 @@ from click.testing import CliRunner
 
 from tests.train.runs import ROOT, evaluated
 from tsn.cli import tsn
-from tsn.train.answers.features import KIND
+from tsn.train.answers.clip_values import FEATURES
 from tsn.train.answers.trained import load_trained
 from tsn.tsn_shared import hdf5
 from tsn.tsn_shared.settings import DataSettings
@@ -28,7 +28,7 @@ def test_the_last_layer_makes_the_logits_of_evaluate_from_the_features(
     words = f"512 features of {clips} {subset} clips, split 1, protocol val (3 segments, centre crop)"
     assert done.stdout == f"{out}: {words}\n"
     split = read_split(data.splits / "split1.h5")
-    with hdf5.opened(out, KIND) as file:  # its seal is whole
+    with hdf5.opened(out, FEATURES) as file:  # its seal is whole
         features = file["feature"][:]
         assert features.shape == (clips, 512)
         assert file["label"][:].tolist() == split.subset(subset).label.tolist()

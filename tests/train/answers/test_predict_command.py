@@ -8,6 +8,7 @@ from click.testing import CliRunner, Result
 
 from tests.train.answers.colours import colour_video
 from tsn.cli import tsn
+from tsn.train.answers import predict_command
 from tsn.tsn_shared.errors import SettingsError
 
 
@@ -33,10 +34,24 @@ def test_over_time_as_json(trained_run: Path, video: Path) -> None:
     assert found["segments"][-1]["end"] == found["seconds"] == 2.5
 
 
+def test_long_videos_and_files_of_answers_are_told_of(
+    trained_run: Path, video: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level("INFO", logger="tsn")
+    out = tmp_path / "new" / "answers.csv"
+    assert predict(trained_run, video, "--out", out).exit_code == 0
+    assert f"the answers: {out}" in caplog.messages
+    assert "--every" not in caplog.text
+    monkeypatch.setattr(predict_command, "LONG", 24)  # the video has 25 frames
+    assert predict(trained_run, video).exit_code == 0
+    assert "1 video of more than 24 frames, one answer for all of it: --every 1s tells what happens" in caplog.text
+
+
 def test_options_that_do_not_go_together_are_refused(trained_run: Path, video: Path, tmp_path: Path) -> None:
     for words, match in (
         (("--every", "1s", "--png", tmp_path / "a.png"), "--png draws no answers over time"),
-        (("--why", tmp_path / "a.png", "--every", "1s"), "--why is of video files"),
+        (("--why", tmp_path / "a.png", "--every", "1s"), "--why draws one clip of one video file: leave out --every"),
+        (("-", "--why", tmp_path / "a.png", "--out", "a.csv"), "leave out --out, -"),
         (("--every", "soon"), "--every soon: it is a time from"),
         (("--every", "1s", "--out", tmp_path / "a.doc"), "it must end in"),
     ):
