@@ -12,8 +12,10 @@ if TYPE_CHECKING:
     __version__: str
 
     from tsn.pipeline.extract.run import extract_frames
-    from tsn.pipeline.loading.loader import Batch, ClipLoader, train_clips
+    from tsn.pipeline.loading.loader import Batch, ClipLoader, EvalLoader, train_clips
     from tsn.pipeline.loading.pixels import Pixels
+    from tsn.pipeline.loading.reader import FrameReader
+    from tsn.pipeline.loading.schedule import EvalSchedule
     from tsn.pipeline.splits.build import build_splits
     from tsn.train.answers.predictor import Predictor
     from tsn.tsn_shared.errors import DataError, PartialError, SettingsError, StoppedError, TsnError
@@ -29,13 +31,16 @@ if TYPE_CHECKING:
     from tsn.tsn_shared.shard_file import Shard
     from tsn.tsn_shared.shards import find_shards
     from tsn.tsn_shared.splits import Split, open_split
+    from tsn.tsn_shared.views import VIEWS
 else:  # hidden from type checkers, which would take every misspelling for a name that loads on first use
     _offered, __dir__ = on_first_use(
         __name__,
         {
             "tsn.pipeline.extract.run": ["extract_frames"],
-            "tsn.pipeline.loading.loader": ["Batch", "ClipLoader", "train_clips"],
+            "tsn.pipeline.loading.loader": ["Batch", "ClipLoader", "EvalLoader", "train_clips"],
             "tsn.pipeline.loading.pixels": ["Pixels"],
+            "tsn.pipeline.loading.reader": ["FrameReader"],
+            "tsn.pipeline.loading.schedule": ["EvalSchedule"],
             "tsn.pipeline.splits.build": ["build_splits"],
             "tsn.train.answers.predictor": ["Predictor"],
             "tsn.tsn_shared.errors": ["DataError", "PartialError", "SettingsError", "StoppedError", "TsnError"],
@@ -46,6 +51,7 @@ else:  # hidden from type checkers, which would take every misspelling for a nam
             "tsn.tsn_shared.shard_file": ["Shard"],
             "tsn.tsn_shared.shards": ["find_shards"],
             "tsn.tsn_shared.splits": ["Split", "open_split"],
+            "tsn.tsn_shared.views": ["VIEWS"],
         },
     )
 
@@ -58,11 +64,15 @@ else:  # hidden from type checkers, which would take every misspelling for a nam
 
 
 __all__ = [
+    "VIEWS",
     "Batch",
     "ClipLoader",
     "DataError",
     "DataSettings",
+    "EvalLoader",
+    "EvalSchedule",
     "ExtractSettings",
+    "FrameReader",
     "LoaderSettings",
     "PartialError",
     "Pixels",

@@ -7,7 +7,7 @@
 attributes                format, version, complete, and what the values are of
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -22,7 +22,7 @@ COLUMNS = {FEATURES: "feature", PROBABILITIES: "probability"}
 
 
 def write_clip_values(
-    path: Path, kind: hdf5.Kind, scored: ScoredClips, classes: Sequence[str], stated: Mapping[str, str | int]
+    path: Path, kind: hdf5.Kind, scored: ScoredClips, classes: tuple[str, ...], stated: Mapping[str, str | int]
 ) -> None:
     """Write the values (N, D) of clips whole: the file is sealed, and then given its name."""
 
