@@ -12,7 +12,9 @@ import pytest
 from safetensors.torch import save_file
 
 from tests.conftest import Dataset
+from tsn import __all__ as offered
 from tsn.cli import tsn
+from tsn.train import __all__ as offered_by_train
 from tsn.train.network.model import build_model
 
 ROOT = Path(__file__).parents[1]
@@ -43,8 +45,13 @@ def test_the_site_builds_without_a_warning(tmp_path: Path) -> None:
 
 def test_every_page_is_in_the_index() -> None:
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
-    missing = [page.stem for page in PAGES if not re.search(rf"^(\.\./)?{page.stem}$", index, re.MULTILINE)]
+    missing = [page.stem for page in PAGES if not re.search(rf"^(.+ <)?(\.\./)?{page.stem}>?$", index, re.MULTILINE)]
     assert missing == ["index"]
+
+
+def test_the_api_page_has_every_name_that_is_offered() -> None:
+    listed = re.findall(r"^\.\. auto\w+:: (tsn\.\S+)$", (ROOT / "docs" / "api.md").read_text("utf-8"), re.MULTILINE)
+    assert {f"tsn.{name}" for name in offered} | {f"tsn.train.{name}" for name in offered_by_train} <= set(listed)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
