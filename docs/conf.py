@@ -23,7 +23,6 @@ html_css_files = ["site.css"]
 myst_heading_anchors = 3
 html_show_copyright = False
 highlight_language = "text"
-smartquotes = False  # two hyphens are two hyphens
 suppress_warnings = ["myst.header"]  # a page of results may begin below the first level
 
 # docs/api.md
@@ -56,9 +55,11 @@ def _list_settings(app: Sphinx, what: str, name: str, thing: Any, _: Any, lines:
     for field in fields(thing):  # type: ignore[arg-type]
         kind = stringify_annotation(hints[field.name], "smart").replace("~pathlib.", "")
         choices = [f"`{word}`" for word in field.metadata["choices"] or ()]
+        choices += [f"`{begin}NAME`"] if (begin := field.metadata["prefix"]) else []
         one_of = f" One of {', '.join(choices)}." if choices else ""
         default = "" if field.default in (None, MISSING) else f" Default: `{field.default}`."
-        lines.append(f":param {field.name}: ({kind}) {field.metadata['help']}{one_of}{default}")
+        text = re.sub(r"(--[a-z-]+)", r"`\1`", field.metadata["help"])
+        lines.append(f":param {field.name}: ({kind}) {text}{one_of}{default}")
 
 
 def setup(app: Sphinx) -> None:
