@@ -82,12 +82,12 @@ def extract_frames(videos: Path, **options: Any) -> None:
 
 
 @tsn.command("build-splits", short_help="Lists and frames to split files.")
-@click.argument("annotations", type=FOLDER, default=Path("data/ucfTrainTestlist"))
+@click.argument("lists", type=FOLDER, default=Path("data/ucfTrainTestlist"))
 @settings_options(SplitsSettings)
 @as_json
 @click.pass_context
-def build_splits(context: click.Context, /, annotations: Path, as_json: bool, **options: Any) -> None:
-    """Join the lists in ANNOTATIONS (data/ucfTrainTestlist) to the extracted frames.
+def build_splits(context: click.Context, /, lists: Path, as_json: bool, **options: Any) -> None:
+    """Join LISTS, a folder (data/ucfTrainTestlist) or one file, to the extracted frames.
 
     \b
     UCF101, HMDB51:   their own lists
@@ -95,19 +95,22 @@ def build_splits(context: click.Context, /, annotations: Path, as_json: bool, **
                       as .txt, .list, .csv or .json: lines of `path label`,
                       `path frames label`, or with a header; class names from
                       classes.txt beside them, or the folders of the videos
+    one list, FILE:   its column split says what is what, or --split-by video
+                      or group draws a split from it
     no lists at all:  folders train/CLASS, val/CLASS, test/CLASS are the split;
                       of class folders alone --split-by video or group draws one
 
     docs/data.md shows each. Prints what is in each split and what was left out. Listed videos without frames end the
     command with exit code 3 and no split, unless --allow-missing.
     """
-    if options["split_by"] and "annotations" in stated(context):
-        raise click.UsageError(f"--split-by reads no lists: leave out {annotations}")
+    named = "lists" in stated(context)
+    if options["split_by"] == "folder" and named:
+        raise click.UsageError(f"--split-by folder reads no lists: leave out {lists}")
     from tsn.pipeline.splits.build import build_splits
     from tsn.pipeline.splits.report import report_json, report_text
 
-    lists = annotations if "annotations" in stated(context) or annotations.exists() else None
-    reports = build_splits(lists, SplitsSettings(**options))
+    usual = lists.exists() and not options["split_by"]  # the folder that is looked for unnamed
+    reports = build_splits(lists if named or usual else None, SplitsSettings(**options))
     click.echo(json_text(report_json(reports)) if as_json else report_text(reports))
 
 

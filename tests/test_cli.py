@@ -149,7 +149,7 @@ def test_the_flags_of_train_are_these_and_no_others() -> None:
 
 
 def test_lists_and_a_drawn_split_exclude_each_other(tmp_path: Path) -> None:
-    done = CliRunner().invoke(tsn, ["build-splits", str(tmp_path), "--split-by", "group"])
+    done = CliRunner().invoke(tsn, ["build-splits", str(tmp_path), "--split-by", "folder"])
     assert done.exit_code == 2
     assert f"leave out {tmp_path}" in done.output
     done = CliRunner().invoke(tsn, ["build-splits", "--split-by", "group", "--frames", str(tmp_path)])

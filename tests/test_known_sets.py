@@ -213,6 +213,18 @@ SETS = {
         classes=("Archery",),
         clips={"train": ("clips/1",), "test": ("clips/2",)},
     ),
+    "a list of classes, of which a split is drawn": KnownSet(
+        block="One list of classes",
+        videos=tuple(f"my/videos/IMG_{number}.mp4" for number in range(4)),
+        lists={
+            "my/labels.csv": (
+                "filename,activity",
+                *(f"IMG_{number}.mp4,{'tennis' if number % 2 else 'boxing'}" for number in range(4)),
+            )
+        },
+        classes=("boxing", "tennis"),
+        clips={"train": ("IMG_0", "IMG_3"), "test": ("IMG_2", "IMG_1")},
+    ),
 }
 TRAINED = ("UCF101", "Kinetics-400, whole videos")
 """Those that train among the quick tests; the others do by hand."""

@@ -73,8 +73,8 @@ class SplitsSettings(Settings):
     allow_missing: bool = setting(False, "Leave out listed videos that have no frames.")
     split_by: str | None = setting(
         None,
-        "Read no lists: draw split 1 from all videos in class folders, by video or keeping groups (..._g01_c01) whole, "
-        "or take the folders train, val and test above them.",
+        "Draw split 1 from all videos in class folders, or from one list, by video or keeping groups (..._g01_c01) "
+        "whole; or take the folders train, val and test above them.",
         choices=("group", "video", "folder"),
     )
     test_share: float = setting(0.3, "Share of each class that a drawn split tests on.", above=0, high=0.9)

@@ -8,12 +8,19 @@ from pathlib import Path
 
 import numpy as np
 
-from tsn.pipeline.splits.draw import draw_split, has_split_folders, lone_split_folder, split_by_folders
+from tsn.pipeline.splits.draw import (
+    draw_from_folders,
+    draw_from_list,
+    has_split_folders,
+    lone_split_folder,
+    split_by_folders,
+)
 from tsn.pipeline.splits.index import VideoIndex, below_what_lists_name, index_videos
 from tsn.pipeline.splits.join import FAILED, Joined, JoinedSplit, join_split, refuse_absent
 from tsn.pipeline.splits.listed import Annotations, LeftOut
-from tsn.pipeline.splits.lists import read_annotations, unread_lists
+from tsn.pipeline.splits.lists import read_annotations, read_list, unread_lists
 from tsn.pipeline.splits.report import SubsetReport, reports_of, warn
+from tsn.pipeline.splits.rows import FORMS
 from tsn.tsn_shared import shards
 from tsn.tsn_shared.console import counted, say, some
 from tsn.tsn_shared.errors import DataError, SettingsError
@@ -28,13 +35,24 @@ DRAWN = ("group", "video")
 def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[SubsetReport]:
     """Write `split1.h5`, ... to `settings.out` from the lists in `annotations`, or as `settings.split_by` draws it.
 
+    Drawn from the videos of class folders, or where `annotations` is a list of classes from the clips of that.
     With neither, the folders train/, val/ and test/ that the videos lie in are the split.
     PartialError, and no file, when listed videos have no frames, unless `settings.allow_missing`; DataError when the
     lists or the shards cannot be used. Returns what was written, a row for each subset.
     """
     if settings.val_share and settings.split_by not in DRAWN:
         raise SettingsError(f"--val-share {settings.val_share:g} goes with --split-by video or group")
+    if annotations is not None and annotations.is_dir() and settings.split_by in DRAWN:
+        raise SettingsError(
+            f"{annotations}: --split-by {settings.split_by} draws from one list, a file with lines `path,label`: "
+            "name that; or leave it out, to draw from class folders"
+        )
     index = index_videos(settings.frames)
+    if settings.split_by == "video":
+        say(
+            "drawn by video: videos of one scene can be on both sides; --split-by group with names that say the scene "
+            "(..._g01_c01), or folders train, val and test, keep them apart"
+        )
     listed = _listed(annotations, index, settings)
     index = below_what_lists_name(index, listed.splits)
     joined = [join_split(index, split) for split in listed.splits]
@@ -52,8 +70,11 @@ def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[Sub
 
 def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSettings) -> Annotations:
     """Return what the lists say, or the split that is drawn or that folders make."""
-    names = tuple(index.videos)
-    if annotations is not None and settings.split_by is None:
+    names, drawn = tuple(index.videos), settings.split_by in DRAWN
+    if annotations is not None and annotations.is_file() and annotations.suffix.lower() in FORMS:
+        listed = read_list(annotations, drawn=drawn)
+        return draw_from_list(listed, settings) if drawn else listed
+    if annotations is not None:
         listed = read_annotations(annotations)
         if unread := unread_lists(annotations, listed):
             say(f"{annotations}: not read, beside the lists that were: {some(unread)}")
@@ -71,12 +92,7 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
     if index.failures:
         videos = counted(len(index.failures), "video")
         say(f"left out of every split, {videos} that failed in extraction: {some(sorted(index.failures))}")
-    if settings.split_by == "video":
-        say(
-            "drawn by video: videos of one scene can be on both sides; --split-by group with names that say the scene "
-            "(..._g01_c01), or folders train, val and test, keep them apart"
-        )
-    listed = draw_split(names, settings) if settings.split_by in DRAWN else split_by_folders(names)
+    listed = draw_from_folders(names, settings) if drawn else split_by_folders(names)
     failed = tuple(LeftOut(None, name, f"{FAILED}: {reason}") for name, reason in index.failures.items())
     splits = tuple(replace(split, left_out=split.left_out + failed) for split in listed.splits)
     return replace(listed, splits=splits)

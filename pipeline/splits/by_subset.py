@@ -50,9 +50,22 @@ def recognise(folder: Path) -> bool:
 
 def read(folder: Path) -> Annotations:
     """Read all such lists of a folder; DataError names the file, the line and what is wrong with it."""
-    groups = list(_groups(lists_of(folder)))
+    return _read(folder, list(_groups(lists_of(folder))), find_class_file(folder))
+
+
+def has_subsets(path: Path) -> bool:
+    """Return whether a list has a column for the subset."""
+    return path.suffix.lower() not in (".txt", ".list") and with_header(path)
+
+
+def read_one(path: Path) -> Annotations:
+    """Read one list: as its column for the subset says, and where it has none, all of it as train."""
+    files: Files = dict.fromkeys(SUBSETS, path) if has_subsets(path) else {"train": path}
+    return _read(path.parent, [files], find_class_file(path.parent, besides=path))
+
+
+def _read(folder: Path, groups: Sequence[Files], class_file: Path | None) -> Annotations:
     rows = [{path: list(read_rows(path)) for path in dict.fromkeys(files.values())} for files in groups]
-    class_file = find_class_file(folder)
     labels = replace(_labels_of(rows, read_class_file(class_file) if class_file else None), class_file=class_file)
     splits = []
     for number, files in enumerate(groups, start=1):
@@ -89,7 +102,7 @@ def _partners(train: str, lists: dict[str, Path]) -> Files:
         if subset in files:
             raise DataError(f"{files[subset]} and {path.name} are two {subset} lists of one train list: move one away")
         files[subset] = path
-    if not files and not (suffix not in (".txt", ".list") and with_header(lists[train])):
+    if not files and not has_subsets(lists[train]):
         val, test = (stem.replace(own, word) + suffix for word in ("val", "test"))
         raise DataError(
             f"{lists[train]} has no partner, {val} or {test}: "
@@ -100,7 +113,7 @@ def _partners(train: str, lists: dict[str, Path]) -> Files:
 
 def _with_subsets(lists: dict[str, Path]) -> Path | None:
     """Return the only list with a column for the subset."""
-    found = [path for path in lists.values() if path.suffix.lower() not in (".txt", ".list") and with_header(path)]
+    found = [path for path in lists.values() if has_subsets(path)]
     return found[0] if len(found) == 1 else None
 
 
@@ -178,7 +191,8 @@ def _split(name: str, files: Files, rows: dict[Path, list[Row]], labels: _Labels
     """Turn rows into a split; they are used up on the way, since both together would take twice the memory."""
     clips: dict[Subset, list[ListedClip]] = {subset: [] for subset in SUBSETS}
     left_out = []
-    subset_of = {path: subset for subset, path in files.items()} if len(rows) > 1 else {}
+    one_for_all = len(rows) == 1 and has_subsets(next(iter(rows)))
+    subset_of = {} if one_for_all else {path: subset for subset, path in files.items()}
     for path, of_file in rows.items():
         if not of_file:
             raise DataError(f"{path} lists no video")

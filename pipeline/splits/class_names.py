@@ -20,12 +20,16 @@ FILES = ("classes.txt", "*label_map*.txt", "*labels*.txt", "*labels*.csv", "*lab
 """Other files that name classes: one a line (also after a number), or in JSON a list, or a number for each name."""
 
 
-def find_class_file(folder: Path) -> Path | None:
-    """Return the file that names the classes in a folder of lists, None without any; DataError for two."""
+def find_class_file(folder: Path, besides: Path | None = None) -> Path | None:
+    """Return the file that names the classes in a folder of lists, None without any; DataError for two.
+
+    `besides` is a list, and no such file whatever it is called.
+    """
     if (folder / INDEX).exists():
         return folder / INDEX
     for pattern in FILES:
-        found = [path for path in sorted(folder.glob(pattern)) if not any(word in path.stem for word in SUBSET_WORDS)]
+        paths = (path for path in sorted(folder.glob(pattern)) if path != besides)
+        found = [path for path in paths if not any(word in path.stem for word in SUBSET_WORDS)]
         if len(found) > 1:
             raise DataError(f"{found[0]} and {found[1].name} both name classes, it seems: move one away")
         if found:

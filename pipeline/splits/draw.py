@@ -1,4 +1,4 @@
-"""Splits without lists: drawn from class folders, by group or by video, or as folders train/, val/, test/ say.
+"""Splits that no list says: drawn by group or by video, or as folders train/, val/, test/ say.
 
 The class of a video is the last folder above it, as it is in lists.
 """
@@ -6,6 +6,8 @@ The class of a video is the last folder above it, as it is in lists.
 import hashlib
 import os
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from itertools import chain
 
 from tsn.pipeline.splits.class_names import alike
 from tsn.pipeline.splits.groups import group_of
@@ -64,8 +66,54 @@ def split_by_folders(names: Sequence[str]) -> Annotations:
     return Annotations(classes=classes, splits=(split,))
 
 
-def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
-    """Draw split 1 from videos in class folders: `settings.test_share` of each class's groups (or videos) test.
+def draw_from_folders(names: Iterable[str], settings: SplitsSettings) -> Annotations:
+    """Draw split 1 from videos in class folders, as `_draw` does."""
+    names = sorted(names)
+    classes: dict[str, list[str]] = {}
+    places = _without_split_folders(names)
+    for name in names:
+        folder, _, video = name.rpartition("/")
+        if not folder:
+            raise DataError(
+                f"{video} lies in no class folder: a split is drawn from folders named after their class; for videos "
+                "that are all in one folder, name a list of their classes, as videos.csv with lines `path,label`"
+            )
+        classes.setdefault(folder.rpartition("/")[2], []).append(name)
+    if not classes:
+        raise DataError(f"{settings.frames} holds no video to draw a split from")
+    _refuse_same_last_folders({place.rpartition("/")[0] for place in places.values()})
+    units: Units = [{} for _ in classes]
+    for label, videos in enumerate(classes.values()):
+        for name in videos:
+            unit = _unit(name, places[name], settings)
+            units[label].setdefault(unit, []).append(ListedClip(name, label))
+    return Annotations(classes=tuple(classes), splits=(_draw(units, settings),))
+
+
+def draw_from_list(listed: Annotations, settings: SplitsSettings) -> Annotations:
+    """Draw split 1, as `_draw` does, from the clips of one list; the clips of a video stay together."""
+    (all_of,) = listed.splits
+    units: Units = [{} for _ in listed.classes]
+    for clip in sorted(chain(*all_of.clips.values()), key=lambda clip: (clip.path, clip.start or 0.0)):
+        units[clip.label].setdefault(_unit(clip.path, clip.name, settings), []).append(clip)
+    drawn = _draw(units, settings)
+    source = f"{all_of.source}, {drawn.source}"
+    return replace(listed, splits=(replace(drawn, source=source, files=all_of.files, left_out=all_of.left_out),))
+
+
+Units = list[dict[str, list[ListedClip]]]
+"""For each label the groups or videos, by their names, that a draw keeps whole."""
+
+
+def _unit(name: str, place: str, settings: SplitsSettings) -> str:
+    unit = name if settings.split_by == "video" else group_of(place)
+    if unit is None:
+        raise DataError(f"{name} names no group (..._g01_c01): use --split-by video, or lists of your own")
+    return unit
+
+
+def _draw(units: Units, settings: SplitsSettings) -> ListedSplit:
+    """Draw a split: `settings.test_share` of each class's groups (or videos) test.
 
     The groups or videos of a class are put in the order of a digest of (seed, its name): a pure function of both, so
     that a video more or less moves few others. Those after the test ones are val, `settings.val_share` of the class
@@ -76,36 +124,18 @@ def draw_split(names: Iterable[str], settings: SplitsSettings) -> Annotations:
             f"--test-share {settings.test_share:g} and --val-share {settings.val_share:g}: "
             f"together they must be at most {MOST_HELD_OUT}"
         )
-    names = sorted(names)
-    units: dict[str, dict[str, list[str]]] = {}
-    places = _without_split_folders(names)
-    for name in names:
-        folder, _, video = name.rpartition("/")
-        unit = name if settings.split_by == "video" else group_of(places[name])
-        if not folder:
-            raise DataError(
-                f"{video} lies in no class folder: a split is drawn from folders named after their class; for videos "
-                "that are all in one folder, name a folder of lists"
-            )
-        if unit is None:
-            raise DataError(f"{name} names no group (..._g01_c01): use --split-by video, or lists of your own")
-        units.setdefault(folder.rpartition("/")[2], {}).setdefault(unit, []).append(name)
-    if not units:
-        raise DataError(f"{settings.frames} holds no video to draw a split from")
-    _refuse_same_last_folders({place.rpartition("/")[0] for place in places.values()})
     clips: dict[Subset, list[ListedClip]] = {subset: [] for subset in SUBSETS}
-    for label, videos in enumerate(units.values()):
+    for videos in units:
         order = sorted(videos, key=lambda unit: hashlib.sha256(os.fsencode(f"{settings.seed} {unit}")).digest())
         tests = min(max(round(len(order) * settings.test_share), 1), len(order) - 1)
         vals = min(max(round(len(order) * settings.val_share), 1), len(order) - 1 - tests) if settings.val_share else 0
         held_out: dict[str, Subset] = dict.fromkeys(order[:tests], "test")
         held_out |= dict.fromkeys(order[tests : tests + vals], "val")
         for unit, members in videos.items():
-            clips[held_out.get(unit, "train")] += [ListedClip(name, label) for name in members]
+            clips[held_out.get(unit, "train")] += members
     shares = f"test share {settings.test_share}" + (f", val share {settings.val_share}" if settings.val_share else "")
     source = f"drawn by {settings.split_by}, {shares}, seed {settings.seed}"
-    split = ListedSplit(name="1", source=source, clips={subset: tuple(clips[subset]) for subset in SUBSETS})
-    return Annotations(classes=tuple(units), splits=(split,))
+    return ListedSplit(name="1", source=source, clips={subset: tuple(clips[subset]) for subset in SUBSETS})
 
 
 def _without_split_folders(names: Sequence[str]) -> dict[str, str]:

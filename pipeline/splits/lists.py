@@ -46,6 +46,19 @@ def read_annotations(folder: Path) -> Annotations:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from None
 
 
+def read_list(path: Path, *, drawn: bool) -> Annotations:
+    """Read one list, of which a split is `drawn` or whose column for the subset says it; DataError as above."""
+    try:
+        if not drawn and not by_subset.has_subsets(path):
+            raise DataError(
+                f"{path}: which clips train and which test is not said: draw a split from it with --split-by video, "
+                "give it a column split, or name the folder, where other lists beside it are the other subsets"
+            )
+        return by_subset.read_one(path)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from None
+
+
 def unread_lists(folder: Path, listed: Annotations) -> list[str]:
     """Name the lists of a folder that are of another format than those that were read, or lack their pair."""
     read = {path for split in listed.splits for path in split.files} | {find_class_file(folder)}

@@ -32,8 +32,8 @@ COLUMNS: dict[str, tuple[str, ...]] = {
         *("video_name", "clip_name", "name", "youtube_id", "video_id", "clip_id", "clip", "id", "vid"),
     ),
     "label": (
-        *("template", "label_name", "class_name", "label", "class", "category", "action", "label_id", "class_id"),
-        "class_index",
+        *("template", "label_name", "class_name", "label", "class", "category", "action", "activity"),
+        *("label_id", "class_id", "class_index"),
     ),
     "frames": ("frames", "num_frames", "n_frames", "total_frames"),
     "start": ("time_start", "start_time", "start"),

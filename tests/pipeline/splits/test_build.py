@@ -258,7 +258,7 @@ def test_draw_says_which_videos_failed_in_extraction(
 def test_a_shard_that_is_missing_in_the_row_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frames = make_shards(tmp_path / "frames", [f"A/v_A_g{number:02d}_c01" for number in range(12)])
     (frames / "frames-00001.h5").unlink()
-    build_splits(tmp_path, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="group"))
+    build_splits(None, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="group"))
     assert f"warning: {frames} lacks shards before frames-00002.h5" in capsys.readouterr().err
 
 
@@ -305,8 +305,8 @@ def test_two_that_write_into_one_folder_at_once_leave_one_whole_result_and_the_o
     assert len(list(settings.out.iterdir())) == 3
 
 
-def test_split_without_lists_is_drawn_from_the_shards(settings: SplitsSettings, tmp_path: Path) -> None:
-    build_splits(tmp_path / "no lists", with_(settings, split_by="group", test_share=0.34))
+def test_split_without_lists_is_drawn_from_the_shards(settings: SplitsSettings) -> None:
+    build_splits(None, with_(settings, split_by="group", test_share=0.34))
     split = read_split(settings.out / "split1.h5")
     assert split.classes == CLASSES
     assert (len(split.train), len(split.test)) == (16, 8)
@@ -323,6 +323,58 @@ def test_what_a_draw_by_video_cannot_know_is_said_and_a_val_goes_with_draws_alon
     for changes in ({"split_by": "folder"}, {}):
         with pytest.raises(SettingsError, match=r"--val-share 0\.1 goes with --split-by video or group"):
             build_splits(None, with_(settings, val_share=0.1, **changes))
+
+
+def test_a_split_is_drawn_from_one_list_of_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    frames = make_shards(tmp_path / "frames", [f"phone/IMG_{n}" for n in range(12)])
+    rows = [f"IMG_{n}.MOV,{'run' if n % 2 else 'walk'}" for n in range(10)]
+    write_list(tmp_path / "labels.csv", "filename,activity", *rows, end="\n")  # no file of class names, as it is named
+    settings = SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="video", test_share=0.2, val_share=0.2)
+    build_splits(tmp_path / "labels.csv", settings)
+    split = read_split(settings.out / "split1.h5")
+    assert split.classes == ("run", "walk")
+    assert [len(split.subset(subset)) for subset in SUBSETS] == [6, 2, 2]
+    assert split.source == "labels.csv, drawn by video, test share 0.2, val share 0.2, seed 0"
+    labels = {
+        name: split.classes[row]
+        for subset in SUBSETS
+        for name, row in zip(split.names(subset, slice(None)), split.subset(subset).label, strict=True)
+    }
+    assert labels == {f"phone/IMG_{n}": "run" if n % 2 else "walk" for n in range(10)}
+    assert "drawn by video" in capsys.readouterr().err
+    for annotations, changes, error, words in (
+        (
+            tmp_path / "labels.csv",
+            {"split_by": None, "val_share": 0},
+            DataError,
+            "draw a split from it with --split-by",
+        ),
+        (tmp_path / "labels.csv", {"split_by": "group"}, DataError, "IMG_0.MOV names no group"),
+        (tmp_path, {}, SettingsError, "draws from one list, a file with lines `path,label`: name that"),
+    ):
+        with pytest.raises(error, match=words):
+            build_splits(annotations, with_(settings, **changes))
+
+
+def test_the_parts_of_a_video_stay_on_one_side_of_a_draw(tmp_path: Path) -> None:
+    frames = make_shards(tmp_path / "frames", [f"v{n}" for n in range(6)], frames=50)  # two seconds
+    parts = [f"v{n},jump,{start},{start + 1}" for n in range(6) for start in (0, 1)]
+    write_list(tmp_path / "parts.csv", "video,label,start,end", *parts, end="\n")
+    settings = SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="video")
+    build_splits(tmp_path / "parts.csv", settings)
+    split = read_split(settings.out / "split1.h5")
+    train, test = (set(map(str, split.names(subset, slice(None)))) for subset in ("train", "test"))
+    assert (len(train), len(test)) == (8, 4)
+    assert not {name[:2] for name in train} & {name[:2] for name in test}
+
+
+def test_one_list_with_a_column_for_the_subset_may_be_named_itself(tmp_path: Path) -> None:
+    frames = make_shards(tmp_path / "frames", ["a", "b", "c"])
+    write_list(tmp_path / "lists/videos.csv", "path,label,split", "a,run,train", "b,run,val", "c,walk,test", end="\n")
+    write_list(tmp_path / "lists/other.csv", "path,label,split", "a,run,train", end="\n")
+    build_splits(tmp_path / "lists/videos.csv", SplitsSettings(frames=frames, out=tmp_path / "splits"))
+    split = read_split(tmp_path / "splits/split1.h5")
+    assert [split.names(subset, slice(None)) for subset in SUBSETS] == [("a",), ("b",), ("c",)]
 
 
 def three(tmp_path: Path, *names: str) -> tuple[Path, SplitsSettings]:

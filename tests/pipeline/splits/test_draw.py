@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn.pipeline.splits.draw import draw_split, has_split_folders, split_by_folders
+from tsn.pipeline.splits.draw import draw_from_folders, has_split_folders, split_by_folders
 from tsn.pipeline.splits.groups import group_of
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import SplitsSettings
@@ -19,7 +19,7 @@ def name_of(label: str, group: int, clip: int) -> str:
 
 def drawn(names: list[str], **changes: Any) -> dict[str, list[str]]:
     settings = SplitsSettings(**({"split_by": "group"} | changes))
-    split = draw_split(names, settings).splits[0]
+    split = draw_from_folders(names, settings).splits[0]
     return {subset: [clip.path for clip in split.clips[subset]] for subset in SUBSETS}
 
 
@@ -83,7 +83,9 @@ def test_a_val_is_taken_from_train_by_the_same_rule_and_leaves_the_test_as_it_is
 def test_a_val_is_stated_and_leaves_something_to_train_on() -> None:
     names = [name_of("A", group, 1) for group in range(10)]
     settings = SplitsSettings(split_by="group", test_share=0.2, val_share=0.1)
-    assert draw_split(names, settings).splits[0].source == "drawn by group, test share 0.2, val share 0.1, seed 0"
+    assert (
+        draw_from_folders(names, settings).splits[0].source == "drawn by group, test share 0.2, val share 0.1, seed 0"
+    )
     with pytest.raises(SettingsError, match=r"--test-share 0\.5 and --val-share 0\.6: together .* at most 0\.9"):
         drawn(names, test_share=0.5, val_share=0.6)
 
@@ -168,14 +170,17 @@ def test_the_same_last_folder_under_two_parents_is_never_two_classes() -> None:
 
 def test_a_draw_that_is_asked_for_puts_split_folders_aside_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     names = [f"{subset}/{label}/{n}" for subset in ("train", "test") for label in ("run", "walk") for n in range(5)]
-    read = draw_split(names, SplitsSettings(split_by="video"))
+    read = draw_from_folders(names, SplitsSettings(split_by="video"))
     assert read.classes == ("run", "walk")
     assert [len(read.splits[0].clips[subset]) for subset in SIDES] == [14, 6]
     assert "--split-by folder takes them as the split" in capsys.readouterr().err
 
 
 def test_the_class_is_the_last_folder() -> None:
-    assert draw_split(["a/x/YoYo/1", "a/y/Archery/1"], SplitsSettings(split_by="video")).classes == ("YoYo", "Archery")
+    assert draw_from_folders(["a/x/YoYo/1", "a/y/Archery/1"], SplitsSettings(split_by="video")).classes == (
+        "YoYo",
+        "Archery",
+    )
 
 
 def test_a_group_is_kept_whole_whatever_split_folder_its_clips_lie_in() -> None:
