@@ -112,9 +112,9 @@ def moment(seconds: float, *, now: datetime | None = None) -> str:
     return f"{at:%a %d %b %H:%M}" if seconds < FAR else f"{at:%d %b} {at.year}"
 
 
-def counted(count: int, word: str) -> str:
-    """Return "1 video", "3 videos"."""
-    return f"{count:,} {word}{'s' * (count != 1)}"
+def counted(count: int, word: str, plural: str = "") -> str:
+    """Return "1 video", "3 videos"; `plural` is that of a word that does not end in s then."""
+    return f"{count:,} {word if count == 1 else plural or word + 's'}"
 
 
 def line_columns() -> int:

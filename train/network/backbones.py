@@ -4,6 +4,7 @@ Any model of timm is one as well: `backbone_of` has its row made by `tsn.train.n
 The command line offers `tsn.tsn_shared.settings.MODELS` without loading torch; a test holds the names here to be those.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -67,7 +68,29 @@ def _resnet(name: str) -> Backbone:
         network.fc = nn.Sequential(nn.Dropout(dropout), last_layer(network.fc.in_features, num_classes))
         return network
 
-    return Backbone(build=build, first_layer="conv1", last_layer="fc", imagenet=partial(_imagenet, name))
+    return Backbone(
+        build=build, first_layer="conv1", last_layer="fc", imagenet=partial(_imagenet, name), adapt=_from_mmaction2
+    )
+
+
+_MMACTION2 = (
+    (r"\bconv(\d)\.conv\.(net\.)?", r"conv\1."),  # a net is what MMAction2's temporal shift wraps
+    (r"\bconv(\d)\.bn\.", r"bn\1."),
+    (r"\bdownsample\.conv\.", "downsample.0."),
+    (r"\bdownsample\.bn\.", "downsample.1."),
+    (r"^cls_head\.fc_cls\.", "fc."),
+)
+"""What MMAction2's ResNets call their tensors, and torchvision's."""
+
+
+def _from_mmaction2(network: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return weights with the names of torchvision's ResNet in place of MMAction2's; others stay as they are."""
+    renamed = {}
+    for key, value in state.items():
+        for theirs, own in _MMACTION2:
+            key = re.sub(theirs, own, key)
+        renamed[key] = value
+    return renamed
 
 
 def _imagenet(name: str) -> WeightsEnum:

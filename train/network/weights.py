@@ -13,6 +13,7 @@ from tsn.train.network.archive import holds_numbers, read_pt
 from tsn.train.network.backbones import backbone_of
 from tsn.train.network.modalities import RGB, widened
 from tsn.train.network.model import TSN
+from tsn.tsn_shared.console import counted, some
 from tsn.tsn_shared.errors import DataError, SettingsError, brief
 from tsn.tsn_shared.nearest import absent
 from tsn.tsn_shared.settings import TIMM
@@ -24,7 +25,7 @@ def load_weights(model: TSN, name: str, weights: str) -> str:
 
 
 def read_weights(name: str, weights: str) -> dict[str, Tensor]:
-    """Read a state dict: torchvision's or timm's (.pth, .safetensors), or one of our checkpoints; nothing for none."""
+    """Read a state dict, of torchvision, timm or MMAction2 (.pth, .safetensors), or of us; nothing for none."""
     if weights == "none":
         return {}
     return _imagenet(name) if weights == "imagenet" else _file(Path(weights))
@@ -72,10 +73,12 @@ def _file(path: Path) -> dict[str, Tensor]:
             raise DataError(f"{path} cannot be read as weights: {brief(error)}") from None
     else:
         state = read_pt(path, "weights")
-    if isinstance(state, dict) and "model" in state and isinstance(state["model"], dict):
-        state = state["model"]
+    if isinstance(state, dict):  # ours has it in `model`, Lightning's, MMAction2's and many others in `state_dict`
+        state = next((state[key] for key in ("model", "state_dict") if isinstance(state.get(key), dict)), state)
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
-        raise DataError(f"--weights {path} holds no state dict of tensors")
+        raise DataError(
+            f"--weights {path} holds no state dict of tensors: it is one itself, or has one in `model` or `state_dict`"
+        )
     return {key.removeprefix("module.").removeprefix("backbone."): value for key, value in state.items()}
 
 
@@ -106,8 +109,9 @@ def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
         if not holds_numbers(value):
             raise DataError(f"{source} cannot be used: {key} holds what are no finite numbers")
     model.backbone.load_state_dict(own | fits)
-    left_out = f"; left out: {', '.join(theirs[:2])}{' and more' * (len(theirs) > 2)}" if theirs else ""
-    return f"({last[:-1]}) is new: {wrong[-1]} is {_shapes(own, state, wrong[-1])}{left_out}" if wrong else ""
+    left_out = f"; the file's own is left out: {some(theirs, shown=2)}" if theirs else ""
+    classes = len(own[wrong[-1]]) if wrong else 0
+    return f"({last[:-1]}) is new, for {counted(classes, 'class', 'classes')}{left_out}" if wrong else ""
 
 
 def _for_channels(state: dict[str, Tensor], first: str, own: dict[str, Tensor]) -> dict[str, Tensor]:
