@@ -16,6 +16,7 @@ from tsn.tsn_shared.answer_settings import PredictSettings
 from tsn.tsn_shared.command_kinds import Grouped, InOrder, tell
 from tsn.tsn_shared.config_text import config_text
 from tsn.tsn_shared.console import json_text, say, speaking
+from tsn.tsn_shared.environment import wait_asleep
 from tsn.tsn_shared.errors import TsnError
 from tsn.tsn_shared.headings import TRAIN_HEADINGS
 from tsn.tsn_shared.options import FOLDER, CommaSeparated, config_options, origins, settings_options, stated
@@ -370,6 +371,7 @@ def demo(folder: Path) -> None:
 
 def main() -> None:
     """Run the command line; every failure that a user can act on is one line and an exit code."""
+    wait_asleep()
     with speaking():
         _main()
 

@@ -1,4 +1,7 @@
-"""What a launcher (torchrun, torch elastic, Slurm) says of this process in the environment: read here, and checked."""
+"""What a launcher (torchrun, torch elastic, Slurm) says of this process in the environment: read here, and checked.
+
+And what libraries that are loaded later are told there.
+"""
 
 import os
 import re
@@ -14,6 +17,15 @@ _SLURM = (
     *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NODEID", "SLURM_JOB_ID"),
     *("SLURM_STEP_NODELIST", "SLURM_STEP_TASKS_PER_NODE"),
 )
+
+
+def wait_asleep() -> None:
+    """Have OpenMP's threads sleep where they wait for each other, unless the environment says otherwise.
+
+    By itself libgomp has them spin, and a thread that spins keeps the one that it waits for from a core as soon as
+    other work shares the cores. It is read when torch is loaded; processes that are started get it as well.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @dataclass(frozen=True, kw_only=True)

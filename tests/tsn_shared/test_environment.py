@@ -1,5 +1,8 @@
 """What a launcher says in the environment, believable or not."""
 
+import subprocess
+import sys
+
 import pytest
 
 from tsn.pipeline.loading.pixels import cpu_share
@@ -129,3 +132,13 @@ def test_the_share_of_the_cores_is_of_a_number_of_processes(bare: pytest.MonkeyP
     bare.setenv("LOCAL_WORLD_SIZE", value)
     with pytest.raises(SettingsError, match=r"LOCAL_WORLD_SIZE is .* it must be a whole number, 1 to"):
         cpu_share()
+
+
+@pytest.mark.parametrize(("stated", "policy"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
+def test_openmps_threads_sleep_while_they_wait_unless_the_environment_says_otherwise(
+    stated: dict[str, str], policy: str
+) -> None:
+    code = "from tsn.tsn_shared.environment import wait_asleep; wait_asleep(); import torch"
+    environment = {"PATH": "/usr/bin", "OMP_DISPLAY_ENV": "true"} | stated
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert f"OMP_WAIT_POLICY = '{policy}'" in done.stderr
