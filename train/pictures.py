@@ -28,6 +28,9 @@ CELL = 0.19
 LONGEST = 32
 """Columns of a terminal of a class's name that are drawn."""
 
+WIDE = 3
+"""Times the median that a loss may be on a linear axis."""
+
 MOST_STEPS = 6
 """A run of at most so many learning rates steps from one to the next by a factor: they are drawn on a log scale."""
 
@@ -148,7 +151,7 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
             for column, style in ((f"train_{key}", "--"), (f"val_{key}", "-")) if key != "lr" else (("lr", "-"),):
                 points = _points(history, column, factor)
                 if points:
-                    marker = "o" if len(points) < 12 else None
+                    marker = "o" if len(points) < 12 else ""
                     text = drawn_text(name) if style == "-" else "_"
                     face = "white" if style == "--" else colour
                     (line,) = axes.plot(*zip(*points, strict=True), style, color=colour, label=text)
@@ -156,7 +159,9 @@ def draw_comparison(histories: Mapping[str, Sequence[Row]], out: Path) -> None:
         axes.set_title(label, loc="left", fontsize=10)
         _count_epochs(axes, max(history[-1].epoch for history in histories.values()))
         axes.grid(alpha=0.3)
-    _cut_spikes(panels[0], [row for history in histories.values() for row in history])
+    rows = [row for history in histories.values() for row in history]
+    _spread_losses(panels[0], rows)
+    _spread_rates(panels[2], rows)
     figure.suptitle("solid, full: validation; dashed, hollow: training", fontsize=9)
     lines, names = panels[2].get_legend_handles_labels()
     figure.legend(lines, names, loc="outside lower center", ncols=2, frameon=False, fontsize=8)
@@ -171,14 +176,11 @@ def draw_curves(history: Sequence[Row], out: Path, title: str) -> None:
     _draw_panel(loss, history, "loss (nats)", {"train_loss": "train", "val_loss": "validation"})
     _draw_panel(top1, history, "top-1 (%)", {"train_top1": "train", "val_top1": "validation"}, factor=100)
     _draw_panel(lr, history, "learning rate", {"lr": ""})
-    _cut_spikes(loss, history)
+    _spread_losses(loss, history)
+    _spread_rates(lr, history)
     top1.set_ylim(bottom=0)
     if best := best_row(history):
         _mark_best(top1, best.epoch, best.val_top1 or 0.0)
-    if 1 < len({row.lr for row in history}) <= MOST_STEPS:
-        lr.set_yscale("log")
-    else:
-        lr.set_ylim(bottom=0)
     save_figure(figure, out)
 
 
@@ -186,7 +188,7 @@ def _draw_panel(axes: Any, history: Sequence[Row], title: str, lines: dict[str, 
     for (name, label), colour in zip(lines.items(), ("#7a8794", "#c2410c"), strict=False):
         points = _points(history, name, factor)
         if points:
-            marker = "o" if len(points) < 12 else None
+            marker = "o" if len(points) < 12 else ""
             axes.plot(*zip(*points, strict=True), label=label, color=colour, linewidth=1.8, marker=marker, markersize=4)
     axes.set_title(title, loc="left", fontsize=10)
     _count_epochs(axes, history[-1].epoch)
@@ -212,14 +214,21 @@ def _points(history: Sequence[Row], column: str, factor: float) -> list[tuple[fl
     return [(row["epoch"], factor * row[column]) for row in rows if column in row]
 
 
-def _cut_spikes(axes: Any, history: Sequence[Row]) -> None:
-    """Keep a few wild losses (untrained batch statistics give them) from flattening all the others, and say so."""
+def _spread_losses(axes: Any, history: Sequence[Row]) -> None:
+    """Draw losses on a logarithmic axis where a few wild ones (as of an untrained network) would flatten the others."""
     losses = [loss for row in history for loss in (row.train_loss, row.val_loss) if loss is not None]
-    most, usual = max(losses), 3 * median(losses)
-    axes.set_ylim(bottom=0)
-    if most > usual > 0:
-        axes.set_ylim(top=usual)
-        axes.text(0.02, 0.02, f"cut off: up to {most:,.3g}", transform=axes.transAxes, fontsize=8, color="#7a8794")
+    if max(losses) > WIDE * median(losses) and min(losses) > 0:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
+
+
+def _spread_rates(axes: Any, history: Sequence[Row]) -> None:
+    """Draw learning rates that fall in steps on a logarithmic axis, on which the steps are alike."""
+    if 1 < len({row.lr for row in history}) <= MOST_STEPS:
+        axes.set_yscale("log")
+    else:
+        axes.set_ylim(bottom=0)
 
 
 def _mark_best(axes: Any, epoch: int, top1: float) -> None:

@@ -44,10 +44,10 @@ class PredictSettings(OverTimeSettings, ScoreSettings):
     why: Path | None = setting(
         None, "Draw where the network looked, by Grad-CAM, over the sampled frames of a video.", metavar="FILE.png"
     )
-    out: Path | None = setting(
-        None,
+    out: tuple[Path, ...] = setting(
+        (),
         "Write the answers to a .jsonl or .csv file; run again, it goes on there. Over time: .jsonl, .csv, .srt, a "
-        "timeline as .png, or the video with its labels as .mp4.",
+        "timeline as .png, or the video with its labels as .mp4; several --out for several.",
         metavar="FILE",
     )
 

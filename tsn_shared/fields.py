@@ -49,6 +49,9 @@ class Settings:
     def __post_init__(self) -> None:
         for entry in fields(self):  # type: ignore[arg-type]
             value = getattr(self, entry.name)
+            if isinstance(value, str) and _takes_path(type(self), entry.name):
+                value = Path(value)
+                object.__setattr__(self, entry.name, value)
             try:
                 _kinds(type(self))[entry.name](value, flag_of(entry.name))  # type: ignore[arg-type]
             except schema.WrongValueError as error:
@@ -72,14 +75,7 @@ def from_plain(kind: type[Any], values: Any) -> Any:
     unknown = [schema.word(name) for name in values if name not in hints]
     if unknown:
         raise SettingsError(f"unknown settings: {', '.join(sorted(unknown)[:4])}{' and more' * (len(unknown) > 4)}")
-    typed = {}
-    for name, value in values.items():
-        if Path in (hints[name], *get_args(hints[name])) and isinstance(value, str):
-            value = Path(value)
-        elif isinstance(value, list):
-            value = tuple(value)
-        typed[name] = value
-    return kind(**typed)
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
 
 def default_of(entry: Field[Any]) -> Any:
@@ -91,7 +87,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, tuple):
-        return list(value)
+        return [_plain(one) for one in value]
     return value
 
 
@@ -118,6 +114,7 @@ _KINDS: dict[Any, schema.Check] = {
     Path: _path,
     tuple[int, ...]: schema.each(schema.whole(), most=MOST_IN_A_LIST),
     tuple[float, ...]: schema.each(_number, most=MOST_IN_A_LIST),
+    tuple[Path, ...]: schema.each(_path, most=MOST_IN_A_LIST),
 }
 
 
@@ -131,6 +128,13 @@ def _kinds(kind: type[Any]) -> dict[str, schema.Check]:
         check = _KINDS[own]
         checks[name] = schema.maybe(check) if NoneType in types else check
     return checks
+
+
+@cache
+def _takes_path(kind: type[Any], name: str) -> bool:
+    """Return whether a field is a path, or one or None: text will do for it."""
+    hint = get_type_hints(kind)[name]
+    return Path in (hint, *get_args(hint)) and Ellipsis not in get_args(hint)
 
 
 def _check(entry: Field[Any], value: Any) -> None:

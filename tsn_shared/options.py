@@ -123,6 +123,8 @@ def _option(entry: Field[Any], hint: Any) -> Callable[[Any], Any]:
         return click.option(entry.name, f"{flag}/{off}", **extra, cls=SettingOption, show_default=default is True)
     if rule["choices"]:
         extra["type"] = Choice(rule["choices"], rule["prefix"])
+    elif get_origin(kind) is tuple and Path in get_args(kind):
+        return click.option(entry.name, flag, **extra, cls=SettingOption, type=FOLDER, multiple=True)
     elif get_origin(kind) is tuple:
         number = get_args(kind)[0]
         extra["type"] = CommaSeparated(number, like="30,60" if number is int else "0.5,0.5,0.5")

@@ -1,5 +1,6 @@
 """Pictures of 101 classes are large enough to read and hold no more than they must."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,7 +9,14 @@ from PIL import Image
 
 from tsn.train.history import Row
 from tsn.train.metrics import class_metrics, confusion
-from tsn.train.pictures import draw_comparison, draw_confusion, draw_curves, draw_per_class
+from tsn.train.pictures import (
+    _spread_losses,
+    draw_comparison,
+    draw_confusion,
+    draw_curves,
+    draw_per_class,
+    new_figure,
+)
 
 CLASSES = tuple(f"ClassOfALongName{number:03d}" for number in range(101))
 
@@ -58,3 +66,14 @@ def test_names_are_drawn_as_they_are_and_never_as_formulas(name: str, tmp_path: 
         "curves.png",
         "per_class.png",
     ]
+
+
+def test_long_runs_are_drawn_and_a_wild_loss_makes_the_axis_logarithmic(tmp_path: Path) -> None:
+    rows = [replace(ROW, epoch=epoch, val_loss=5000.0 if epoch == 0 else 1.0, val_top1=0.5) for epoch in range(30)]
+    draw_comparison({"long": rows, "short": rows[1:3]}, tmp_path / "compare.png")
+    draw_curves(rows, tmp_path / "curves.png", "title")
+    figure = new_figure(4, 4)
+    for history, scale in ((rows, "log"), (rows[1:], "linear")):
+        axes = figure.subplots()
+        _spread_losses(axes, history)
+        assert axes.get_yscale() == scale

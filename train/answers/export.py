@@ -71,6 +71,8 @@ def export(checkpoint: Path, out: Path, *, size: str | None = None, num_segments
     `size` (WIDTHxHEIGHT, or native) is that of the stored frames, by default as the checkpoint states it.
     """
     writers = {".onnx": _write_onnx, ".pt2": _write_pt2}
+    if checkpoint.suffix in writers:
+        raise SettingsError(f"{checkpoint}: the checkpoint or run comes first, then the file to write")
     if out.suffix not in writers:
         raise SettingsError(f"{out}: the name must end in .onnx or .pt2")
     trained = load_trained(checkpoint)

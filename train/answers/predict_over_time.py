@@ -37,13 +37,14 @@ def predict_over_time(
 
     SettingsError for more videos than one, or a file whose ending says nothing. DataError where a stream breaks.
     """
-    if len(videos) != 1:
-        raise SettingsError(f"{len(videos)} videos over time: name one")
+    if len(videos) != 1 or Path(videos[0]).is_dir():
+        what = f"{len(videos)} videos" if len(videos) != 1 else f"{videos[0]} is a folder"
+        raise SettingsError(f"{what}: --every answers one video over time, name that")
     name = videos[0]
     if is_stream(name):
-        if settings.out is not None:
+        if settings.out:
             raise SettingsError(
-                f"--out {settings.out}: a stream has no end to wait for; redirect what is printed, with --json"
+                f"--out {settings.out[0]}: a stream has no end to wait for; redirect what is printed, with --json"
             )
         _follow(predictor, name, settings, as_json=as_json, tell=tell)
     else:
@@ -51,30 +52,25 @@ def predict_over_time(
 
 
 def _answer(predictor: Predictor, video: Path, settings: PredictSettings, *, as_json: bool, tell: Print) -> None:
-    out = settings.out
-    _check_out(out, video)
+    for out in settings.out:
+        _check_out(out, video)
     with ExitStack() as stack:
-        if out is not None:
+        for out in settings.out:
             stack.enter_context(alone(out, WAY_OUT))
         try:
             found = timeline(predictor, video, settings)
         except VideoError as error:
             raise PartialError(f"{video}: {error}") from None
-        if out is not None:
+        tell(json_text({**_asked(predictor), **found.plain()}) if as_json else describe(found, predictor.words))
+        for out in settings.out:
             with writing(out, WAY_OUT):
                 _write(found, out)
             say(f"{counted(len(found.segments), 'segment')}: {out}")
-        if as_json:
-            tell(json_text({**_asked(predictor), **found.plain()}))
-        elif out is None:
-            tell(describe(found, predictor.words))
     if found.failure:
         raise PartialError(f"{video}: {found.failure}; what it shows until {clock(found.seconds)} is answered")
 
 
-def _check_out(out: Path | None, video: Path) -> None:
-    if out is None:
-        return
+def _check_out(out: Path, video: Path) -> None:
     if out.suffix not in ENDINGS:
         raise SettingsError(f"--out {out}: it must end in {', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}")
     if out.exists() and video.exists() and out.samefile(video):

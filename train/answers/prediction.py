@@ -1,12 +1,16 @@
 """What `predict` answers: the best classes of each video, and the videos that gave no frames."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from tsn.tsn_shared.console import counted, printable
+from tsn.tsn_shared.console import counted, printable, say
+
+LONG = 1_500
+"""Frames, a minute of most videos, from which on one answer for all of them says little."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +94,11 @@ def describe(result: Answer | Failure) -> str:
     note = f"; {printable(result.note)}" if result.note else ""
     lines = [f"{name} ({result.frames} frames{note})"]
     return "\n".join([*lines, *(f"  {guess.score:7.2%}  {guess.name}" for guess in result.top)])
+
+
+def hint_at_time(answers: Sequence[Answer]) -> None:
+    """Say how to ask what happens when, where videos are long for one answer."""
+    long = sum(answer.frames > LONG for answer in answers)
+    if long:
+        frames = f"{counted(long, 'video')} of more than {LONG:,} frames, one answer for all of it"
+        say(f"{frames}: --every 1s tells what happens when")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from tsn.pipeline.extract.ffmpeg_run import VideoError
-from tsn.train.answers.prediction import describe
+from tsn.train.answers.prediction import describe, hint_at_time
 from tsn.train.answers.predictor import Predictor
 from tsn.train.answers.why import Why, explain
 from tsn.train.pictures import drawn_text, new_figure, save_figure, short_name
@@ -38,6 +38,7 @@ def draw_why(predictor: Predictor, videos: Sequence[str], out: Path, *, tell: Ca
             draw_maps(found, out)
     tell(describe(found.answer))
     say(f"where it looked: {out}")
+    hint_at_time([found.answer])
 
 
 def draw_maps(why: Why, out: Path) -> None:
@@ -71,7 +72,7 @@ def draw_maps(why: Why, out: Path) -> None:
     bar.set_ticks([0, 1], labels=["nothing", "most"], fontsize=7)
     bar.outline.set_visible(False)
     best, (rows, across) = answer.top[0], why.places
-    looked = "red: what spoke for it" if why.maps.any() else "nothing spoke for it"
+    looked = "red: what spoke for it, yellow: what it saw" if why.maps.any() else "nothing spoke for it"
     how = f"{looked} (Grad-CAM, {across}x{rows} places)"
     name = drawn_text(Path(answer.video).name)
     figure.suptitle(f"{name}\n{short_name(best.name)} {best.score:.1%}; {how}", fontsize=9)

@@ -61,7 +61,10 @@ def place_run(settings: TrainSettings, given: frozenset[str], *, dry: bool = Fal
     if not _holds_a_run(folder):
         return RunPlace(settings=settings, folder=folder, resume=False, dry=dry, first=first)
     if settings.resume is None and not environment.restarts():
-        raise SettingsError(f"{folder} holds a run: go on with --resume {folder}, or set another --run")
+        raise SettingsError(
+            f"{folder} holds a run: go on with --resume {folder} (--run {folder} --resume auto begins or goes on), "
+            "or set another --run"
+        )
     return RunPlace(settings=_resumed(settings, folder, given), folder=folder, resume=True, dry=dry)
 
 

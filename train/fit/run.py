@@ -87,6 +87,8 @@ class Run:
             f"{len(self.classes)} classes, {settings.segments} segments at {settings.input_pixels} pixels, "
             f"{trainer.precision}, {self.ranks.world_size} x {where}, {trainer.clips_per_step} clips a step"
         )
+        if beyond := len(self.classes) - len(self.split.classes):
+            say(f"--num-classes {len(self.classes)}: {beyond} more than {self.split.path} has, no clip is of them")
         validating = len(self.split.subset(self.split.choosing))
         say(f"{self.split.path}: {len(self.split.train)} clips to train on, {validating} to validate on")
         say(how_best_is_chosen(self.split))

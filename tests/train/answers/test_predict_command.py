@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from tests.train.answers.colours import colour_video
 from tsn.cli import tsn
-from tsn.train.answers import predict_command
+from tsn.train.answers import prediction
 from tsn.tsn_shared.errors import SettingsError
 
 
@@ -42,7 +42,7 @@ def test_long_videos_and_files_of_answers_are_told_of(
     assert predict(trained_run, video, "--out", out).exit_code == 0
     assert f"the answers: {out}" in caplog.messages
     assert "--every" not in caplog.text
-    monkeypatch.setattr(predict_command, "LONG", 24)  # the video has 25 frames
+    monkeypatch.setattr(prediction, "LONG", 24)  # the video has 25 frames
     assert predict(trained_run, video).exit_code == 0
     assert "1 video of more than 24 frames, one answer for all of it: --every 1s tells what happens" in caplog.text
 
@@ -52,6 +52,8 @@ def test_options_that_do_not_go_together_are_refused(trained_run: Path, video: P
         (("--every", "1s", "--png", tmp_path / "a.png"), "--png draws no answers over time"),
         (("--why", tmp_path / "a.png", "--every", "1s"), "--why draws one clip of one video file: leave out --every"),
         (("-", "--why", tmp_path / "a.png", "--out", "a.csv"), "leave out --out, -"),
+        (("--window", "2s"), "--window goes with --every TIME"),
+        (("--out", tmp_path / "a.csv", "--out", tmp_path / "b.csv"), "the answers go to one file"),
         (("--every", "soon"), "--every soon: it is a time from"),
         (("--every", "1s", "--out", tmp_path / "a.doc"), "it must end in"),
     ):
@@ -61,8 +63,10 @@ def test_options_that_do_not_go_together_are_refused(trained_run: Path, video: P
 
 
 def test_a_video_in_the_place_of_the_run_is_told_first(trained_run: Path, video: Path, tmp_path: Path) -> None:
-    for first, match in ((video, "a.avi is a video: the checkpoint or run comes first"), (tmp_path, "no checkpoint")):
-        assert match in str(predict(first, trained_run).exception)
+    first = "the checkpoint or run comes first, then the videos"
+    assert str(predict(video, trained_run).exception) == f"{video} is a video: {first}"
+    assert str(predict(tmp_path, trained_run).exception) == f"{trained_run} is a run: {first}"
+    assert "holds no checkpoint" in str(predict(tmp_path, video).exception)
 
 
 def test_a_stream_needs_no_every(trained_run: Path) -> None:

@@ -45,22 +45,22 @@ def test_the_ending_says_what_is_written(video: Path, tmp_path: Path) -> None:
     begins = {".jsonl": b'{"start": 0.0, ', ".csv": b"start,end,class,score\n", ".srt": b"1\n00:00:00,000 --> "}
     begins |= {".png": b"\x89PNG", ".mp4": b"\0\0\0"}
     assert set(begins) == set(ENDINGS)
-    for ending, begin in begins.items():
-        out = tmp_path / f"a{ending}"
-        assert told(video, out=out) == []
+    outs = {tmp_path / f"a{ending}": begin for ending, begin in begins.items()}
+    assert told(video, out=tuple(outs)) == told(video)  # the table as well
+    for out, begin in outs.items():
         assert out.read_bytes().startswith(begin)
     assert {path.suffix for path in tmp_path.iterdir()} == set(ENDINGS)
 
 
 def test_what_does_not_go_together_is_refused(video: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"it must end in \.jsonl, \.csv, \.srt, \.png or \.mp4"):
-        told(video, out=tmp_path / "a.txt")
+        told(video, out=(tmp_path / "a.txt",))
     with pytest.raises(SettingsError, match="it is the video itself: name another --out"):
-        told(video.rename(video.with_suffix(".mp4")), out=video.with_suffix(".mp4"))
+        told(video.rename(video.with_suffix(".mp4")), out=(video.with_suffix(".mp4"),))
     video.with_suffix(".mp4").rename(video)
     with pytest.raises(SettingsError, match="a stream has no end to wait for"):
-        told("-", out=tmp_path / "a.csv")
-    with pytest.raises(SettingsError, match="2 videos over time: name one"):
+        told("-", out=(tmp_path / "a.csv",))
+    with pytest.raises(SettingsError, match="2 videos: --every answers one video over time"):
         predict_over_time(
             cast("Predictor", ColourScorer()), ["a", "b"], PredictSettings(every="1s"), as_json=False, tell=str
         )
@@ -69,7 +69,7 @@ def test_what_does_not_go_together_is_refused(video: Path, tmp_path: Path) -> No
 def test_bad_videos_are_failures(video: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(PartialError, match=r"none\.avi: no such file"):
         told(tmp_path / "none.avi")
-    with pytest.raises(PartialError, match=r": a folder$"):
+    with pytest.raises(SettingsError, match=r"is a folder: --every answers one video over time"):
         told(tmp_path)
 
 

@@ -324,13 +324,13 @@ def test_a_folder_that_no_run_can_have_is_one_line(small: dict[str, Any], tmp_pa
 def test_a_link_to_an_empty_folder_does_not_hide_what_is_wrong(small: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "link").symlink_to("empty")
-    with pytest.raises(DataError, match="the folder of frames, cannot be read"):
+    with pytest.raises(DataError, match="does not exist: name the folder of frames"):
         run(small, run=tmp_path / "link", frames=tmp_path / "none")
     assert list((tmp_path / "link").iterdir()) == []
 
 
 def test_a_run_whose_frames_are_not_there_never_began(small: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="the folder of frames, cannot be read"):
+    with pytest.raises(DataError, match="does not exist: name the folder of frames"):
         run(small, frames=tmp_path / "none")
     assert not Path(str(small["run"])).exists()
 
