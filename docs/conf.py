@@ -1,12 +1,22 @@
 """The pages as a site: `pip install '.[docs]' && sphinx-build -W -c docs . site`, in the checkout."""
 
 import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, fields
+from inspect import cleandoc
+from textwrap import dedent
 from typing import Any, get_type_hints
 
+import click
+from docutils import nodes
+from docutils.statemachine import StringList
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.rst import escape
 from sphinx.util.typing import stringify_annotation
 
+from tsn.cli import tsn
 from tsn.tsn_shared.fields import Settings
 from tsn.tsn_shared.normalisation import Normalisation
 
@@ -23,6 +33,7 @@ html_css_files = ["site.css"]
 myst_heading_anchors = 3
 html_show_copyright = False
 highlight_language = "text"
+smartquotes_action = "q"  # three dots and two hyphens stay as they are written
 suppress_warnings = ["myst.header"]  # a page of results may begin below the first level
 
 # docs/api.md
@@ -62,7 +73,85 @@ def _list_settings(app: Sphinx, what: str, name: str, thing: Any, _: Any, lines:
         lines.append(f":param {field.name}: ({kind}) {text}{one_of}{default}")
 
 
+# docs/cli.md
+
+
+class _Sections(click.HelpFormatter):
+    """Takes what a command's help lists, under the headings that `-h` has."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, list[tuple[str, str]]]] = []
+
+    @contextmanager
+    def section(self, name: str) -> Iterator[None]:
+        """Begin a heading."""
+        self.found.append((name, []))
+        yield
+
+    def write_dl(self, rows: Sequence[tuple[str, str]], col_max: int = 30, col_spacing: int = 2) -> None:
+        """Take options under the heading, each with its text."""
+        self.found[-1][1].extend(rows)
+
+
+def _inline(text: str) -> str:
+    """Write a help text as reStructuredText, with options and what is in backticks as code."""
+    parts = re.split(r"`([^`]+)`|(?<![\w-])(--[a-z][a-z-]*)", " ".join(text.split()))
+    plain, codes = parts[::3], [one or other for one, other in zip(parts[1::3], parts[2::3], strict=True)]
+    return escape(plain[0]) + "".join(
+        rf"\ ``{code}``\ {escape(after)}" for code, after in zip(codes, plain[1:], strict=True)
+    )
+
+
+def _extra(text: str) -> str:
+    """Write what stands in brackets after an option's text: its default, or the bounds of a number."""
+    default = text.removeprefix("default: ")
+    return f"``{text}``." if default == text else f"Default: ``{default}``."
+
+
+def _help_lines(command: click.Command, context: click.Context) -> Iterator[str]:
+    """Write what `-h` says of a command; paragraphs that begin with click's mark keep their lines."""
+    usage = context.get_usage().removeprefix("Usage: ")
+    yield from ("::", "", *(f"    {line.strip()}" for line in usage.splitlines()), "")
+    for paragraph in cleandoc(command.help or "").split("\n\n"):
+        if paragraph.startswith("\b\n"):
+            yield from ("::", "", *(f"    {line}" for line in dedent(paragraph[2:]).splitlines()), "")
+        else:
+            yield from (_inline(paragraph), "")
+    sections = _Sections()
+    command.format_options(context, sections)
+    yield f".. program:: {context.command_path}"
+    for heading, rows in sections.found:
+        yield from ("", f".. rubric:: {heading}", "")
+        for flags, text in rows:
+            words, _, extra = text.partition("  [")
+            extras = extra[:-1].split("; ") if extra else []
+            begin = "describe" if heading == "Commands" else "option"
+            yield from (f".. {begin}:: {flags.replace(' / ', ', ')}", "", f"    {_inline(words)}")
+            yield from (*(f"    {_extra(extra)}" for extra in extras), "")
+
+
+class _Command(SphinxDirective):
+    """`.. command:: tsn bench loader` stands for what its `-h` prints."""
+
+    required_arguments, final_argument_whitespace = 1, True
+
+    def run(self) -> list[nodes.Node]:
+        """Return what the help says, as nodes."""
+        first, *names = self.arguments[0].split()
+        command: click.Command = tsn
+        context = click.Context(command, info_name=first, **command.context_settings)
+        for name in names:
+            found = command.get_command(context, name) if isinstance(command, click.Group) else None
+            if found is None:
+                raise self.error(f"there is no command {self.arguments[0]}")
+            command = found
+            context = click.Context(command, info_name=name, parent=context, **command.context_settings)
+        return self.parse_text_to_nodes(StringList(list(_help_lines(command, context)), source=context.command_path))
+
+
 def setup(app: Sphinx) -> None:
-    """Have settings listed."""
+    """Have settings and commands listed."""
+    app.add_directive("command", _Command)
     app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _list_settings)

@@ -56,6 +56,17 @@ def test_the_api_page_has_every_name_that_is_offered() -> None:
     assert {f"tsn.{name}" for name in offered} | {f"tsn.train.{name}" for name in offered_by_train} <= set(listed)
 
 
+def test_the_page_of_commands_has_each_in_its_order() -> None:
+    def names(command: click.Command, path: str) -> Iterator[str]:
+        yield path
+        for name, below in getattr(command, "commands", {}).items():
+            yield from names(below, f"{path} {name}")
+
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert re.findall(r"^## (.+)$", page, re.MULTILINE) == list(names(tsn, "tsn"))
+    assert re.findall(r"^\.\. command:: (.+)$", page, re.MULTILINE) == list(names(tsn, "tsn"))
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_of_a_page_is_one_with_these_options(page: Path) -> None:
     for words in commands(page):
