@@ -52,6 +52,8 @@ def _signature(
     """Write arrays as the code does, and leave the signature of settings to the list that says what each is."""
     if what == "class" and issubclass(thing, Settings):
         return "(**settings)", ""
+    if getattr(thing, "_is_protocol", False):  # nobody calls one
+        return "", ""
     if not given:  # a property
         return None
     plain = given.replace(repr(Normalisation()), "Normalisation()")

@@ -84,7 +84,7 @@ def test_every_command_of_a_page_is_one_with_these_options(page: Path) -> None:
 
 
 PRINTED = {
-    "loading.md": r"(\d )?\([1-4], 3, 3, 64, 64\) \[\d(, \d){0,3}\]",
+    "loading.md": r"\d \(4, 3, 3, 64, 64\) \[\d(, \d){3}\]|top-1 \d+\.\d% of \d+ clips",
     "training.md": r"True",
     "formats.md": r"\w+/v_\w+ \d+ frames",
 }
