@@ -9,12 +9,15 @@ from pathlib import Path
 
 import click
 import pytest
+import torch
 from safetensors.torch import save_file
 
 from tests.conftest import Dataset
 from tsn import __all__ as offered
 from tsn.cli import tsn
 from tsn.train import __all__ as offered_by_train
+from tsn.train.answers.clip_values import PROBABILITIES, write_clip_values
+from tsn.train.answers.passes import ScoredClips
 from tsn.train.network.model import build_model
 
 ROOT = Path(__file__).parents[1]
@@ -86,6 +89,7 @@ def test_every_command_of_a_page_is_one_with_these_options(page: Path) -> None:
 PRINTED = {
     "loading.md": r"\d \(4, 3, 3, 64, 64\) \[\d(, \d){3}\]|top-1 \d+\.\d% of \d+ clips",
     "training.md": r"True",
+    "answers.md": r"top-1 66\.7%|least sure of c: \w+, 51\.0%",
     "formats.md": r"\w+/v_\w+ \d+ frames",
 }
 """Each line that the Python of a page prints, by page."""
@@ -93,7 +97,7 @@ PRINTED = {
 
 @pytest.fixture
 def beside_runs(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in a folder that holds data/frames, data/splits and the weights of two runs, which are the same."""
+    """Work in a folder that holds data/frames, data/splits, the same weights of two runs, and one's probabilities."""
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "frames").symlink_to(dataset.frames)
     (tmp_path / "data" / "splits").symlink_to(dataset.splits)
@@ -101,6 +105,11 @@ def beside_runs(dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     for run in ("a", "b"):
         (tmp_path / "runs" / run).mkdir(parents=True)
         save_file(weights, tmp_path / "runs" / run / "model.safetensors")
+    shares = torch.tensor([[0.9, 0.1], [0.2, 0.8], [0.51, 0.49]])
+    scored = ScoredClips(values=shares, labels=torch.tensor([0, 1, 1]), names=("a", "b", "c"))
+    evaluated = tmp_path / "runs" / "a" / "evaluation" / "split1-val-3"
+    evaluated.mkdir(parents=True)
+    write_clip_values(evaluated / "probabilities.h5", PROBABILITIES, scored, ("run", "walk"), {"protocol": "val"})
     monkeypatch.chdir(tmp_path)
 
 
