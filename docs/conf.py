@@ -152,8 +152,16 @@ class _Command(SphinxDirective):
         return self.parse_text_to_nodes(StringList(list(_help_lines(command, context)), source=context.command_path))
 
 
+def _name_first_steps(app: Sphinx, page: str, template: str, context: dict[str, Any], _: nodes.document | None) -> None:
+    """Call the README what the contents call it, not by its title, where a page leads on to it or back."""
+    for near in (context.get("prev"), context.get("next")):
+        if near and near["title"] == project:
+            near["title"] = "First steps"
+
+
 def setup(app: Sphinx) -> None:
     """Have settings and commands listed."""
     app.add_directive("command", _Command)
+    app.connect("html-page-context", _name_first_steps)
     app.connect("autodoc-process-signature", _signature)
     app.connect("autodoc-process-docstring", _list_settings)
