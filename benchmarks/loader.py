@@ -162,7 +162,8 @@ def main(child: str | None, job: str, seconds: float, rounds: int, write: bool, 
     text = f"""Loader
 {whole.batch_size} clips of {whole.segments} frames a batch, 340x256 JPEG frames, normalised float32 at 224x224; medians
 of {rounds} interleaved rounds of {seconds:g} s (least to most), page cache warm. From a cold one, {ahead} random
-frames a second are read if announced a batch ahead, {gain} times as many as otherwise. {words}"""
+frames a second are read if announced a batch ahead, {gain} times as many as otherwise. {words}
+Itself: a project's own code, as its users have it. Its way: the same steps, rewritten lean (benchmarks/peers.py)."""
     report("loader", text, ["way", *chain(*of_cores)], rows, write=write)
 
 

@@ -89,7 +89,7 @@ def test_every_command_of_a_page_is_one_with_these_options(page: Path) -> None:
 PRINTED = {
     "loading.md": r"\d \(4, 3, 3, 64, 64\) \[\d(, \d){3}\]|top-1 \d+\.\d% of \d+ clips",
     "training.md": r"True",
-    "answers.md": r"top-1 66\.7%|least sure of c: \w+, 51\.0%",
+    "answers.md": r"top-1 66\.7%|least sure: c: \w+, 51\.0%",
     "formats.md": r"\w+/v_\w+ \d+ frames",
 }
 """Each line that the Python of a page prints, by page."""
