@@ -49,7 +49,7 @@ class Settings:
     def __post_init__(self) -> None:
         for entry in fields(self):  # type: ignore[arg-type]
             value = getattr(self, entry.name)
-            if isinstance(value, str) and _takes_path(type(self), entry.name):
+            if isinstance(value, str) and entry.name in _paths(type(self)):  # type: ignore[arg-type]
                 value = Path(value)
                 object.__setattr__(self, entry.name, value)
             try:
@@ -131,10 +131,10 @@ def _kinds(kind: type[Any]) -> dict[str, schema.Check]:
 
 
 @cache
-def _takes_path(kind: type[Any], name: str) -> bool:
-    """Return whether a field is a path, or one or None: text will do for it."""
-    hint = get_type_hints(kind)[name]
-    return Path in (hint, *get_args(hint)) and Ellipsis not in get_args(hint)
+def _paths(kind: type[Any]) -> frozenset[str]:
+    """Return the names of the fields that are a path, or one or None: text will do for them."""
+    hints = get_type_hints(kind).items()
+    return frozenset(name for name, hint in hints if hint is Path or set(get_args(hint)) == {Path, NoneType})
 
 
 def _check(entry: Field[Any], value: Any) -> None:

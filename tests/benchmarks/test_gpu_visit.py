@@ -25,7 +25,7 @@ NAMES = [f"{label}/v_{label}_g{group:02d}_c01" for label in ("A", "B", "C") for 
 def data(tmp_path: Path) -> tuple[Path, Path]:
     """Frames that are no pictures and a split of 18 and 6 clips."""
     frames, splits = make_shards(tmp_path / "frames", NAMES), tmp_path / "splits"
-    build_splits(tmp_path, SplitsSettings(frames=frames, out=splits, split_by="group", test_share=0.25))
+    build_splits(None, SplitsSettings(frames=frames, out=splits, split_by="group", test_share=0.25))
     return frames, splits
 
 

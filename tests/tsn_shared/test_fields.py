@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -32,3 +33,10 @@ def test_absent_values_take_defaults_and_unknown_ones_are_refused() -> None:
 
 def test_flag_is_the_name_as_the_command_line_writes_it() -> None:
     assert flag_of("lr_decay_epoch") == "--lr-decay-epoch"
+
+
+def test_text_will_do_for_a_path() -> None:
+    settings = DataSettings(frames=cast("Path", "my frames"), splits=Path("s"))
+    assert settings.frames == Path("my frames")
+    with pytest.raises(SettingsError, match="--frames is 3: it must be a path"):
+        DataSettings(frames=cast("Path", 3))

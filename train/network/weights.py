@@ -3,6 +3,7 @@
 import sys
 from contextlib import redirect_stdout
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 
 import torch
@@ -66,6 +67,7 @@ def _imagenet(name: str) -> dict[str, Tensor]:
 def _file(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise SettingsError(f"--weights {absent(path)}: it takes imagenet, none or a file")
+    state: Any
     if path.suffix == ".safetensors":
         try:
             state = load_file(path)
@@ -73,13 +75,15 @@ def _file(path: Path) -> dict[str, Tensor]:
             raise DataError(f"{path} cannot be read as weights: {brief(error)}") from None
     else:
         state = read_pt(path, "weights")
-    if isinstance(state, dict):  # ours has it in `model`, Lightning's, MMAction2's and many others in `state_dict`
-        state = next((state[key] for key in ("model", "state_dict") if isinstance(state.get(key), dict)), state)
+    for key in ("model", "state_dict"):  # ours has it in the first, Lightning's, MMAction2's and others in the second
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
     if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         raise DataError(
             f"--weights {path} holds no state dict of tensors: it is one itself, or has one in `model` or `state_dict`"
         )
-    return {key.removeprefix("module.").removeprefix("backbone."): value for key, value in state.items()}
+    names = {key: key.removeprefix("module.").removeprefix("backbone.") for key in state}
+    return {name: state[key] for key, name in names.items() if not name.startswith("data_preprocessor.")}
 
 
 def _load(model: TSN, name: str, state: dict[str, Tensor], source: str) -> str:
