@@ -18,7 +18,7 @@ from tsn.tsn_shared.config_text import config_text
 from tsn.tsn_shared.console import json_text, say, speaking
 from tsn.tsn_shared.environment import wait_asleep
 from tsn.tsn_shared.errors import TsnError
-from tsn.tsn_shared.headings import TRAIN_HEADINGS
+from tsn.tsn_shared.headings import TIMED, TRAIN_HEADINGS
 from tsn.tsn_shared.options import FOLDER, CommaSeparated, config_options, origins, settings_options, stated
 from tsn.tsn_shared.settings import (
     VIDEOS,
@@ -32,8 +32,12 @@ from tsn.tsn_shared.settings import (
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110, "auto_envvar_prefix": "TSN"}
 INTERRUPTED = 130
+SUBSETS = ("train", "val", "test")
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+of_subset = click.option(
+    "--subset", type=click.Choice(SUBSETS), help="Which clips; by default test, or val where there is no test."
+)
 
 
 def show_versions(context: click.Context, parameter: click.Parameter, value: bool) -> None:
@@ -150,6 +154,7 @@ def train(context: click.Context, /, print_config: bool, dry_run: bool, **option
 
 @tsn.command(short_help="Score a run on its test clips.")
 @click.argument("checkpoints", type=FOLDER, nargs=-1, metavar="CHECKPOINT...")
+@of_subset
 @settings_options(SplitScoreSettings)
 @click.option(
     "--fuse", type=CommaSeparated(Path, like="A,B"), help="Average the scores of several runs on the same clips."
@@ -161,6 +166,7 @@ def train(context: click.Context, /, print_config: bool, dry_run: bool, **option
 @as_json
 def evaluate(
     checkpoints: tuple[Path, ...],
+    subset: Literal["train", "val", "test"] | None,
     fuse: tuple[Path, ...] | None,
     fuse_weights: Any,
     out: Path | None,
@@ -184,8 +190,10 @@ def evaluate(
         raise click.UsageError("--fuse-weights goes with --fuse")
     from tsn.train.answers.evaluate import evaluate_runs
 
-    settings = SplitScoreSettings(**options)
-    figures, text = evaluate_runs(fuse or checkpoints, settings, fused=bool(fuse), fuse_weights=fuse_weights, out=out)
+    settings, fused = SplitScoreSettings(**options), bool(fuse)
+    figures, text = evaluate_runs(
+        fuse or checkpoints, settings, subset=subset, fused=fused, fuse_weights=fuse_weights, out=out
+    )
     click.echo(json_text(figures.plain()) if as_json else text)
 
 
@@ -236,11 +244,9 @@ def export(checkpoint: Path, out: Path, size: str | None, num_segments: int | No
 @tsn.command(short_help="Write the features of clips.")
 @click.argument("checkpoint", type=FOLDER)
 @click.argument("out", type=FOLDER)
-@click.option(
-    "--subset", type=click.Choice(["train", "val", "test"]), default="test", show_default=True, help="Which clips."
-)
+@of_subset
 @settings_options(SplitScoreSettings)
-def features(checkpoint: Path, out: Path, subset: Literal["train", "val", "test"], **options: Any) -> None:
+def features(checkpoint: Path, out: Path, subset: Literal["train", "val", "test"] | None, **options: Any) -> None:
     """Write the features of clips to OUT, an HDF5 file: VGG's fc7, or what another network's last layer reads.
 
     It holds feature (N, D), name, label and class/name, in the order of the split.
@@ -332,13 +338,6 @@ def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
 
     speed = bench_loader(BenchLoaderSettings(**options), seconds=seconds)
     click.echo(json_text(asdict(speed)) if as_json else bench_text(speed))
-
-
-TIMED = frozenset(
-    {"frames", "splits", "split", "gpus", "model", "num_segments", "use_tsn", "batch_size", "input_size"}
-    | {"dropout", "freeze", "optimizer", "precision", "compile", "seed", "shift"}
-)
-"""Settings of training that decide how fast a step is."""
 
 
 @bench.command("train", short_help="The training loop beside a bare one.")

@@ -1,5 +1,6 @@
 """What scores are worth: loss and accuracies over clips, by class, and which class was taken for which."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -42,6 +43,21 @@ def metrics_of(logits: Tensor, labels: Tensor) -> Metrics:
         top5=_share(hits) if logits.shape[1] > TOP else None,
         mean_class_accuracy=float(torch.stack(per_class).mean()),
     )
+
+
+Z = 1.959964
+"""Of the normal distribution, so many deviations about the mean hold 95 %."""
+
+
+def interval(share: float, clips: int) -> tuple[float, float]:
+    """Return between what a share that was seen of so many clips lies with 95 % confidence (Wilson, JASA 1927).
+
+    As if the clips were independent; those of one scene are not, so it is wider rather than narrower.
+    """
+    square = Z * Z / clips
+    centre = (share + square / 2) / (1 + square)
+    half = Z / (1 + square) * math.sqrt(share * (1 - share) / clips + square / (4 * clips))
+    return max(centre - half, 0.0), min(centre + half, 1.0)
 
 
 @dataclass(frozen=True, kw_only=True)

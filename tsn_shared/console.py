@@ -162,8 +162,12 @@ def _widest(columns: Sequence[Sequence[str]], numbers: Sequence[bool], room: int
 
 
 def json_text(value: Any, *, indent: int | None = None) -> str:
-    """Return a result as JSON, in which there are no NaN and no infinities: null stands for them."""
-    return json.dumps(_without_nan(value), indent=indent, allow_nan=False)
+    """Return a result as JSON, in which there are no NaN and no infinities: null stands for them.
+
+    Letters of all scripts are as they are; what no terminal shows, controls and bytes that are not UTF-8, is escaped.
+    """
+    text = json.dumps(_without_nan(value), indent=indent, allow_nan=False, ensure_ascii=False)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
 
 
 def _without_nan(value: Any) -> Any:

@@ -16,3 +16,9 @@ TRAIN_HEADINGS = {
     "Run": ("run", "resume", "seed", "save_every", "max_restarts", "track"),
 }
 """Of `train`: each of its settings stands once."""
+
+TIMED = frozenset(
+    {"frames", "splits", "split", "gpus", "model", "num_segments", "use_tsn", "batch_size", "input_size"}
+    | {"dropout", "freeze", "optimizer", "precision", "compile", "seed", "shift"}
+)
+"""Settings of training that decide how fast a step is."""

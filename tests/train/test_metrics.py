@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tsn.train.metrics import class_metrics, confusion, metrics_of
+from tsn.train.metrics import class_metrics, confusion, interval, metrics_of
 
 CLASSES = tuple(f"c{number}" for number in range(7))
 
@@ -37,6 +37,14 @@ def test_figures_are_those_of_a_plain_loop(clips: int, seed: int) -> None:
             assert row.times == wrong.count(CLASSES.index(row.taken_for)) == max(map(wrong.count, wrong))
         for other in range(len(CLASSES)):
             assert int(table[label, other]) == sum(ranked[0] == other for ranked in mine)
+
+
+@pytest.mark.parametrize(
+    ("right", "clips", "low", "high"), [(12, 12, 0.757, 1.0), (0, 10, 0.0, 0.278), (5, 10, 0.237, 0.763)]
+)
+def test_the_interval_of_a_share_is_wilsons(right: int, clips: int, low: float, high: float) -> None:
+    """Of none it is (0, z²/(n + z²)), of all (n/(n + z²), 1), of a half 1/2 ± z/2 sqrt(1/(n + z²))."""
+    assert interval(right / clips, clips) == pytest.approx((low, high), abs=6e-4)
 
 
 def test_of_five_classes_or_fewer_there_is_no_top5() -> None:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 
@@ -10,8 +11,9 @@ from tsn.tsn_shared.command_kinds import Grouped, InOrder
 from tsn.tsn_shared.options import settings_options
 
 
-def call(*words: str) -> tuple[int, str]:
-    done = subprocess.run([sys.executable, "-m", "tsn", *words], capture_output=True, text=True)
+def call(*words: str, **variables: str) -> tuple[int, str]:
+    environment = os.environ | variables
+    done = subprocess.run([sys.executable, "-m", "tsn", *words], env=environment, capture_output=True, text=True)
     assert done.stdout == ""
     return done.returncode, done.stderr
 
@@ -62,6 +64,17 @@ def test_a_mistake_is_one_line_that_names_the_help(words: list[str], line: str) 
     assert code == 2
     assert said.startswith(line)
     assert said.count("\n") == 1
+
+
+def test_the_environment_is_named_where_a_value_or_a_slip_is_from_there() -> None:
+    code, said = call("train", "--frames", "nowhere", TSN_TRAIN_BATCH_SIZE="abc", TSN_TRAIN_NUM_EPOCH="3")
+    assert code == 2
+    note, line = said.splitlines()
+    assert note == (
+        "note: TSN_TRAIN_NUM_EPOCH is set in the environment, and no option is called so "
+        "(did you mean TSN_TRAIN_NUM_EPOCHS?)"
+    )
+    assert line.startswith("tsn: TSN_TRAIN_BATCH_SIZE in the environment: Invalid value for '--batch-size'")
 
 
 def test_a_group_without_a_command_shows_its_help() -> None:

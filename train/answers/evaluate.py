@@ -14,14 +14,14 @@ from tsn.train.answers.clip_values import PROBABILITIES, write_clip_values
 from tsn.train.answers.figures import Figures, MeanFigures, percent
 from tsn.train.answers.passes import ScoredClips, plan_pass, run_pass
 from tsn.train.answers.trained import learned_from, load_trained
-from tsn.train.metrics import TOP, ClassMetrics, class_metrics, confusion, metrics_of
+from tsn.train.metrics import TOP, ClassMetrics, Metrics, class_metrics, confusion, interval, metrics_of
 from tsn.train.pictures import draw_confusion, draw_per_class
 from tsn.train.ranks.devices import count_gpus
 from tsn.tsn_shared.console import counted, json_text, say, table
 from tsn.tsn_shared.errors import SettingsError
 from tsn.tsn_shared.files import locked, write_text, writing
 from tsn.tsn_shared.settings import SplitScoreSettings
-from tsn.tsn_shared.splits import open_split
+from tsn.tsn_shared.splits import Subset, open_split
 
 WAY_OUT = "name another folder with --out"
 
@@ -41,25 +41,37 @@ class Evaluation:
     name: str
 
 
-CHOSEN_ON_THESE = "The best epoch was chosen on the clips that it is scored on: of others less can be expected."
+FEW = 0.05
+"""A wider interval of top-1 than this is told: that of UCF101's test clips is 2.4 % wide."""
+
+CHOSEN_ON_THESE = (
+    "The best epoch was chosen on the clips that it is scored on: of others less can be expected. "
+    "A split with val clips chooses on those."
+)
 """As where a split has no val, like UCF101's own."""
 
 
 def evaluate(
-    checkpoint: Path, settings: SplitScoreSettings, hold: Callable[[Path], None] = lambda folder: None
+    checkpoint: Path,
+    settings: SplitScoreSettings,
+    hold: Callable[[Path], None] = lambda folder: None,
+    *,
+    subset: Subset | None = None,
 ) -> Evaluation:
-    """Score a checkpoint, or the best of a run, on every test clip once, or on val's where there is no test.
+    """Score a checkpoint, or the best of a run, on every clip of a subset once: test, or val where there is no test.
 
     Errors are those of `plan_pass`.
 
     `hold` is called with the folder of its files before the clips are scored, which takes long.
     """
     trained = load_trained(checkpoint)
-    wanted = plan_pass(None, trained, settings)
+    wanted = plan_pass(subset, trained, settings)
+    split = open_split(wanted.data)
     other = "" if trained.path.stem in ("best", "model") else f"-{trained.path.stem}"
+    other += "" if wanted.subset == split.scored else f"-{wanted.subset}"
     folder = trained.run / "evaluation" / f"split{wanted.data.split}-{wanted.protocol}-{wanted.segments}{other}"
     hold(folder)
-    scored, split = run_pass(wanted, trained, settings), open_split(wanted.data)
+    scored = run_pass(wanted, trained, settings)
     own_split = learned_from(trained, split)
     return Evaluation(
         figures=Figures(
@@ -132,6 +144,7 @@ def evaluate_runs(
     checkpoints: Sequence[Path],
     settings: SplitScoreSettings,
     *,
+    subset: Subset | None = None,
     fused: bool = False,
     fuse_weights: Sequence[float] | None = None,
     out: Path | None = None,
@@ -160,7 +173,9 @@ def evaluate_runs(
             _hold(place(folder), stack)
 
         each = [
-            evaluate(checkpoint, replace(settings, split=name, gpus=devices), *(() if fused else (hold,)))
+            evaluate(
+                checkpoint, replace(settings, split=name, gpus=devices), *(() if fused else (hold,)), subset=subset
+            )
             for checkpoint, name in zip(checkpoints, names, strict=True)
         ]
         if fused:
@@ -169,13 +184,22 @@ def evaluate_runs(
         for evaluation in each:
             write_files(evaluation, place(evaluation.folder))
     if len(each) == 1:
-        chosen = [CHOSEN_ON_THESE] * each[0].figures.chosen_on_these
-        return each[0].figures, "\n".join([class_table(each[0].figures.per_class), "", *chosen, headline(each[0])])
+        only = each[0].figures
+        remarks = [CHOSEN_ON_THESE] * only.chosen_on_these + few_clips(only.metrics)
+        return only, "\n".join([class_table(only.per_class), "", *remarks, headline(each[0])])
     figures = MeanFigures(runs=tuple(evaluation.figures for evaluation in each))
     splits, mean = ", ".join(run.split for run in figures.runs), figures.mean
     chosen = [CHOSEN_ON_THESE] * any(run.chosen_on_these for run in figures.runs)
     last = f"mean over splits {splits}, {each[0].words}, {mean.clips} clips in all: {percent(mean)}"
     return figures, "\n".join([*(headline(evaluation) for evaluation in each), *chosen, last])
+
+
+def few_clips(metrics: Metrics) -> list[str]:
+    """Return a remark on how little few clips say; none where top-1 is known to within a few percent."""
+    low, high = interval(metrics.top1, metrics.clips)
+    if high - low < FEW:
+        return []
+    return [f"So few clips say that top-1 lies between {low:.0%} and {high:.0%} (95 % confidence, at best)."]
 
 
 def _hold(folder: Path, stack: ExitStack) -> None:

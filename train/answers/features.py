@@ -13,8 +13,8 @@ from tsn.tsn_shared.settings import SplitScoreSettings
 from tsn.tsn_shared.splits import Subset
 
 
-def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *, subset: Subset = "test") -> str:
-    """Write the features of a subset's clips to `out` and return a line that says what is in it.
+def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *, subset: Subset | None = None) -> str:
+    """Write the features of a subset's clips (test, or val where there is no test) to `out`; return a line on them.
 
     Errors are those of `plan_pass`.
     """
@@ -27,7 +27,7 @@ def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *,
         "protocol": wanted.protocol,
         "num_segments": wanted.segments,
         "split": wanted.data.split,
-        "subset": subset,
+        "subset": wanted.subset,
     }
 
     with alone(out, way_out):
@@ -35,4 +35,4 @@ def write_features(checkpoint: Path, out: Path, settings: SplitScoreSettings, *,
         with writing(out, way_out):
             write_clip_values(out, FEATURES, scored, trained.classes, stated)
     clips, width = scored.values.shape
-    return f"{out}: {width} features of {clips} {subset} clips, split {wanted.data.split}, {wanted.words}"
+    return f"{out}: {width} features of {clips} {wanted.subset} clips, split {wanted.data.split}, {wanted.words}"

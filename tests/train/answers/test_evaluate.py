@@ -182,7 +182,8 @@ def test_every_printed_result_names_split_protocol_and_clips(trained_run: Path, 
     words = ["evaluate", str(trained_run), "--gpus", "0", "--out", str(tmp_path)]
     done = CliRunner().invoke(tsn, [*words, "--protocol", "10crop", "--num-segments", "2"])
     assert done.exit_code == 0, done.output
-    *table, empty, chosen, last = done.stdout.splitlines()
+    *table, empty, chosen, few, last = done.stdout.splitlines()
+    assert few.startswith("So few clips say that top-1 lies between ")
     assert last.startswith("split 1, protocol 10crop (2 segments, 10 crops), 7 test clips: top-1 ")
     del table[1]  # the rule
     assert [line.split()[1] for line in table] == ["class", "Colour0", "Colour1", "Colour2", "Colour3"]
