@@ -16,6 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from tsn.train.data import SplitFacts, with_data_from
 from tsn.train.history import Row, check_order, rows_of
@@ -33,6 +34,9 @@ LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 MOST_BYTES = 2**28
 """Of config.json or metrics.jsonl: a million epochs or classes."""
 
+LONGEST = 100
+"""Letters of a version."""
+
 FREE_ON_RESUME = frozenset(
     {"gpus", "num_processes", "nnodes", "rdzv_endpoint", "max_restarts", "compile", "batch_size", "accumulate"}
     | {"decoder", "loader_threads", "track"}
@@ -43,7 +47,7 @@ FREE_ON_RESUME = frozenset(
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """What config.json holds; its versions are there to be looked at, and are not read back.
+    """What config.json holds; its versions, and the threads of the CPU, are there to be told.
 
     Paths are relative to `base`, the folder that training was started in; older runs do not state it.
     """
@@ -63,6 +67,22 @@ class Config:
             "versions": dict(self.versions),
             "base": self.base,
         }
+
+
+def what_changed(before: Config, now: Config) -> list[str]:
+    """Say what a run that goes on does otherwise than before, and computes with another number for, at best."""
+    words = [
+        f"{name} is {value}, and was {before.versions[name]} before: sums may differ in their last bits"
+        for name, value in now.versions.items()
+        if before.versions.get(name, value) != value
+    ]
+    epochs, mode = now.settings.num_epochs, now.settings.lr_mode
+    if mode != "step" and epochs != before.settings.num_epochs:
+        words.append(
+            f"{epochs} epochs in place of {before.settings.num_epochs}: learning rates are those of a {mode} schedule "
+            f"of {epochs} from here on"
+        )
+    return words
 
 
 class RunFolder:
@@ -128,11 +148,23 @@ def read_config(path: Path) -> Config:
         facts = {name: value for name, value in config["split"].items() if name in SplitFacts.__annotations__}
         settings, base = from_plain(TrainSettings, config["settings"]), config.get("base")
         classes = tuple(config.get("classes", ()))
-        return Config(settings=with_data_from(settings, base), split=SplitFacts(**facts), base=base, classes=classes)
+        return Config(
+            settings=with_data_from(settings, base),
+            split=SplitFacts(**facts),
+            base=base,
+            classes=classes,
+            versions=_texts(config.get("versions")),
+        )
     except (OSError, ValueError, SettingsError) as error:
         if getattr(error, "errno", None) in WRONG_PATH:
             raise SettingsError(f"{path} is not a run folder: its config.json: {_reason(error)}") from None
         raise DataError(f"{file} is not that of a run: {_reason(error)}") from None
+
+
+def _texts(found: Any) -> dict[str, str]:
+    """Return what texts a file gives by name: they are told, and decide nothing."""
+    items = found.items() if isinstance(found, dict) else ()
+    return {name: value for name, value in items if isinstance(value, str) and len(value) < LONGEST}
 
 
 def read_history(run: Path) -> list[Row]:

@@ -20,7 +20,7 @@ from tsn.train.fit import compilation
 from tsn.train.fit.checkpoint import load_newest, restore_best
 from tsn.train.fit.checkpoint_writer import CheckpointWriter
 from tsn.train.fit.contents import Checkpoint, Facts, checkpoint_of
-from tsn.train.fit.folder import Config, RunFolder, read_history
+from tsn.train.fit.folder import Config, RunFolder, read_config, read_history, what_changed
 from tsn.train.fit.place import RunPlace
 from tsn.train.fit.trainer import Trainer
 from tsn.train.history import Row, best_row
@@ -73,11 +73,19 @@ class Run:
             base=working_folder(),
         )
 
+    def computed_by(self) -> dict[str, str]:
+        """Return the versions, and on the CPU the threads: sums over another number differ in their last bits."""
+        on_cpu = self.ranks.device.type == "cpu"
+        return versions() | ({"threads": str(torch.get_num_threads())} if on_cpu else {})
+
     def announce(self) -> None:
         """Write config.json, and say what is trained on what."""
         settings, trainer, say = self.settings, self.trainer, self.folder.say
         facts, base = split_facts(self.split), working_folder()
-        config = Config(settings=settings, split=facts, base=base, classes=self.classes, versions=versions())
+        config = Config(settings=settings, split=facts, base=base, classes=self.classes, versions=self.computed_by())
+        if trainer.position and self.folder.writes:
+            for words in what_changed(read_config(self.folder.path), config):
+                say(words)
         self.folder.write_config(config)
         where = "CPU" if self.ranks.device.type == "cpu" else torch.cuda.get_device_name(self.ranks.device)
         trained = count_parameters(trainer.model, trained=True)

@@ -2,13 +2,14 @@
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.train.test_history import row
 from tsn.train.data import SplitFacts
-from tsn.train.fit.folder import Config, RunFolder, read_config, read_history
+from tsn.train.fit.folder import Config, RunFolder, read_config, read_history, what_changed
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.settings import TrainSettings
 
@@ -30,9 +31,29 @@ def test_config_json_has_its_keys_and_comes_back(tmp_path: Path) -> None:
         "test": 7,
         "best_epoch": "",
     }
-    assert read_config(tmp_path / "run") == Config(
-        settings=SETTINGS, split=SPLIT, base="/somewhere", classes=("a", "b")
-    )
+    assert read_config(tmp_path / "run") == config
+
+
+def test_what_a_run_computes_otherwise_when_it_goes_on_is_told() -> None:
+    before = Config(settings=SETTINGS, split=SPLIT, base=None, versions={"torch": "2.13", "threads": "1", "dali": "2"})
+    now = replace(before, versions={"torch": "2.14", "threads": "2", "dali": "2", "timm": "1"})
+    assert what_changed(before, now) == [
+        "torch is 2.14, and was 2.13 before: sums may differ in their last bits",
+        "threads is 2, and was 1 before: sums may differ in their last bits",
+    ]
+    longer = replace(before, settings=replace(SETTINGS, num_epochs=9))
+    assert what_changed(before, longer) == []  # steps are where they were
+    cosine = replace(before, settings=replace(SETTINGS, lr_mode="cosine"))
+    (words,) = what_changed(cosine, replace(cosine, settings=replace(cosine.settings, num_epochs=9)))
+    assert words == "9 epochs in place of 4: learning rates are those of a cosine schedule of 9 from here on"
+
+
+def test_versions_that_are_no_texts_are_passed_over(tmp_path: Path) -> None:
+    RunFolder(tmp_path, writes=True).write_config(Config(settings=SETTINGS, split=SPLIT, base=None))
+    stored = json.loads((tmp_path / "config.json").read_text())
+    for versions, read in (([1], {}), ({"tsn": 3, "torch": "2", "x": "y" * 1000}, {"torch": "2"})):
+        (tmp_path / "config.json").write_text(json.dumps(stored | {"versions": versions}))
+        assert read_config(tmp_path).versions == read
 
 
 def test_an_older_config_json_lacks_what_came_later(tmp_path: Path) -> None:
