@@ -14,6 +14,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
+from tests.train.answers.colours import colour_video
 from tests.train.runs import evaluated
 from tsn.cli import tsn
 from tsn.pipeline.jpeg import decode_jpeg
@@ -142,6 +143,25 @@ def test_without_the_packages_a_line_says_what_to_install(
     with pytest.raises(SettingsError, match=r"needs onnxscript: pip install '\.\[export\]'"):
         export(trained_run, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_example_of_a_video_gives_what_predict_gives(
+    trained_run: Path,
+    exported: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    video = colour_video(tmp_path / "a.avi", ("red", 1), ("blue", 1))
+    (tmp_path / "model.onnx").symlink_to(exported["onnx"])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["onnx_video.py", str(video)])
+    runpy.run_path(str(ROOT / "examples" / "onnx_video.py"))
+    found = {
+        name: float(share.rstrip("%")) / 100 for share, name in map(str.split, capsys.readouterr().out.splitlines())
+    }
+    wanted = Predictor(load_trained(trained_run)).video(video)
+    assert found == pytest.approx({guess.name: guess.score for guess in wanted.top}, abs=5e-3)
 
 
 @pytest.mark.parametrize("name", ["onnx_runtime", "torch_export", "predict_array"])
