@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from tsn.pipeline.splits.class_names import alike, classes_of_folders, did_you_mean, find_class_file, read_class_file
+from tsn.pipeline.splits.columns import is_number
 from tsn.pipeline.splits.listed import (
     SUBSET_WORDS,
     Annotations,
@@ -21,7 +22,7 @@ from tsn.pipeline.splits.listed import (
     folder_of,
     listed_split,
 )
-from tsn.pipeline.splits.rows import FORMS, Row, is_number, read_rows, where, with_header
+from tsn.pipeline.splits.rows import FORMS, Row, read_rows, where, with_header
 from tsn.tsn_shared.console import some
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.splits import SUBSETS, Subset

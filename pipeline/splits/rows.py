@@ -8,7 +8,6 @@
   (Kinetics, ActivityNet).
 """
 
-import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -17,32 +16,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tsn.pipeline.splits.class_names import NO_BRACKETS
+from tsn.pipeline.splits.columns import NAMES, cells_of, columns_of, is_header, is_number, numbers_at_end
 from tsn.pipeline.splits.listed import SUBSET_WORDS, checked_path, without_ending
-from tsn.pipeline.splits.text import numbered_lines, text_lines, whole_text
-from tsn.tsn_shared.console import some
+from tsn.pipeline.splits.text import numbered_lines, whole_text
 from tsn.tsn_shared.errors import DataError, brief
 from tsn.tsn_shared.splits import Subset
 
-MOST_DIGITS = 9
-"""Digits of a label or a number of frames."""
-
-COLUMNS: dict[str, tuple[str, ...]] = {
-    "path": (
-        *("path", "video_path", "file_path", "filepath", "clip_path", "file", "filename", "file_name", "video"),
-        *("video_name", "clip_name", "name", "youtube_id", "video_id", "clip_id", "clip", "id", "vid"),
-    ),
-    "label": (
-        *("template", "label_name", "class_name", "label", "class", "category", "action", "activity"),
-        *("label_id", "class_id", "class_index"),
-    ),
-    "frames": ("frames", "num_frames", "n_frames", "total_frames"),
-    "start": ("time_start", "start_time", "start"),
-    "end": ("time_end", "end_time", "end"),
-    "subset": ("split", "subset", "set"),
-}
-"""What columns are called, the first that is there before the others."""
-
-_NAMES = {name for names in COLUMNS.values() for name in names}
 _KINETICS = ("label", "youtube_id", "time_start", "time_end", "split")
 
 
@@ -72,24 +51,8 @@ def with_header(path: Path) -> bool:
     """Return whether a file names its columns, one of which says the subset."""
     if path.suffix.lower() == ".json":
         return any("split" in entry or "subset" in entry for entry in _entries(path)[:1])
-    _, cells = next(_cells(path), (0, []))
-    return _is_header(cells) and "subset" in _columns(path, cells)
-
-
-def numbers_at_end(line: str) -> tuple[str, tuple[int, ...]]:
-    """Take a line apart: what it begins with, and the one or two numbers after white space at its end, if any."""
-    fields = line.rsplit(None, 2)
-    if not is_number(fields[-1]) or len(fields) == 1:
-        return line, ()
-    last = int(fields[-1])
-    if len(fields) == 3 and is_number(fields[1]):
-        return fields[0], (int(fields[1]), last)
-    return line[: -len(fields[-1])].rstrip(), (last,)
-
-
-def is_number(field: str) -> bool:
-    """Return whether a field is a number from 0, and none of absurdly many digits."""
-    return field.isdecimal() and len(field) <= MOST_DIGITS
+    _, cells = next(cells_of(path), (0, []))
+    return is_header(cells) and "subset" in columns_of(path, cells)
 
 
 def _read_lines(path: Path) -> Iterator[Row]:
@@ -107,7 +70,7 @@ def _cause(line: str, number: int) -> str:
     form = "a line is `path label` or `path frames label`, labels from 0"
     first, _, rest = line.partition(" ")
     last = line.split()[-1]
-    if number == 1 and {word.strip(",;").casefold() for word in line.split()} & _NAMES and "/" not in line:
+    if number == 1 and {word.strip(",;").casefold() for word in line.split()} & NAMES and "/" not in line:
         return f"this line is a header, it seems: delete it, or end the file's name in .csv; {form}"
     if mark := next((mark for mark in ",;" if mark in line), None):
         return f"{line.rpartition(mark)[2].strip()!r} after {mark!r}: end the file's name in .csv; {form}"
@@ -119,12 +82,12 @@ def _cause(line: str, number: int) -> str:
 
 
 def _read_csv(path: Path) -> Iterator[Row]:
-    cells = _cells(path)
+    cells = cells_of(path)
     number, first = next(cells, (0, []))
     if not first:
         return iter(())
-    if _is_header(first):
-        columns = _columns(path, first)
+    if is_header(first):
+        columns = columns_of(path, first)
     else:
         columns = _columns_without_header(path, number, first)
         second, at = next(cells, None), columns["path"]
@@ -134,62 +97,6 @@ def _read_csv(path: Path) -> Iterator[Row]:
             )
         cells = chain([(number, first)], [second] if second else [], cells)
     return _rows(path, columns, cells)
-
-
-def _cells(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield number and fields of each line of a CSV that is not blank."""
-    lines = text_lines(path)
-    blank, first = 0, ""
-    for first in lines:
-        if first.strip():
-            break
-        blank += 1
-    delimiter = _delimiter(first)
-    if delimiter == " ":
-        for number, line in enumerate(chain([first], lines), start=blank + 1):
-            if line.strip():
-                yield number, line.strip().rsplit(None, 1)
-        return
-    reader = csv.reader((line + "\n" for line in chain([first], lines)), delimiter=delimiter, strict=True)
-    try:
-        for fields in reader:
-            if any(fields):
-                yield blank + reader.line_num, [field.strip() for field in fields]
-    except csv.Error as error:
-        raise DataError(
-            f"{where(path, blank + reader.line_num)} is no CSV: {brief(error)}; is a quotation mark not closed?"
-        ) from None
-
-
-def _delimiter(line: str) -> str:
-    """Return what divides the fields of a CSV, by its first line: the mark that comes first, else the last space."""
-    name, numbers = numbers_at_end(line.strip()) if line.strip() else ("", ())
-    if numbers and without_ending(name) != name:
-        return " "
-    marks = [(line.index(mark), mark) for mark in "\t;," if mark in line]
-    return min(marks)[1] if marks else " "
-
-
-def _is_header(cells: Sequence[str]) -> bool:
-    """Return whether a row names columns: two names that are known, since one could be a class."""
-    known = {cell.casefold() for cell in cells} & _NAMES
-    return len(known) >= min(2, len(cells)) > 0 and not any(cell.isdecimal() for cell in cells)
-
-
-def _columns(path: Path, header: Sequence[str]) -> dict[str, int]:
-    """Return where each column that is known stands in a row with this header."""
-    at = {name.casefold(): place for place, name in reversed(list(enumerate(header)))}
-    columns = {
-        column: next(at[name] for name in names if name in at)
-        for column, names in COLUMNS.items()
-        if any(name in at for name in names)
-    }
-    if "path" not in columns:
-        raise DataError(
-            f"{path}: none of the columns {some([repr(name) for name in header], shown=8)} names the videos: "
-            f"call that one path and the one of the classes label"
-        )
-    return columns
 
 
 def _is_path(cell: str) -> bool:
@@ -247,7 +154,7 @@ _READ: dict[str, Callable[[str], Any]] = {
 def _read_json(path: Path) -> Iterator[Row]:
     entries = _entries(path)
     header = list(entries[0]) if entries else ["path"]
-    columns = _columns(path, header)
+    columns = columns_of(path, header)
     cells = (
         (number, ["" if entry.get(key) is None else str(entry[key]) for key in header])
         for number, entry in enumerate(entries, start=1)

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tsn.pipeline.splits.class_names import INDEX, did_you_mean, read_class_index
+from tsn.pipeline.splits.columns import numbers_at_end
 from tsn.pipeline.splits.listed import Annotations, ListedClip, checked_path, folder_of, listed_split
-from tsn.pipeline.splits.rows import numbers_at_end, where
+from tsn.pipeline.splits.rows import where
 from tsn.pipeline.splits.text import numbered_lines
 from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.splits import Subset
