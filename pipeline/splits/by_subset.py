@@ -220,7 +220,7 @@ def _label(row: Row, path: Path, labels: _Labels) -> int:
         if (known := labels.number_of.get(str(row.label))) is not None:
             return known
         raise DataError(
-            f"{where(path, row.number)}: {row.path}: {row.label!r} is none of the classes"
+            f"{where(path, row.number)}: {row.path}: {row.label!r} is none of the classes in {labels.class_file}"
             f"{did_you_mean(str(row.label), labels.number_of)}"
         )
     label, classes = int(row.label or 0), labels.classes

@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Iterable
 from pathlib import Path
 
+from tsn.pipeline.splits.columns import lists_clips
 from tsn.pipeline.splits.listed import SUBSET_WORDS, ListedClip, folder_of
 from tsn.pipeline.splits.text import line_with, numbered_lines, whole_text
 from tsn.tsn_shared.errors import DataError, brief
@@ -23,13 +24,14 @@ FILES = ("classes.txt", "*label_map*.txt", "*labels*.txt", "*labels*.csv", "*lab
 def find_class_file(folder: Path, besides: Path | None = None) -> Path | None:
     """Return the file that names the classes in a folder of lists, None without any; DataError for two.
 
-    `besides` is a list, and no such file whatever it is called.
+    `besides` is a list, and no such file whatever it is called; nor is a CSV whose header is that of a list.
     """
     if (folder / INDEX).exists():
         return folder / INDEX
     for pattern in FILES:
         paths = (path for path in sorted(folder.glob(pattern)) if path != besides)
-        found = [path for path in paths if not any(word in path.stem for word in SUBSET_WORDS)]
+        others = (path for path in paths if not any(word in path.stem for word in SUBSET_WORDS))
+        found = [path for path in others if not lists_clips(path)]
         if len(found) > 1:
             raise DataError(f"{found[0]} and {found[1].name} both name classes, it seems: move one away")
         if found:

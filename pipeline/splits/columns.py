@@ -6,7 +6,7 @@ from itertools import chain
 from pathlib import Path
 
 from tsn.pipeline.splits.listed import without_ending
-from tsn.pipeline.splits.text import text_lines
+from tsn.pipeline.splits.text import numbered_lines, text_lines
 from tsn.tsn_shared.console import some
 from tsn.tsn_shared.errors import DataError, brief
 
@@ -31,6 +31,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 NAMES = {name for names in COLUMNS.values() for name in names}
 """All of them, in small letters."""
+
+_OF_ANYTHING = {"id", "name"}
+"""Names of a column for paths that a table of classes has as well."""
 
 
 def numbers_at_end(line: str) -> tuple[str, tuple[int, ...]]:
@@ -87,6 +90,18 @@ def is_header(cells: Sequence[str]) -> bool:
     """Return whether a row names columns: two names that are known, since one could be a class."""
     known = {cell.casefold() for cell in cells} & NAMES
     return len(known) >= min(2, len(cells)) > 0 and not any(cell.isdecimal() for cell in cells)
+
+
+def lists_clips(path: Path) -> bool:
+    """Return whether a CSV's first line names a column for paths, by a name that classes have not, and one for labels.
+
+    A table of classes may be called alike, and need be no CSV in form: nothing but its first line is looked at.
+    """
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        return False
+    _, line = next(numbered_lines(path), (0, ""))
+    names = {cell.strip('" ').casefold() for cell in line.split(_delimiter(line))}
+    return bool(names & {*COLUMNS["path"]} - _OF_ANYTHING) and bool(names & {*COLUMNS["label"]})
 
 
 def columns_of(path: Path, header: Sequence[str]) -> dict[str, int]:

@@ -240,7 +240,8 @@ def test_a_class_that_the_file_of_classes_lacks_is_named(tmp_path: Path) -> None
     write_list(tmp_path / "train.csv", "path,label", "1.mp4,Bow", "2.mp4,bow")
     write_list(tmp_path / "val.csv", "path,label", "3.mp4,Aim")
     with pytest.raises(
-        DataError, match=r"train\.csv, line 3: 2\.mp4: 'bow' is none of the classes \(did you mean 'Bow'\?\)"
+        DataError,
+        match=r"train\.csv, line 3: 2\.mp4: 'bow' is none of the classes in .*classes\.txt \(did you mean 'Bow'\?\)",
     ):
         read_annotations(tmp_path)
 

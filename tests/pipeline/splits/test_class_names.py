@@ -31,6 +31,24 @@ def test_a_folder_without_one_has_none(tmp_path: Path) -> None:
     assert find_class_file(tmp_path) is None
 
 
+@pytest.mark.parametrize(
+    ("header", "classes"),
+    [
+        ("filename,label,split", False),
+        ("filename,activity", False),
+        ('"Video";"Class"', False),
+        ("id,name", True),
+        ("name,label_id", True),
+        ("Bow", True),
+        ('"Bow', True),
+        ("", True),
+    ],
+)
+def test_a_header_says_whether_a_file_called_labels_lists_clips(tmp_path: Path, header: str, classes: bool) -> None:
+    path = write_list(tmp_path / "labels.csv", header, "a.mp4,Bow,train")
+    assert find_class_file(tmp_path) == (path if classes else None)
+
+
 def test_two_of_one_kind_are_refused(tmp_path: Path) -> None:
     for name in ("a-labels.csv", "b-labels.csv"):
         write_list(tmp_path / name, "Bow")
