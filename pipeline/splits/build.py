@@ -48,15 +48,17 @@ def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[Sub
             "name that; or leave it out, to draw from class folders"
         )
     index = index_videos(settings.frames)
+    listed = _listed(annotations, index, settings)
+    index = below_what_lists_name(index, listed.splits)
+    joined = [join_split(index, split) for split in listed.splits]
+    refuse_absent(index, joined, settings)
+    if annotations is None:
+        _tell_what_no_list_says(index, settings.frames)
     if settings.split_by == "video":
         say(
             "drawn by video: videos of one scene can be on both sides; --split-by group with names that say the scene "
             "(..._g01_c01), or folders train, val and test, keep them apart"
         )
-    listed = _listed(annotations, index, settings)
-    index = below_what_lists_name(index, listed.splits)
-    joined = [join_split(index, split) for split in listed.splits]
-    refuse_absent(index, joined, settings)
     busy = f"{settings.out} is in use by another tsn: wait for it, or set another --out"
     reports = []
     with writing(settings.out, "set another --out"), locked(settings.out, busy):
@@ -86,16 +88,20 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
             f"no lists{beside}: name the folder that holds them, or draw a split from folders named after their "
             "classes with --split-by video"
         )
-    last = index.shards[-1][0]
-    if last != shards.shard_name(len(index.shards) - 1):
-        say(f"warning: {settings.frames} lacks shards before {last}: their videos are in no split")
-    if index.failures:
-        videos = counted(len(index.failures), "video")
-        say(f"left out of every split, {videos} that failed in extraction: {some(sorted(index.failures))}")
     listed = draw_from_folders(names, settings) if drawn else split_by_folders(names)
     failed = tuple(LeftOut(None, name, f"{FAILED}: {reason}") for name, reason in index.failures.items())
     splits = tuple(replace(split, left_out=split.left_out + failed) for split in listed.splits)
     return replace(listed, splits=splits)
+
+
+def _tell_what_no_list_says(index: VideoIndex, frames: Path) -> None:
+    """Say what is in no split although no list leaves it out."""
+    last = index.shards[-1][0]
+    if last != shards.shard_name(len(index.shards) - 1):
+        say(f"warning: {frames} lacks shards before {last}: their videos are in no split")
+    if index.failures:
+        videos = counted(len(index.failures), "video")
+        say(f"left out of every split, {videos} that failed in extraction: {some(sorted(index.failures))}")
 
 
 def _write(path: Path, index: VideoIndex, classes: tuple[str, ...], split: JoinedSplit) -> None:

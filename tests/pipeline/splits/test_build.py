@@ -90,6 +90,15 @@ def test_what_was_built_is_told_in_one_table(lists: Path, settings: SplitsSettin
     ]
 
 
+def test_what_no_split_holds_is_not_said_before_there_is_a_split(
+    settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_shard(settings.frames / "frames-00009.h5", {"flat": frames_of("x", 2)}, failures=[("YoYo/v_bad", "no frame")])
+    with pytest.raises(DataError, match="flat lies in no class folder"):
+        build_splits(None, with_(settings, split_by="video"))
+    assert capsys.readouterr().err == ""
+
+
 def test_lists_that_are_not_read_are_said(
     lists: Path, settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
