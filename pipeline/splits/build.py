@@ -3,6 +3,8 @@
 Reads no video and no frame. A split is written only when every split of the lists can be: all or none.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,8 +27,9 @@ from tsn.tsn_shared import shards
 from tsn.tsn_shared.console import counted, say, some
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.files import locked, writing
+from tsn.tsn_shared.hdf5 import read_seal
 from tsn.tsn_shared.settings import SplitsSettings
-from tsn.tsn_shared.splits import SUBSETS, Clips, split_name, write_split
+from tsn.tsn_shared.splits import KIND, SUBSETS, Clips, read_split, split_name, write_split
 
 DRAWN = ("group", "video")
 """Ways of `split_by` that draw; folders say all by themselves."""
@@ -64,7 +67,8 @@ def build_splits(annotations: Path | None, settings: SplitsSettings) -> list[Sub
     with writing(settings.out, "set another --out"), locked(settings.out, busy):
         for split in joined:
             path = settings.out / split_name(split.listed.name)
-            _write(path, index, listed.classes, split)
+            with _telling_what_is_replaced(path):
+                _write(path, index, listed.classes, split)
             warn(split, listed.classes)
             reports += reports_of(path, split)
     return reports
@@ -92,6 +96,20 @@ def _listed(annotations: Path | None, index: VideoIndex, settings: SplitsSetting
     failed = tuple(LeftOut(None, name, f"{FAILED}: {reason}") for name, reason in index.failures.items())
     splits = tuple(replace(split, left_out=split.left_out + failed) for split in listed.splits)
     return replace(listed, splits=splits)
+
+
+@contextmanager
+def _telling_what_is_replaced(path: Path) -> Iterator[None]:
+    """Say of a split that is written over by another one what it was: a run may depend on it."""
+    try:
+        before = (read_seal(path, KIND), read_split(path).source) if path.exists() else None
+    except DataError as error:
+        before = None
+        say(f"{error}; it is made again now")
+    yield
+    if before is not None and read_seal(path, KIND) != before[0]:
+        same = read_split(path).source == before[1]
+        say(f"{path}: replaced, it was: {before[1]}" + ", with other clips, classes or shards" * same)
 
 
 def _tell_what_no_list_says(index: VideoIndex, frames: Path) -> None:

@@ -90,6 +90,27 @@ def test_what_was_built_is_told_in_one_table(lists: Path, settings: SplitsSettin
     ]
 
 
+def test_a_split_of_other_content_is_replaced_with_a_word(
+    settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = settings.out / "split1.h5"
+    for seed, said in (
+        (0, ""),
+        (0, ""),
+        (1, f"{path}: replaced, it was: drawn by group, test share 0.3, seed 0\n"),
+        (1, ""),
+    ):
+        build_splits(None, with_(settings, split_by="group", seed=seed))
+        assert capsys.readouterr().err == said
+    make_shard(settings.frames / "frames-00005.h5", {name_of("YoYo", 4, 1): frames_of("x", 2)})
+    build_splits(None, with_(settings, split_by="group", seed=1))
+    assert "seed 1, with other clips, classes or shards\n" in capsys.readouterr().err
+    path.write_bytes(b"tsn-split 1\n")
+    build_splits(None, with_(settings, split_by="group", seed=1))
+    assert "it is made again now" in capsys.readouterr().err
+    assert read_split(path).classes == CLASSES
+
+
 def test_what_no_split_holds_is_not_said_before_there_is_a_split(
     settings: SplitsSettings, capsys: pytest.CaptureFixture[str]
 ) -> None:
