@@ -81,18 +81,31 @@ def _holds_a_video(path: Path) -> bool:
     return path.is_dir() and any(inside.suffix.lower() in SUFFIXES for inside in path.iterdir())
 
 
+def _videos_meant(paths: list[Path]) -> str:
+    """Ask whether a folder of these paths is the one of the videos, and say what is needed then; '' without any."""
+    if any(_holds_a_video(path) for path in paths):
+        return "; or is it the videos, in class folders? Leave it out, and draw a split with --split-by video"
+    endings = {path.suffix.lower() for path in paths}
+    if endings & {*SUFFIXES} and not endings & {*FORMS}:  # a list beside them is the one that is needed
+        return (
+            "; or is it the videos? Then list their classes in a file of lines `path,label`, as videos.csv, and draw a "
+            "split from that: tsn build-splits videos.csv --split-by video"
+        )
+    return ""
+
+
 def _no_lists(folder: Path) -> str:
     paths = sorted(folder.iterdir())
-    videos = any(_holds_a_video(path) for path in paths)
-    drawn = "; or is it the videos, in class folders? Leave it out, and draw a split with --split-by video"
+    meant = _videos_meant(paths)
     if lists := [path for path in paths if path.suffix.lower() in FORMS]:
         return (
             f"{folder}: {some([path.name for path in lists])}: which clips train and which test is not said: name the "
-            "lists as NAME_train.csv and NAME_val.csv or NAME_test.csv, or give one a column split" + drawn * videos
+            "lists as NAME_train.csv and NAME_val.csv or NAME_test.csv, give one a column split, or name one itself, "
+            f"to draw a split from it with --split-by video{meant}"
         )
     if archives := [path.name for path in paths if path.suffix.lower() in ARCHIVES]:
         return f"{folder} holds no lists, but {some(archives)}: unpack it first"
     there = some([f"{count} {ending}" for ending, count in Counter(p.suffix or p.name for p in paths).most_common()])
     return f"{folder} holds no trainlist01.txt, nor any other list ({', '.join(FORMS)})" + (
-        f", but {there}{drawn * videos}" if there else ""
+        f", but {there}{meant}" if there else ""
     )

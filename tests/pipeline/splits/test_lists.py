@@ -55,10 +55,25 @@ def test_a_folder_of_csv_or_json_is_never_said_to_hold_no_list(tmp_path: Path) -
 def test_a_folder_of_videos_in_the_place_of_the_lists_is_told(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
     (tmp_path / "a b/1.MOV").touch()
-    for words in (r"nor any other list .*, but 1 a b", r"notes\.txt: which clips train .* column split"):
+    for words in (r"nor any other list .*, but 1 a b", r"notes\.txt: which clips train .* with --split-by video"):
         with pytest.raises(DataError, match=rf"{words}; or is it the videos, .* --split-by video$"):
             read_annotations(tmp_path)
         (tmp_path / "notes.txt").touch()
+
+
+def test_loose_videos_in_the_place_of_the_lists_are_told(tmp_path: Path) -> None:
+    (tmp_path / "1.MOV").touch()
+    words = (
+        r"but 1 \.MOV; or is it the videos\? Then list their classes .* `path,label`.* videos\.csv --split-by video$"
+    )
+    with pytest.raises(DataError, match=words):
+        read_annotations(tmp_path)
+    write_list(tmp_path / "labels.csv", "filename,activity", "1.MOV,Bow")
+    with pytest.raises(
+        DataError,
+        match=r"labels\.csv: .* is not said: .*, or name one itself, to draw a split from it with --split-by video$",
+    ):
+        read_annotations(tmp_path)
 
 
 @pytest.mark.parametrize("name", ["lists.zip", "testTrainMulti_7030_splits.rar", "lists.tar.gz"])
