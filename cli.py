@@ -6,7 +6,7 @@ heavy (torch, DALI, HDF5) is imported inside the command that needs it.
 
 import os
 import sys
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -165,13 +165,7 @@ def train(context: click.Context, /, print_config: bool, dry_run: bool, **option
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the files; by default in the run's folder.")
 @as_json
 def evaluate(
-    checkpoints: tuple[Path, ...],
-    subset: Literal["train", "val", "test"] | None,
-    fuse: tuple[Path, ...] | None,
-    fuse_weights: Any,
-    out: Path | None,
-    as_json: bool,
-    **options: Any,
+    checkpoints: tuple[Path, ...], subset: Any, fuse: Any, fuse_weights: Any, out: Any, as_json: bool, **options: Any
 ) -> None:
     """Score a CHECKPOINT, or the best one of a run folder, on every test clip once.
 
@@ -312,7 +306,7 @@ def _measuring(command: Any) -> Any:
 
 @bench.command("extract", short_help="Frames a second, by stage.")
 @click.argument("videos", type=FOLDER, default=VIDEOS)
-@settings_options(ExtractSettings, leave=frozenset({"out", "videos_per_shard", "dask", "retry_failed", "overwrite"}))
+@settings_options(ExtractSettings, only=frozenset({"size", "quality", "jobs"}))
 @click.option(
     "--out", type=FOLDER, default=ExtractSettings().out, show_default=True, help="Folder to write in; nothing stays."
 )
@@ -341,7 +335,7 @@ def bench_loader(seconds: float, as_json: bool, **options: Any) -> None:
 
 
 @bench.command("train", short_help="The training loop beside a bare one.")
-@settings_options(TrainSettings, leave=frozenset(entry.name for entry in fields(TrainSettings)) - TIMED)
+@settings_options(TrainSettings, only=TIMED)
 @_measuring
 def bench_train(seconds: float, as_json: bool, **options: Any) -> None:
     """Train for some seconds beside a bare loop of forward, backward and step on clips that are ready."""

@@ -8,7 +8,7 @@ All are measured in turns on one process, VGG16 at 224 pixels by default, and re
 
 import gc
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -114,7 +114,7 @@ def mfu(clips_per_second: float, settings: TrainSettings, peak: float) -> float:
 
 
 @click.command()
-@settings_options(TrainSettings, leave=frozenset(entry.name for entry in fields(TrainSettings)) - OPTIONS)
+@settings_options(TrainSettings, only=OPTIONS)
 @click.option("--steps", default=1, show_default=True, help="Steps of a turn.")
 @rounds_option
 @write_option

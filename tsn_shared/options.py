@@ -97,13 +97,13 @@ def config_options(command: Any) -> Any:
     )(command)
 
 
-def settings_options(kind: type[Settings], *, leave: frozenset[str] = frozenset()) -> Callable[[Any], Any]:
-    """Give a command an option for every field of the settings."""
+def settings_options(kind: type[Settings], *, only: frozenset[str] | None = None) -> Callable[[Any], Any]:
+    """Give a command an option for every field of the settings, or only for some."""
     hints = get_type_hints(kind)
 
     def decorate(command: Any) -> Any:
         for entry in reversed(fields(kind)):  # type: ignore[arg-type]
-            if entry.name not in leave:
+            if only is None or entry.name in only:
                 command = _option(entry, hints[entry.name])(command)
         return command
 
