@@ -16,6 +16,10 @@ from tsn.tsn_shared.shards import ShardTables
 from tsn.tsn_shared.splits import Split
 
 SPLITS = "split*.h5"
+NO_CLASS = "(no class folder)"
+MOST_MEANT = 4
+"""Folders that are offered where one above them was named."""
+
 MOST_ROWS = 30
 """Of the table of classes; with more classes than that, each row holds two, where a line has room for them."""
 
@@ -125,9 +129,17 @@ def look(paths: Sequence[Path]) -> list[Folder]:
             raise DataError(f"{what}: name a folder that extract-frames, build-splits or train made")
         folder = Folder(path=path, shards=tuple(shards.find_shards(path)), splits=tuple(sorted(path.glob(SPLITS))))
         if not folder.shards and not folder.splits:
-            raise DataError(f"{path} holds no frame shards (frames-00000.h5) and no splits (split1.h5)")
+            raise DataError(
+                f"{path} holds no frame shards (frames-00000.h5) and no splits (split1.h5){_did_you_mean_below(path)}"
+            )
         folders.append(folder)
     return folders
+
+
+def _did_you_mean_below(path: Path) -> str:
+    """Return a question for the folders right below one that hold shards or splits, '' without any."""
+    found = sorted({str(file.parent) for pattern in (shards.PATTERN, SPLITS) for file in path.glob(f"*/{pattern}")})
+    return f" (did you mean {' '.join(found[:MOST_MEANT])}?)" if found else ""
 
 
 def summarise(paths: Sequence[Path]) -> Summary:
@@ -147,7 +159,7 @@ def summarise(paths: Sequence[Path]) -> Summary:
 
 def _count(tables: ShardTables, summary: Summary) -> None:
     def counts_of(name: str) -> tuple[ClassCounts, ClassCounts]:
-        return summary.total, summary.classes.setdefault(name.rpartition("/")[0] or "(none)", ClassCounts())
+        return summary.total, summary.classes.setdefault(name.rpartition("/")[0] or NO_CLASS, ClassCounts())
 
     numbers = zip(tables.names, tables.frames.tolist(), tables.fps.tolist(), strict=True)
     for name, frames, fps in numbers:
@@ -195,8 +207,10 @@ def _whole(summary: Summary) -> str:
     duration = _duration(total.seconds) + (f" and {counted(unknown, 'video')} of unknown frame rate" if unknown else "")
     each = f"{summary.bytes / total.frames / 1000:.1f} kB a frame" if total.frames else "no frame"
     settings = "; ".join(summary.settings) if len(summary.settings) == 1 else f"{len(summary.settings)} settings (!)"
+    classes = len(summary.classes.keys() - {NO_CLASS})
+    of = f"of {classes} class{'es' * (classes != 1)}" if classes else "in no class folder"
     return (
-        f"{counted(total.videos, 'video')} of {len(summary.classes)} class{'es' * (len(summary.classes) != 1)}, "
+        f"{counted(total.videos, 'video')} {of}, "
         f"{total.failed:,} failed; {counted(total.frames, 'frame')}, {duration}\n"
         f"{counted(summary.shards, 'shard')}, {summary.bytes / 1e9:,.2f} GB, {each}; made with {settings}"
     )

@@ -1,10 +1,13 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.helpers import make_shard, make_shards
 from tsn.pipeline.info import info, info_text
 from tsn.pipeline.splits.build import build_splits
 from tsn.tsn_shared.console import json_text
+from tsn.tsn_shared.errors import DataError
 from tsn.tsn_shared.settings import SplitsSettings
 
 NAMES = [f"{name}/v_{name}_g{group:02d}_c01" for name in ("Archery", "YoYo") for group in range(1, 6)]
@@ -12,7 +15,7 @@ NAMES = [f"{name}/v_{name}_g{group:02d}_c01" for name in ("Archery", "YoYo") for
 
 def test_info_counts_what_is_there(tmp_path: Path) -> None:
     both = (make_shards(tmp_path / "frames", NAMES), tmp_path / "splits")
-    build_splits(tmp_path, SplitsSettings(frames=both[0], out=both[1], split_by="group", test_share=0.4))
+    build_splits(None, SplitsSettings(frames=both[0], out=both[1], split_by="group", test_share=0.4))
     other = tmp_path / "other"
     other.mkdir()
     make_shard(other / "frames-00000.h5", {"YoYo/x": [b"1"] * 50}, failures=[("Bow/y", "zero bytes")])
@@ -42,6 +45,21 @@ def test_failures_are_counted_by_reason_whatever_their_numbers(tmp_path: Path) -
     assert "| N of N frames decode  |      2 | A/one: 12 of 100 frames decode |" in text
     assert "| zero bytes            |      1 | A/two\\nlines: zero bytes" in text
     assert "1 video of 2 classes, 3 failed; 25 frames, 0.0 minutes" in text
+
+
+def test_folders_below_the_one_that_is_named_are_offered(tmp_path: Path) -> None:
+    frames = make_shards(tmp_path / "frames", NAMES)
+    with pytest.raises(DataError, match=rf"\(split1\.h5\) \(did you mean {frames}\?\)$"):
+        info([tmp_path])
+    build_splits(None, SplitsSettings(frames=frames, out=tmp_path / "splits", split_by="group"))
+    with pytest.raises(DataError, match=rf"did you mean {frames} {tmp_path / 'splits'}\?\)$"):
+        info_text([tmp_path])
+
+
+def test_videos_in_no_class_folder_are_of_no_class(tmp_path: Path) -> None:
+    text = info_text([make_shards(tmp_path, ["a", "b"])])
+    assert "| (no class folder) |      2 |" in text
+    assert "2 videos in no class folder, 0 failed" in text
 
 
 def test_a_hundred_and_one_classes_stand_two_in_a_row(tmp_path: Path) -> None:
