@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tsn.tsn_shared import shards, splits
 from tsn.tsn_shared.console import counted, line_columns, table
@@ -58,21 +59,27 @@ class ClassCounts:
 
 @dataclass(frozen=True, kw_only=True)
 class Summary:
-    """All that folders hold: in all, by class, by frame size, settings; failures and notes as (video, words)."""
+    """All that folders hold: in all, by class, by frame size; failures and notes as (video, words).
+
+    `settings` are those that shards were made with, each once, by what they are in words.
+    """
 
     total: ClassCounts
     shards: int
     bytes: int
     classes: dict[str, ClassCounts] = field(default_factory=dict)
     sizes: Counter[str] = field(default_factory=Counter)
-    settings: Counter[str] = field(default_factory=Counter)
+    settings: dict[str, dict[str, Any]] = field(default_factory=dict)
     failures: list[tuple[str, str]] = field(default_factory=list)
     notes: list[tuple[str, str]] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
 
 
 def info(paths: Sequence[Path]) -> dict[str, object]:
-    """Count what the folders hold: shards, videos, frames, failed, bytes (of the shards), seconds, classes, splits."""
+    """Count what the folders hold: shards, videos, frames, failed, bytes (of the shards), seconds, classes, splits.
+
+    `settings` are those of the extraction, of which there should be one.
+    """
     summary = summarise(paths)
     return {
         "shards": summary.shards,
@@ -82,6 +89,7 @@ def info(paths: Sequence[Path]) -> dict[str, object]:
         "bytes": summary.bytes,
         "seconds": round(summary.total.seconds, 3),
         "sizes": dict(summary.sizes),
+        "settings": list(summary.settings.values()),
         "classes": {name: asdict(counts) for name, counts in sorted(summary.classes.items())},
         "failures": [{"video": name, "reason": reason} for name, reason in summary.failures],
         "notes": [{"video": name, "note": note} for name, note in summary.notes],
@@ -169,7 +177,8 @@ def _count(tables: ShardTables, summary: Summary) -> None:
         for counts in counts_of(name):
             counts.failed += 1
     summary.sizes.update(f"{w}x{h}" for w, h in zip(tables.width.tolist(), tables.height.tolist(), strict=True))
-    summary.settings[", ".join(f"{name} {value}" for name, value in sorted(tables.settings.items()))] += 1
+    words = ", ".join(f"{name} {value}" for name, value in sorted(tables.settings.items()))
+    summary.settings.setdefault(words, tables.settings)
     summary.failures.extend(tables.failures)
     summary.notes.extend((name, note) for name, note in zip(tables.names, tables.notes, strict=True) if note)
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import make_shard, make_shards
+from tests.helpers import SETTINGS, make_shard, make_shards
 from tsn.pipeline.info import info, info_text
 from tsn.pipeline.splits.build import build_splits
 from tsn.tsn_shared.console import json_text
@@ -30,6 +30,7 @@ def test_info_counts_what_is_there(tmp_path: Path) -> None:
     assert counts["bytes"] == sum(path.stat().st_size for folder in (both[0], other) for path in folder.glob("*.h5"))
     assert counts["classes"]["YoYo"] == {"videos": 6, "frames": 65, "failed": 0, "seconds": 2.6, "timed": 6}
     assert counts["classes"]["Bow"] == {"videos": 0, "frames": 0, "failed": 1, "seconds": 0.0, "timed": 0}
+    assert counts["settings"] == [SETTINGS]
     (split,) = counts["splits"]
     assert (split["train"], split["test"], split["classes"]) == (6, 4, 2)
 
@@ -41,6 +42,9 @@ def test_failures_are_counted_by_reason_whatever_their_numbers(tmp_path: Path) -
         ("B/three", "7 of 1,200 frames decode"),
     ]
     make_shard(tmp_path / "frames-00000.h5", {"A/v": [b"1"] * 25}, failures=failures)
+    other = SETTINGS | {"quality": 3}
+    make_shard(tmp_path / "frames-00001.h5", {}, settings=other)
+    assert info([tmp_path])["settings"] == [SETTINGS, other]
     text = info_text([tmp_path])
     assert "| N of N frames decode  |      2 | A/one: 12 of 100 frames decode |" in text
     assert "| zero bytes            |      1 | A/two\\nlines: zero bytes" in text
