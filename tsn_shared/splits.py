@@ -31,6 +31,9 @@ from tsn.tsn_shared.settings import DataSettings
 KIND = hdf5.Kind(name="tsn-split", version=1)
 Subset = Literal["train", "val", "test"]
 SUBSETS: tuple[Subset, ...] = ("train", "val", "test")
+ALL = slice(None)
+"""Every clip."""
+
 _NUMBERS = ("label", "shard", "video", "frames")
 
 
@@ -80,7 +83,9 @@ class Split:
     test: Clips
 
     def subset(self, subset: Subset) -> Clips:
-        """Return the clips of a subset."""
+        """Return the clips of a subset; SettingsError for what is called otherwise than the three."""
+        if subset not in SUBSETS:
+            raise SettingsError(f"{self.path}: {subset!r} is no subset: there are {', '.join(SUBSETS)}")
         return {"train": self.train, "val": self.val, "test": self.test}[subset]
 
     def clips_of(self, subset: Subset) -> Clips:
@@ -100,8 +105,8 @@ class Split:
         """The subset that `evaluate` scores: test, or val where there is no test."""
         return "test" if len(self.test) or not len(self.val) else "val"
 
-    def names(self, subset: Subset, rows: npt.NDArray[np.int64] | slice) -> tuple[str, ...]:
-        """Read the names of some clips from the file, in the order asked for."""
+    def names(self, subset: Subset, rows: npt.NDArray[np.int64] | slice = ALL) -> tuple[str, ...]:
+        """Read the names of clips from the file, by default of all, in the order asked for; errors as `subset`."""
         if not len(self.subset(subset)):
             return ()
         with hdf5.opened(self.path, KIND) as file:
@@ -113,7 +118,7 @@ class Split:
 
     def train_sha256(self) -> str:
         """Return a digest of the training clips' names in order: what a network has seen."""
-        names = self.names("train", slice(None))
+        names = self.names("train")
         return hashlib.sha256("\n".join(names).encode("utf-8", "surrogateescape")).hexdigest()
 
 

@@ -2,14 +2,14 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
 import pytest
 
 from tests.helpers import seal_by_hand
-from tsn.tsn_shared.errors import DataError
+from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.splits import SUBSETS, Clips, Subset, read_split, split_name, write_split
 
 CLASSES = ("Archery", "HandstandPushups", "YoYo")
@@ -63,6 +63,17 @@ def test_names_come_in_the_order_asked_for(path: Path) -> None:
     assert split.names("train", np.array([2, 0, 2])) == (NAMES["train"][2], NAMES["train"][0], NAMES["train"][2])
     assert split.names("train", np.array([], dtype=np.int64)) == ()
     assert split.names("test", slice(0, 1)) == NAMES["test"]
+
+
+def test_names_are_those_of_all_clips_by_default(path: Path) -> None:
+    assert read_split(path).names("train") == NAMES["train"]
+
+
+def test_a_subset_that_is_called_otherwise_is_refused_with_the_three(path: Path) -> None:
+    split, other = read_split(path), cast("Subset", "valid")
+    for ask in (split.subset, split.clips_of, split.names):
+        with pytest.raises(SettingsError, match=r"split1\.h5: 'valid' is no subset: there are train, val, test$"):
+            ask(other)
 
 
 def test_layout_is_the_documented_one(path: Path) -> None:
