@@ -159,9 +159,7 @@ def train(context: click.Context, /, print_config: bool, dry_run: bool, **option
 @click.option(
     "--fuse", type=CommaSeparated(Path, like="A,B"), help="Average the scores of several runs on the same clips."
 )
-@click.option(
-    "--fuse-weights", type=CommaSeparated(float, like="1,1.5"), help="Their weights; by default all the same."
-)
+@click.option("--fuse-weights", type=CommaSeparated(float, like="1,1.5"), help="Their weights; by default all alike.")
 @click.option("--out", type=FOLDER, metavar="DIR", help="Folder for the files; by default in the run's folder.")
 @as_json
 def evaluate(
@@ -284,9 +282,18 @@ def verify(folders: tuple[Path, ...]) -> None:
 
 @tsn.command(short_help="Count what shards and splits hold.")
 @click.argument("folders", type=FOLDER, nargs=-1, required=True)
+@click.option("--clips", is_flag=True, help="List the clips of splits instead, one a line, as CSV.")
 @as_json
-def info(folders: tuple[Path, ...], as_json: bool) -> None:
+def info(folders: tuple[Path, ...], clips: bool, as_json: bool) -> None:
     """Count what the shards and splits in FOLDERS hold; of a run, say which network it trains and how far it came."""
+    if clips and as_json:
+        raise click.UsageError("--clips prints CSV: leave out --json")
+    if clips:
+        from tsn.pipeline.clip_table import clip_table
+
+        for lines in clip_table(folders):
+            click.echo(lines.encode(), nl=False)
+        return
     from tsn.train.answers.run_info import info, info_text
 
     click.echo(json_text(info(folders)) if as_json else info_text(folders))

@@ -60,7 +60,7 @@ def make_shards(folder: Path, names: Sequence[str], *, a_shard: int = 4, frames:
 
 def frames_of(name: str, count: int) -> list[bytes]:
     """Return bytes that stand for the frames of a video: no picture, but a JPEG's header, and no two the same."""
-    return [jpeg_header() + f"{name} frame {number}".encode() for number in range(count)]
+    return [jpeg_header() + f"{name} frame {number}".encode("utf-8", "surrogateescape") for number in range(count)]
 
 
 def jpeg_header(width: int = 340, height: int = 256) -> bytes:

@@ -7,9 +7,12 @@ import pytest
 from click.testing import CliRunner
 
 from tests.conftest import Dataset
+from tests.helpers import make_shards
 from tsn.cli import tsn
+from tsn.pipeline.splits.build import build_splits
 from tsn.tsn_shared.errors import DataError, SettingsError
 from tsn.tsn_shared.headings import TRAIN_HEADINGS
+from tsn.tsn_shared.settings import SplitsSettings
 
 ROOT = Path(__file__).parents[1]
 
@@ -20,7 +23,7 @@ def call(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         env=os.environ | environment,
         capture_output=True,
-        text=True,
+        encoding="utf-8",
         timeout=120,
     )
 
@@ -146,6 +149,18 @@ def test_the_flags_of_train_are_these_and_no_others() -> None:
     text = CliRunner().invoke(tsn, ["train", "-h"]).output
     words = {word.strip(",") for word in text.replace("/", " ").split()}
     assert {word for word in words if word.startswith("--")} == set(FLAGS.split())
+
+
+def test_the_clips_of_a_split_are_csv_in_utf_8(tmp_path: Path) -> None:
+    frames = make_shards(tmp_path / "frames", ["Bow/\u00e9", "Bow/a", "Yo/a", "Yo/b"])
+    build_splits(None, SplitsSettings(frames=frames, out=tmp_path, split_by="video"))
+    done = call("info", str(tmp_path), "--clips", PYTHONIOENCODING="ascii", LC_ALL="C")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.count("\n") == 5
+    assert ",Bow/\u00e9,Bow,0,3,0\n" in done.stdout
+    done = call("info", str(tmp_path), "--clips", "--json")
+    assert done.returncode == 2
+    assert "leave out --json" in done.stderr
 
 
 def test_lists_and_a_drawn_split_exclude_each_other(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ video. Names are read on demand, so a split of millions of clips opens in its nu
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -115,6 +116,16 @@ class Split:
                 return hdf5.decode_names(column[rows])
             ordered, inverse = np.unique(rows, return_inverse=True)  # HDF5 wants rising row numbers
             return hdf5.decode_names(column[ordered][inverse]) if len(ordered) else ()
+
+    def names_in_parts(self, subset: Subset, most: int) -> Iterator[tuple[str, ...]]:
+        """Read the names of all clips in order, at most so many at a time."""
+        rows = len(self.subset(subset))
+        if not rows:
+            return
+        with hdf5.opened(self.path, KIND) as file:
+            column = hdf5.plain_dataset(file, f"{subset}/name", "S", rows=rows)
+            for start in range(0, rows, most):
+                yield hdf5.decode_names(column[start : start + most])
 
     def train_sha256(self) -> str:
         """Return a digest of the training clips' names in order: what a network has seen."""
