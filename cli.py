@@ -79,7 +79,7 @@ def tsn() -> None:
 def extract_frames(videos: Path, **options: Any) -> None:
     """Turn a folder of VIDEOS (data/UCF-101) into shards of JPEG frames.
 
-    Interrupted, it goes on where it stopped. Videos that fail are listed and end the command with exit code 3.
+    Interrupted, it goes on where it stopped. Videos that fail are listed, with exit code 3 unless --allow-failed.
     """
     from tsn.pipeline.extract.run import extract_frames
 

@@ -47,6 +47,7 @@ class ExtractSettings(Settings):
     jobs: int | None = setting(None, "Decoders at once; by default one a core.", low=1)
     dask: str | None = setting(None, "Scheduler of a Dask cluster that does the work.", metavar="ADDRESS")
     retry_failed: bool = setting(False, "Try the videos that failed again.")
+    allow_failed: bool = setting(False, "End with exit code 0 though videos failed; they are listed all the same.")
     overwrite: bool = setting(False, "Delete the shards that are there and start again.")
 
     def __post_init__(self) -> None:

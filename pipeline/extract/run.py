@@ -36,8 +36,8 @@ SHOWN = 20
 def extract_frames(videos: Path, settings: ExtractSettings) -> None:
     """Extract the videos below a folder into `settings.out`; what is there and finished is kept.
 
-    PartialError when videos failed, SettingsError when the folder holds another extraction, DataError without videos,
-    TsnError when the disk is full.
+    PartialError when videos failed, unless `settings.allow_failed`; SettingsError when the folder holds another
+    extraction, DataError without videos, TsnError when the disk is full.
     """
     found = find_videos(videos)
     busy = f"{settings.out} is in use by another extraction: wait for it, or set another --out"
@@ -57,7 +57,7 @@ def _extract(found: VideoListing, settings: ExtractSettings) -> None:
     if missing:
         make_shards(missing, settings, replaced)
     tables = [(job.path, read_tables(job.path)) for job in jobs]
-    _report(tables, found, settings.out)
+    _report(tables, found, settings)
 
 
 def plan_shards(videos: tuple[Source, ...], settings: ExtractSettings) -> list[ShardJob]:
@@ -181,8 +181,9 @@ def make_shards(jobs: list[ShardJob], settings: ExtractSettings, replaced: Seque
                 future.result()
 
 
-def _report(shards: list[tuple[Path, ShardTables]], found: VideoListing, out: Path) -> None:
-    """Say what is there, and end with PartialError when videos failed."""
+def _report(shards: list[tuple[Path, ShardTables]], found: VideoListing, settings: ExtractSettings) -> None:
+    """Say what is there, and end with PartialError when videos failed, unless they may."""
+    out = settings.out
     done = sum(len(tables.names) for _, tables in shards)
     frames = sum(len(tables.crc32) for _, tables in shards)
     size = sum(path.stat().st_size for path, _ in shards)
@@ -199,10 +200,12 @@ def _report(shards: list[tuple[Path, ShardTables]], found: VideoListing, out: Pa
         say(f"  {files[name]}: {reason}")
     if len(failures) > SHOWN:
         say(f"  and {len(failures) - SHOWN} more")
-    raise PartialError(
-        f"{len(failures)} of {len(files)} videos failed, as {out / FAILURES} lists: "
-        "repair them and run again with --retry-failed, or go on without them"
-    )
+    words = f"{len(failures):,} of {counted(len(files), 'video')} failed, as {out / FAILURES} lists"
+    if not settings.allow_failed:
+        raise PartialError(
+            f"{words}: repair what failed and run again with --retry-failed, or go on without, with --allow-failed"
+        )
+    say(words)
 
 
 def _write_failures(path: Path, failures: list[tuple[str, str, str]], files: dict[str, Path]) -> None:

@@ -324,7 +324,7 @@ def test_names_and_reasons_cannot_steer_the_terminal(
     assert "\x1b" not in done.stderr
 
 
-def test_one_bad_video_ends_the_command_with_code_3(videos: Path, tmp_path: Path) -> None:
+def test_one_bad_video_ends_the_command_with_code_3_unless_it_may_fail(videos: Path, tmp_path: Path) -> None:
     (tmp_path / "videos").mkdir()
     (tmp_path / "videos/a.avi").write_bytes(b"nothing")
     (tmp_path / "videos/b.avi").write_bytes(next(videos.rglob("*.avi")).read_bytes())
@@ -332,6 +332,11 @@ def test_one_bad_video_ends_the_command_with_code_3(videos: Path, tmp_path: Path
     assert done.returncode == 3
     assert "1 of 2 videos failed" in done.stderr.splitlines()[-1]
     assert done.stdout == ""
+    listed = (tmp_path / "frames" / FAILURES).read_text()
+    done = call(tmp_path / "videos", tmp_path / "frames", "--allow-failed")
+    assert done.returncode == 0
+    assert done.stderr.splitlines()[-1] == f"1 of 2 videos failed, as {tmp_path / 'frames' / FAILURES} lists"
+    assert (tmp_path / "frames" / FAILURES).read_text() == listed
 
 
 def test_only_what_is_its_own_is_cleared_away(videos: Path, tmp_path: Path) -> None:
