@@ -8,9 +8,10 @@ import json
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tsn.pipeline.extract.dask_cluster import cluster_workers
 from tsn.pipeline.extract.ffmpeg_command import FrameSettings
@@ -29,6 +30,9 @@ from tsn.tsn_shared.shards import ShardTables, find_shards, read_tables, shard_n
 FAILURES = "failures.jsonl"
 """List of the videos that failed, one JSON object a line: name, file, reason, shard."""
 
+WAY_OUT = "--overwrite starts again, or set another --out"
+"""What to do with a folder of another extraction."""
+
 SHOWN = 20
 """Failed videos that are printed before they are only counted."""
 
@@ -46,7 +50,12 @@ def extract_frames(videos: Path, settings: ExtractSettings) -> None:
         locked(settings.out, busy),
         _terminable(),
     ):
-        _extract(found, settings)
+        try:
+            _extract(found, settings)
+        except KeyboardInterrupt:
+            without = " without --overwrite" * settings.overwrite
+            say(f"finished shards are kept in {settings.out}: the same command{without} goes on with the others")
+            raise
 
 
 def _extract(found: VideoListing, settings: ExtractSettings) -> None:
@@ -86,9 +95,12 @@ def missing_shards(jobs: list[ShardJob], settings: ExtractSettings) -> list[Shar
     planned = {job.path.name for job in jobs}
     beyond = [path.name for path in find_shards(settings.out) if path.name not in planned]
     if beyond:
+        with suppress(DataError):  # a damaged one does not say what it was made with
+            path = settings.out / beyond[0]
+            _refuse_other_settings(path, jobs[0].settings, read_tables(path).settings)
+        more = counted(len(beyond), "shard")
         raise SettingsError(
-            f"{settings.out} holds {len(beyond)} shards more than these videos fill, the first is {beyond[0]}: "
-            "--overwrite starts again, or set another --out"
+            f"{settings.out} holds {more} more than these videos fill, the first is {beyond[0]}: {WAY_OUT}"
         )
     missing = []
     for job in jobs:
@@ -110,12 +122,7 @@ def missing_shards(jobs: list[ShardJob], settings: ExtractSettings) -> list[Shar
 
 def _refuse_other(job: ShardJob, tables: ShardTables) -> None:
     """Refuse a shard that was made with other settings or of other videos, with the difference."""
-    way_out = "--overwrite starts again, or set another --out"
-    was, now = tables.settings, job.settings
-    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
-    if changed:
-        words = ", ".join(f"{_named(name)} was {was.get(name)}, is {now.get(name)}" for name in changed)
-        raise SettingsError(f"{job.path} was extracted with other settings: {words}; {way_out}")
+    _refuse_other_settings(job.path, job.settings, tables.settings)
     there = {*tables.names, *(name for name, _ in tables.failures)}
     wanted = {video.name for video in job.videos}
     if there != wanted:
@@ -123,7 +130,15 @@ def _refuse_other(job: ShardJob, tables: ShardTables) -> None:
         words = " and ".join(
             f"{len(names)} {word} ({names[0]})" for names, word in ((new, "new"), (gone, "gone")) if names
         )
-        raise SettingsError(f"{job.path} was extracted from other videos: {words}; {way_out}")
+        raise SettingsError(f"{job.path} was extracted from other videos: {words}; {WAY_OUT}")
+
+
+def _refuse_other_settings(path: Path, now: dict[str, Any], was: dict[str, Any]) -> None:
+    """Refuse a shard that was made with other settings, with those that differ."""
+    changed = [name for name in {**was, **now} if was.get(name) != now.get(name)]
+    if changed:
+        words = ", ".join(f"{_named(name)} was {was.get(name)}, is {now.get(name)}" for name in changed)
+        raise SettingsError(f"{path} was extracted with other settings: {words}; {WAY_OUT}")
 
 
 def _refuse_replaced(job: ShardJob, tables: ShardTables) -> None:

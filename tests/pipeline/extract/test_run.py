@@ -132,6 +132,8 @@ def test_other_settings_are_refused_with_the_difference(quiet: Path, videos: Pat
         extract_frames(videos, settings(quiet, size="native"))
     with pytest.raises(SettingsError, match=r"--videos-per-shard was 4, is 5|shards more than"):
         extract_frames(videos, settings(quiet, videos_per_shard=5))
+    with pytest.raises(SettingsError, match=r"00001\.h5 was extracted .*: --videos-per-shard was 4, is 64; --over"):
+        extract_frames(videos, settings(quiet, videos_per_shard=64))
 
 
 def test_other_videos_are_refused_with_the_difference(quiet: Path, videos: Path, tmp_path: Path) -> None:
@@ -174,7 +176,7 @@ def test_a_second_extraction_into_the_same_folder_is_refused(videos: Path, tmp_p
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interruption_is_one_line_and_the_rerun_completes(
+def test_an_interruption_is_two_lines_and_the_rerun_completes(
     videos: Path, quiet: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     out = tmp_path / "frames"
@@ -183,7 +185,11 @@ def test_an_interruption_is_one_line_and_the_rerun_completes(
         process.send_signal(number)
         _, said = process.communicate(timeout=30)
         assert process.returncode == 130
-        assert said.splitlines()[-1] == "tsn: interrupted"
+        assert said.splitlines()[-3:] == [
+            f"finished shards are kept in {out}: the same command goes on with the others",
+            "",  # a terminal shows ^C there
+            "tsn: interrupted",
+        ]
         assert "Traceback" not in said
     assert not list(out.glob("*.tmp"))
     assert call(videos, out).returncode == 0
