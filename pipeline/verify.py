@@ -147,12 +147,13 @@ def _unlike_shards(split: Split, folders: list[Folder]) -> Iterator[str]:
     wanted = dict(zip(split.shard_names, split.shard_sha256, strict=True))
     found = {folder.path: _seals(folder, wanted) for folder in folders}
     if not any(found.values()):
-        say(f"{split.path}: none of its {len(wanted)} shards is in these folders: compared with none")
+        say(f"{split.path}: none of its {counted(len(wanted), 'shard')} is in these folders: compared with none")
         return
     path = max(found, key=lambda path: (_matching(found[path], wanted), len(found[path])))
     there = found[path]
     if lost := [name for name in wanted if name not in there]:
-        yield f"{path} lacks {len(lost)} of the {len(wanted)} shards of {split.path}, the first is {lost[0]}"
+        count = f"{len(lost):,} of the {counted(len(wanted), 'shard')}"
+        yield f"{path} lacks {count} of {split.path}, the first is {lost[0]}"
     for name, seal in there.items():
         if seal not in ("", wanted[name]):
             yield f"{path / name} is not the shard that {split.path} was built from: run tsn build-splits again"

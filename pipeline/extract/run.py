@@ -167,9 +167,10 @@ def _announce(found: VideoListing, jobs: list[ShardJob], missing: list[ShardJob]
     if found.empty:
         say(f"warning: no video in {counted(len(found.empty), 'folder')}: {some([str(path) for path in found.empty])}")
     if not missing:
-        say(f"{settings.out}: nothing to do, all {len(jobs)} shards are there")
-    elif len(missing) < len(jobs):
-        say(f"{settings.out}: {len(jobs) - len(missing)} of {len(jobs)} shards are there")
+        all_of = f"all {len(jobs):,} shards are" if len(jobs) > 1 else "its shard is"
+        say(f"{settings.out}: nothing to do, {all_of} there")
+    elif done := len(jobs) - len(missing):
+        say(f"{settings.out}: {done:,} of {counted(len(jobs), 'shard')} {'are' if done > 1 else 'is'} there")
     kept = {job.path for job in jobs} - {job.path for job in missing}
     if unknown := [path for path in kept if not originals_path(path).exists()]:
         say(f"{counted(len(unknown), 'shard')} without {SUFFIX[1:]} beside them: a replaced video is not noticed there")

@@ -10,7 +10,7 @@ from tsn.pipeline.splits.draw import has_split_folders
 from tsn.pipeline.splits.index import Video, VideoIndex
 from tsn.pipeline.splits.listed import LeftOut, ListedClip, ListedSplit, is_absolute
 from tsn.pipeline.splits.text import line_with
-from tsn.tsn_shared.console import say, some
+from tsn.tsn_shared.console import counted, say, some
 from tsn.tsn_shared.errors import DataError, PartialError
 from tsn.tsn_shared.settings import SplitsSettings
 from tsn.tsn_shared.splits import SUBSETS, Subset
@@ -120,17 +120,18 @@ def refuse_absent(index: VideoIndex, splits: Sequence[JoinedSplit], settings: Sp
             "the folder that extract-frames was given"
         )
     total = len({clip for split in splits for clips in split.listed.clips.values() for clip in clips})
+    videos = counted(total, "listed video")
     if len(absent) == total:
         first = next(iter(absent))
         meant = index.like(first) or next(iter(index.videos), "no video")
         raise DataError(
-            f"{index.folder}: none of the {total} listed videos has frames there: the lists name {first.path}, "
+            f"{index.folder}: none of the {videos} has frames there: the lists name {first.path}, "
             f"the shards {meant}{'; --split-by folder reads no lists' if has_split_folders(index.videos) else ''}"
         )
     for clip, reason in absent.items():
         if reason != NOT_EXTRACTED:
             say(f"{clip.path} {reason}")
-    words = f"{len(absent)} of {total} listed videos have no frames in {index.folder}"
+    words = f"{len(absent):,} of {videos} have no frames in {index.folder}"
     if unknown:
         listed = {clip.video.name for split in splits for clips in split.clips.values() for clip in clips}
         unlisted = [name.removeprefix(index.above) for name in index.videos if name not in listed]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tsn.pipeline.splits.groups import shared_groups
 from tsn.pipeline.splits.join import Joined, JoinedSplit
-from tsn.tsn_shared.console import say, some, table
+from tsn.tsn_shared.console import counted, say, some, table
 from tsn.tsn_shared.splits import SUBSETS, Subset
 
 
@@ -84,10 +84,10 @@ def warn(split: JoinedSplit, classes: tuple[str, ...]) -> None:
     for held_out in (subset for subset in SUBSETS[1:] if clips[subset]):
         _warn_of_leaks(name, clips["train"], clips[held_out], held_out)
     rows = [clip for subset in SUBSETS for clip in clips[subset]]
-    if counted := [c.listed.path for c in rows if c.listed.frames not in (None, c.frames)]:
+    if others := [c.listed.path for c in rows if c.listed.frames not in (None, c.frames)]:
         say(
-            f"{name}: the lists count other frames than were decoded for {len(counted)} clips; the decoded "
-            f"number is used: {some(counted)}"
+            f"{name}: the lists count other frames than were decoded for {counted(len(others), 'clip')}; the decoded "
+            f"number is used: {some(others)}"
         )
 
 

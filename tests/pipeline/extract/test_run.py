@@ -91,6 +91,24 @@ def test_a_second_run_does_nothing_and_says_so(quiet: Path, videos: Path, capsys
     assert {path: path.stat().st_mtime_ns for path in find_shards(quiet)} == before
 
 
+def test_of_one_there_is_no_plural(videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "frames"
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos/a.avi").write_bytes(b"nothing")
+    for _ in range(2):
+        with pytest.raises(PartialError, match=r"^1 of 1 video failed, as "):
+            extract_frames(tmp_path / "videos", settings(out))
+    assert f"{out}: nothing to do, its shard is there\n" in capsys.readouterr().err
+    (tmp_path / "videos/b.avi").write_bytes(next(videos.rglob("*.avi")).read_bytes())
+    one = settings(out, videos_per_shard=1, overwrite=True)
+    with pytest.raises(PartialError, match=r"^1 of 2 videos failed, as "):
+        extract_frames(tmp_path / "videos", one)
+    find_shards(out)[1].unlink()
+    capsys.readouterr()
+    extract_frames(tmp_path / "videos", settings(out, videos_per_shard=1, allow_failed=True))
+    assert f"{out}: 1 of 2 shards is there\n" in capsys.readouterr().err
+
+
 def test_a_shard_that_is_gone_or_damaged_is_made_again(quiet: Path, videos: Path, tmp_path: Path) -> None:
     out = tmp_path / "frames"
     extract_frames(videos, settings(out))

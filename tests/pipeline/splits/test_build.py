@@ -270,8 +270,7 @@ def test_twins_groups_and_counts_that_differ_are_warned_of(tmp_path: Path, capsy
         "warning: split 1: 1 class has clips in val only: B",
         "warning: split 1: 1 group is in train and in val: A/v_A_g02",
         "warning: split 1: 1 val clip is frame for frame the same as a train clip: A/v_A_g01_c01 = A/v_A_g02_c01",
-        "split 1: the lists count other frames than were decoded for 1 clips; the decoded number is used: "
-        "A/v_A_g02_c02",
+        "split 1: the lists count other frames than were decoded for 1 clip; the decoded number is used: A/v_A_g02_c02",
     ]
 
 
