@@ -1,7 +1,6 @@
 """What every benchmark needs: the machine in words, fair turns, one timer, options, and a place for the results.
 
-A single absolute time says little on a shared machine: what is compared is measured in turns, and read as ratios of
-medians.
+A single absolute time says little on a shared machine: what is compared is measured in turns, read as ratios.
 """
 
 import os
@@ -10,7 +9,6 @@ import re
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, TypeVar
@@ -18,7 +16,8 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from tsn.train.versions import versions
-from tsn.tsn_shared.console import table
+from tsn.tsn_shared.console import printable, table
+from tsn.tsn_shared.errors import TsnError
 
 if TYPE_CHECKING:
     import torch
@@ -36,10 +35,15 @@ def machine() -> str:
     processors = re.findall(r"model name\s*: (.*)", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace"))
     cores = f"{len(os.sched_getaffinity(0))} cores ({next(iter(processors), platform.machine())})"
     memory = f"{os.sysconf('SC_PHYS_PAGES') * os.sysconf('SC_PAGE_SIZE') / 2**30:.0f} GiB"
-    query, gpus = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"], "no GPU"
-    with suppress(OSError, subprocess.CalledProcessError):
-        gpus = subprocess.check_output(query, text=True).strip().replace("\n", "; ")
-    words = [cores, memory, gpus, platform.system(), f"Python {platform.python_version()}"]
+    query = "nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv,noheader"
+    failed, gpus = subprocess.getstatusoutput(query)
+    words = [
+        cores,
+        memory,
+        "no GPU" if failed else gpus.replace("\n", "; "),
+        platform.system(),
+        f"Python {platform.python_version()}",
+    ]
     return ", ".join(words + [f"{name} {number}" for name, number in versions().items()])
 
 
@@ -77,14 +81,22 @@ def repeated(call: Callable[[], object], count: int, device: "torch.device | Non
     """Return the mean wall and CPU seconds of so many calls; the device's work is waited for."""
     import torch
 
-    on_gpu = device is not None and device.type == "cuda"
-    wait: Callable[[], None] = torch.cuda.synchronize if on_gpu else lambda: None
+    wait: Callable[[], None] = torch.cuda.synchronize if device and device.type == "cuda" else lambda: None
     wait()
     start, cpu = time.perf_counter(), time.process_time()
     for _ in range(count):
         call()
     wait()
     return (time.perf_counter() - start) / count, (time.process_time() - cpu) / count
+
+
+def run(command: click.Command) -> None:
+    """Run a benchmark's command; what its user can mend is one line and an exit code, as in those of tsn."""
+    try:
+        command()
+    except TsnError as error:
+        click.echo(printable(str(error)), err=True)
+        raise SystemExit(error.exit_code) from None
 
 
 def report(name: str, words: str, heads: Sequence[str], rows: Sequence[Sequence[object]], *, write: bool) -> None:

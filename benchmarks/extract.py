@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -23,16 +23,15 @@ import click
 import imageio_ffmpeg
 import numpy as np
 
-from benchmarks.common import PATH, interleaved, ratios, report, rounds_option, spread, write_option
+from benchmarks.common import PATH, interleaved, ratios, report, rounds_option, run, spread, write_option
 from benchmarks.peers import cv as cv2
 from tsn.pipeline.extract.run import extract_frames
 from tsn.pipeline.extract.videos import find_videos
 from tsn.tsn_shared.settings import ExtractSettings
 from tsn.tsn_shared.shard_file import Shard
-from tsn.tsn_shared.shards import find_shards
+from tsn.tsn_shared.shards import find_shards, read_tables
 
-JOBS, WIDTH, HEIGHT = 2, 340, 256
-SAMPLED = 5  # clips whose frames are compared, evenly over those measured
+JOBS, WIDTH, HEIGHT, SAMPLED = 2, 340, 256, 5  # SAMPLED: clips whose frames are compared, evenly over those measured
 FILES = "ffmpeg, JPEG files"  # what the ratios are to
 
 Extract = Callable[[list[Path], Path], object]  # of videos, into a folder
@@ -44,7 +43,18 @@ def shards(videos: list[Path], out: Path, *, quality: int) -> None:
     links.mkdir()
     for number, video in enumerate(videos):
         (links / f"{number:04d}{video.suffix}").symlink_to(video)
-    extract_frames(links, ExtractSettings(out=out / "frames", jobs=JOBS, quality=quality))
+    extract_frames(links, ExtractSettings(out=out / "frames", jobs=JOBS, quality=quality, allow_failed=True))
+
+
+def sound(videos: list[Path], out: Path) -> list[Path]:
+    """Return the videos that can be extracted; the others are named, with the reason."""
+    measured(partial(shards, quality=2), videos, out)
+    failed = dict(chain.from_iterable(read_tables(path).failures for path in find_shards(out / "frames")))
+    for name, reason in failed.items():
+        click.echo(f"left out, {videos[int(name)]}: {reason}", err=True)
+    if len(failed) == len(videos):
+        raise click.ClickException("no video is left to be measured")
+    return [video for number, video in enumerate(videos) if f"{number:04d}" not in failed]
 
 
 def ffmpeg_files(video: Path, folder: Path, *, quality: int = 2, flags: str = "bicubic") -> None:
@@ -58,25 +68,21 @@ def opencv_files(video: Path, folder: Path) -> None:
         cv2.imwrite(str(folder / f"{number:05d}.jpg"), frame, [cv2.IMWRITE_JPEG_QUALITY, 95])
 
 
-def one_by_one(extract: Callable[[Path, Path], None]) -> Extract:
-    """Return a way that extracts each video into a folder of its own, two at once."""
-
-    def all_of(videos: list[Path], out: Path) -> None:
-        folders = [out / f"{number:04d}" for number in range(len(videos))]
-        for folder in folders:
-            folder.mkdir()
-        with ThreadPoolExecutor(JOBS) as pool:
-            list(pool.map(extract, videos, folders))
-
-    return all_of
+def one_by_one(extract: Callable[[Path, Path], None], videos: list[Path], out: Path) -> None:
+    """Extract each video into a folder of its own, two at once."""
+    folders = [out / f"{number:04d}" for number in range(len(videos))]
+    for folder in folders:
+        folder.mkdir()
+    with ThreadPoolExecutor(JOBS) as pool:
+        list(pool.map(extract, videos, folders))
 
 
 WAYS: dict[str, tuple[Extract, str]] = {
     "tsn, shards": (partial(shards, quality=2), "bilinear"),
-    FILES: (one_by_one(ffmpeg_files), "bicubic"),
-    "OpenCV, JPEG files": (one_by_one(opencv_files), "opencv"),
-    "ffmpeg, bilinear": (one_by_one(partial(ffmpeg_files, flags="bilinear")), "bilinear"),
-    "ffmpeg, bilinear, q3": (one_by_one(partial(ffmpeg_files, flags="bilinear", quality=3)), "bilinear"),
+    FILES: (partial(one_by_one, ffmpeg_files), "bicubic"),
+    "OpenCV, JPEG files": (partial(one_by_one, opencv_files), "opencv"),
+    "ffmpeg, bilinear": (partial(one_by_one, partial(ffmpeg_files, flags="bilinear")), "bilinear"),
+    "ffmpeg, bilinear, q3": (partial(one_by_one, partial(ffmpeg_files, flags="bilinear", quality=3)), "bilinear"),
     "tsn, --quality 3": (partial(shards, quality=3), "bilinear"),
     "tsn, --quality 5": (partial(shards, quality=5), "bilinear"),
 }
@@ -135,20 +141,20 @@ def measured(way: Extract, videos: list[Path], out: Path) -> float:
 def main(videos: Path, clips: int, rounds: int, write: bool) -> None:
     """Measure extraction of VIDEOS."""
     found = [video.path.absolute() for video in find_videos(videos).videos]
-    chosen, rows = found[:: max(1, len(found) // clips)][:clips], []
     cv2.setNumThreads(1)
     with tempfile.TemporaryDirectory() as folder:
+        chosen, rows = sound(found[:: max(1, len(found) // clips)][:clips], Path(folder) / "sound"), []
         turns = {name: partial(measured, way, chosen, Path(folder) / name) for name, (way, _) in WAYS.items()}
         seconds = interleaved(turns, rounds)
         for name, (_, scaler) in WAYS.items():
             jpegs = jpegs_of(Path(folder) / name)
             frames, size = sum(map(len, jpegs.values())), sum(len(jpeg) for clip in jpegs.values() for jpeg in clip)
             row = [name, spread([frames / s for s in seconds[name]]), spread(ratios(seconds[FILES], seconds[name]), 2)]
-            row += [f"{frames:,}", f"{size / frames:,.0f}"]
-            for reference in (scaler, "bicubic"):
-                some = range(0, len(chosen), max(1, len(chosen) // SAMPLED))
-                row.append(f"{np.mean([psnr(jpegs[clip], chosen[clip], reference) for clip in some]):.1f}")
-            rows.append(row)
+            some = range(0, len(chosen), max(1, len(chosen) // SAMPLED))
+            each = ([psnr(jpegs[clip], chosen[clip], reference) for clip in some] for reference in (scaler, "bicubic"))
+            rows.append(
+                [*row, f"{frames:,}", f"{size / frames:,.0f}", *(f"{np.mean(decibels):.1f}" for decibels in each)]
+            )
     words = f"""Extraction
 {len(chosen)} clips, {JOBS} jobs, {rounds} rounds in turns; medians (least to most); x is the ratio to
 ffmpeg's files, which double frames, in the same round."""
@@ -157,4 +163,4 @@ ffmpeg's files, which double frames, in the same round."""
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

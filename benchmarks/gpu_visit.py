@@ -25,7 +25,7 @@ from subprocess import PIPE, Popen
 
 import click
 
-from benchmarks.common import PATH, machine
+from benchmarks.common import PATH, machine, run
 from benchmarks.visit.stages import PARTS, STAGES, Visit
 
 ROOT = Path(__file__).parents[1]
@@ -52,12 +52,14 @@ def main(part: str, out: Path, minutes: float, only: tuple[str, ...], rehearse: 
         os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny steps would mostly wait for their threads
     deadline, ends = time.monotonic() + 60 * minutes, dict[str, str]()
     out.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="tsn-visit-") as folder, (out / f"gpu_{part}.md").open("w") as report:
+    with (
+        tempfile.TemporaryDirectory(prefix="tsn-visit-") as folder,
+        (out / f"gpu_{part}.md").open("w", buffering=1) as report,
+    ):
 
         def tell(line: str) -> None:
             click.echo(line)
             report.write(line + "\n")
-            report.flush()
 
         tell("# Rehearsal on the CPU: the figures mean nothing\n" if rehearse else "# On a GPU\n")
         tell(f"{time.strftime('%Y-%m-%d')}, commit {commit()}. {machine()}.\n")
@@ -92,4 +94,4 @@ def commit() -> str:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

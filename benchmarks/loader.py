@@ -7,8 +7,7 @@ The ways of others are written anew, lean, for the very same clips. With an inte
 (benchmarks/own_code.py says how to make it) their own code runs besides, on the same files with draws of its own.
 
 Each turn is a process of its own, bound to its cores, that measures for a few seconds after a run-up. Read the ratios:
-they hold where single figures swing with the machine. A last line shows the waits after an epoch's end. What decoding
-alone would reach, `tsn bench loader` says.
+they hold where single figures swing. A last line shows the waits after an epoch's end. For stages: `tsn bench loader`.
 """
 
 import json
@@ -30,7 +29,7 @@ import click
 import torch
 
 from benchmarks import peers
-from benchmarks.common import PATH, interleaved, ratios, report, rounds_option, spread, write_option
+from benchmarks.common import PATH, interleaved, ratios, report, rounds_option, run, spread, write_option
 from benchmarks.peers import Job
 from benchmarks.turns import bind, take
 from tsn.pipeline.loading.loader import train_clips
@@ -43,15 +42,15 @@ from tsn.tsn_shared.shards import find_shards
 from tsn.tsn_shared.splits import read_split
 
 Figures = list[dict[str, float]]
-OURS = "tsn"
-OWN_CODE = {"GluonCV 0.10.5 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2"}
+OURS, OWN_CODE = "tsn", {"GluonCV 0.10.5 itself": "gluoncv", "MMAction2 1.2 itself": "mmaction2"}
 
 
 def ours(job: Job) -> Iterator[Any]:
     """Serve the training path as `tsn train --gpus 0` opens it."""
     settings = LoaderSettings(batch_size=job.batch_size, num_segments=job.segments)
-    pixels = Pixels(input_size=settings.input_pixels)
-    return train_clips(read_split(Path(job.split)), Path(job.frames), settings, pixels)
+    return train_clips(
+        read_split(Path(job.split)), Path(job.frames), settings, Pixels(input_size=settings.input_pixels)
+    )
 
 
 WAYS: dict[str, Callable[[Job], Iterator[Any]]] = {
@@ -168,4 +167,4 @@ Itself: a project's own code, as its users have it. Its way: the same steps, rew
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,7 +20,7 @@ import click
 import numpy as np
 import simplejpeg
 
-from benchmarks.common import interleaved, ratios, report, rounds_option, spread, write_option
+from benchmarks.common import interleaved, ratios, report, rounds_option, run, spread, write_option
 from tsn.pipeline.extract.run import extract_frames
 from tsn.pipeline.loading.reader import FrameReader
 from tsn.pipeline.loading.schedule import TrainSchedule
@@ -29,7 +29,7 @@ from tsn.pipeline.synthetic import CLASSES, VIDEOS, make_dataset
 from tsn.tsn_shared.hdf5 import read_seal
 from tsn.tsn_shared.settings import ExtractSettings
 from tsn.tsn_shared.shards import KIND, shard_name
-from tsn.tsn_shared.splits import Clips, read_split, write_split
+from tsn.tsn_shared.splits import Clips, no_clips, read_split, write_split
 from tsn.tsn_shared.views import VIEWS, Snippets
 
 BATCH, SNIPPETS, RANKS = 25, Snippets(segments=3), 8
@@ -44,13 +44,12 @@ def make_split(path: Path, *, clips: int, shards: int, frames: int = 0, seal: st
         video=(row % -(-clips // shards)).astype(np.int32),
         frames=np.full(clips, frames, dtype=np.int32) if frames else rng.integers(28, 1776, clips, dtype=np.int32),
     )
-    empty = Clips(**dict.fromkeys(("label", "shard", "video", "frames"), np.zeros(0, dtype=np.int32)))
     write_split(
         path,
         source="synthetic",
         classes=tuple(f"class {number}" for number in range(1000)),
         shards={shard_name(number): seal for number in range(shards)},
-        clips={"train": train, "test": empty},
+        clips={"train": train, "test": no_clips()},
         names={"train": tuple(f"class/v_{number:08d}" for number in range(clips)), "test": ()},
     )
     for number in range(shards):
@@ -160,4 +159,4 @@ and DALI, which serving needs, take about half a GiB more."""
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

@@ -20,8 +20,7 @@ from typing import Any, cast
 
 from benchmarks.turns import bind, take
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-SCALES = (1, 0.875, 0.75, 0.66)
+MEAN, STD, SCALES = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225), (1, 0.875, 0.75, 0.66)
 
 
 def common(job: dict[str, Any]) -> dict[str, int]:
@@ -58,6 +57,7 @@ def mmaction2(job: dict[str, Any]) -> Iterator[Any]:
     from mmengine.dataset import pseudo_collate
     from mmengine.registry import init_default_scope
 
+    torch.set_num_threads(1)
     init_default_scope("mmaction")
     pipeline = [
         {"type": "SampleFrames", "clip_len": 1, "frame_interval": 1, "num_clips": job["segments"]},
@@ -89,10 +89,6 @@ def main() -> None:
     import cv2
 
     cv2.setNumThreads(0)
-    if way == "mmaction2":
-        import torch
-
-        torch.set_num_threads(1)
     take({"gluoncv": gluoncv, "mmaction2": mmaction2}[way](job), job["batch_size"], float(sys.argv[4]))
 
 

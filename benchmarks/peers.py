@@ -25,8 +25,7 @@ if importlib.util.find_spec("cv2") is None:
     raise SystemExit("OpenCV is missing: pip install '.[bench]' in the checkout")
 cv: Any = importlib.import_module("cv2")
 
-SIZE = 224
-STORED = (340, 256)
+SIZE, STORED = 224, (340, 256)
 
 
 class Job(NamedTuple):
@@ -58,13 +57,12 @@ def train_frames(job: Job) -> FrameReader:
 
 def planned(job: Job, epochs: int = 20) -> list[Clip]:
     """Return the training clips of some epochs, as the loader's own schedule and draws have them."""
-    split, reader = read_split(Path(job.split)), train_frames(job)
-    clips = split.train
+    reader = train_frames(job)
+    clips, names = reader.clips, reader.split.names("train")
     batch = TrainSchedule(num_clips=len(clips), batch_size=epochs * len(clips), seed=0).batch(0)
     sizes = [reader.frame_size(row) for row in range(len(clips))]
     height, width = (np.array(side)[batch.rows] for side in zip(*sizes, strict=True))
     plan = plan_clips(batch, clips, height=height, width=width, view=reader.view, snippets=reader.snippets, seed=0)
-    names = split.names("train", slice(None))
     columns = (plan.frame_indices.tolist(), plan.crops[:, 0].tolist(), plan.flips[:, 0].tolist())
     return [Clip(names[row], *drawn) for row, *drawn in zip(batch.rows.tolist(), *columns, strict=True)]
 
@@ -164,17 +162,16 @@ def file_of(job: Job, clip: Clip, index: int, *, native: bool = False) -> Path:
 
 def write_files(job: Job) -> None:
     """Write the frames of all training clips as JPEG files, and the list of the clips, as those without shards do."""
-    split = read_split(Path(job.split))
-    reader, clips, lines, paths = train_frames(job), split.train, [], video_paths(job)
-    for row, name in enumerate(split.names("train", slice(None))):
+    reader, lines, paths = train_frames(job), [], video_paths(job)
+    for row, name in enumerate(reader.split.names("train")):
         clip = Clip(name, [], (0, 0, 0, 0), flip=False)
         (Path(job.files) / "native" / name).mkdir(parents=True)
         (Path(job.files) / "stored" / name).mkdir(parents=True)
-        video, count = cv.VideoCapture(paths[name]), int(clips.frames[row])
+        video, count = cv.VideoCapture(paths[name]), int(reader.clips.frames[row])
         for index in range(count):
             there, picture = video.read()
             file_of(job, clip, index).write_bytes(reader.jpeg(row, index).tobytes())
             decoded = picture if there else np.zeros((240, 320, 3), dtype=np.uint8)
             cv.imwrite(str(file_of(job, clip, index, native=True)), decoded)
-        lines.append(f"{name} {count} {int(clips.label[row])}\n")
+        lines.append(f"{name} {count} {int(reader.clips.label[row])}\n")
     (Path(job.files) / "list.txt").write_text("".join(lines))

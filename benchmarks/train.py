@@ -2,8 +2,7 @@
 
     python -m benchmarks.train
 
-All are measured in turns on one process, VGG16 at 224 pixels by default, and read as ratios of the same round. How
-`tsn train`, loader included, compares with the step alone, `tsn bench train` says.
+Measured in turns on one process, VGG16 at 224 pixels by default, as ratios of a round. `tsn bench train` adds loading.
 """
 
 import gc
@@ -20,15 +19,14 @@ from torch._C._distributed_c10d import HashStore
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks.common import interleaved, ratios, repeated, report, rounds_option, spread, write_option
+from benchmarks.common import interleaved, ratios, repeated, report, rounds_option, run, spread, write_option
 from tsn.train.fit.bench import BareLoop
 from tsn.train.network.dropout import key_dropout
 from tsn.train.network.model import build_model
 from tsn.tsn_shared.options import settings_options
 from tsn.tsn_shared.settings import TrainSettings
 
-CLASSES = 101
-OPTIONS = frozenset({"model", "input_size", "num_segments", "batch_size"})
+CLASSES, OPTIONS = 101, frozenset({"model", "input_size", "num_segments", "batch_size"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +87,7 @@ def step_of(way: Way, settings: TrainSettings, device: torch.device) -> Callable
     labels = torch.randint(CLASSES, (batch,), device=device)
     loop = BareLoop(network, settings, clips=clips, labels=labels, precision=way.precision)
     if not way.fused:
-        how: dict[str, Any] = {"lr": settings.lr, "momentum": settings.momentum, "weight_decay": settings.wd}
-        loop.optimizer = torch.optim.SGD(model.parameters(), **how)
+        loop.optimizer = torch.optim.SGD(model.parameters(), settings.lr, settings.momentum, weight_decay=settings.wd)
     return lambda: loop.steps(1)
 
 
@@ -131,10 +128,8 @@ def main(steps: int, rounds: int, write: bool, **options: Any) -> None:
     dist.init_process_group("nccl" if on_gpu else "gloo", store=HashStore(), rank=0, world_size=1)
     figures = interleaved({name: partial(seconds, way) for name, way in ways(on_gpu=on_gpu).items()}, rounds)
     dist.destroy_process_group()
-    default, rows = figures[AS_TRAIN], []
-    for name, own in figures.items():
-        rates = [settings.batch_size / each for each in own]
-        rows.append([name, spread(rates, 2), spread(ratios(default, own), 2)])
+    batch, base = settings.batch_size, figures[AS_TRAIN]
+    rows = [[name, spread([batch / s for s in own], 2), spread(ratios(base, own), 2)] for name, own in figures.items()]
     words = f"""The training step
 {settings.model}, {settings.batch_size} clips of {settings.segments} frames at {settings.input_pixels} pixels, one
 process on {device.type}, clips ready; medians of {rounds} interleaved rounds (least to most); more than 1.00 is
@@ -143,4 +138,4 @@ faster than `tsn train`."""
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

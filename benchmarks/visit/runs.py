@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from benchmarks.visit.stages import Visit
 from tsn.train.fit.compilation import FALLBACK
-from tsn.tsn_shared.splits import SUBSETS, Split, Subset, write_split
+from tsn.tsn_shared.splits import SUBSETS, Split, write_split
 
 
 class Look(NamedTuple):
@@ -38,7 +38,6 @@ def most(looks: list[Look], kind: str, epoch: int) -> int:
 def repeat(split: Split, path: Path, **counts: int) -> None:
     """Write a split of as many clips as asked for, which are some of another's, or all of them over and over."""
     rows = {s: spread(len(split.subset(s)), counts.get(s, 0)) for s in SUBSETS}
-    names: dict[Subset, tuple[str, ...]] = {s: split.names(s, slice(None)) for s in SUBSETS}
     path.parent.mkdir(exist_ok=True)
     write_split(
         path,
@@ -46,7 +45,7 @@ def repeat(split: Split, path: Path, **counts: int) -> None:
         classes=split.classes,
         shards=dict(zip(split.shard_names, split.shard_sha256, strict=True)),
         clips={s: split.subset(s).take(rows[s]) for s in SUBSETS},
-        names={s: tuple(names[s][row] for row in rows[s].tolist()) for s in SUBSETS},
+        names={s: split.names(s, rows[s]) for s in SUBSETS},
     )
 
 
@@ -68,9 +67,8 @@ def train_epochs(visit: Visit, run: str, **changed: Any) -> tuple[list[dict[str,
     looks.append(Look(time.monotonic(), len(_lines(metrics)), {}))
     if process.returncode != 0:
         raise SystemExit(f"tsn train ended with exit code {process.returncode}")
-    for line in _lines(folder / "log.txt"):
-        if FALLBACK in line:  # what a user would put up with is a failure here
-            raise SystemExit(line)
+    if told := [line for line in _lines(folder / "log.txt") if FALLBACK in line]:
+        raise SystemExit(told[0])  # what a user would put up with is a failure here
     return [json.loads(line) for line in _lines(metrics)], looks
 
 

@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from benchmarks.common import repeated, timed
+from benchmarks.scaling import cores_needed, link_needed
 from tsn.tsn_shared.settings import ExtractSettings, SplitsSettings, TrainSettings
 from tsn.tsn_shared.splits import open_split, read_split
 
@@ -107,8 +109,6 @@ def step(visit: Visit) -> Iterator[Figure]:
     """Measure the training step on ready clips, as `tsn train` takes it first, then in other ways."""
     import torch
 
-    from benchmarks.common import timed
-    from benchmarks.scaling import link_needed
     from benchmarks.train import AS_TRAIN, matmul_flops, mfu, step_of, ways
 
     device, usual, found = visit.device, visit.settings().batch_size, ways(on_gpu=not visit.rehearse)
@@ -126,10 +126,9 @@ def step(visit: Visit) -> Iterator[Figure]:
         yield Figure(f"{name}, MFU", 100 * mfu(batch / seconds, settings, peak), "%")
         if not visit.rehearse:
             yield Figure(f"{name}, memory", torch.cuda.max_memory_allocated(device) / 2**30, "GiB")
-        if name == AS_TRAIN:
-            for gpus in (8, 64):
-                link = link_needed(batch / seconds, gpus=gpus, batch=batch)
-                yield Figure(f"the link that {gpus} of these need", link / 1e9, "GB/s")
+        for gpus in (8, 64) if name == AS_TRAIN else ():
+            link = link_needed(batch / seconds, gpus=gpus, batch=batch)
+            yield Figure(f"the link that {gpus} of these need", link / 1e9, "GB/s")
 
 
 def train(visit: Visit) -> Iterator[Figure]:
@@ -167,8 +166,6 @@ def loader(visit: Visit) -> Iterator[Figure]:
     """
     import torch
 
-    from benchmarks.common import timed
-    from benchmarks.scaling import cores_needed
     from tsn.pipeline.loading.loader import train_clips
     from tsn.pipeline.loading.pixels import Pixels
     from tsn.tsn_shared.normalisation import STD
@@ -202,7 +199,6 @@ def kernels(visit: Visit) -> Iterator[Figure]:
     """Say which kernels a training step spends its time in; more of them are in the log."""
     from torch.profiler import ProfilerActivity, profile
 
-    from benchmarks.common import repeated
     from benchmarks.train import AS_TRAIN, step_of, ways
 
     taken = step_of(ways(on_gpu=not visit.rehearse)[AS_TRAIN], visit.settings(), visit.device)

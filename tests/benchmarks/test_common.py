@@ -1,12 +1,15 @@
 import platform
 import re
+import sys
 from functools import partial
 from pathlib import Path
 
+import click
 import pytest
 
 from benchmarks import common
-from benchmarks.common import interleaved, machine, ratios, report, spread, timed
+from benchmarks.common import interleaved, machine, ratios, report, run, spread, timed
+from tsn.tsn_shared.errors import DataError, SettingsError, TsnError
 
 
 def test_machine_is_described_without_names_or_paths() -> None:
@@ -43,6 +46,21 @@ def test_a_call_is_timed_after_a_run_up_and_at_least_thrice() -> None:
     assert len(calls) == 9
     assert wall > 0
     assert cpu > 0
+
+
+@pytest.mark.parametrize(("error", "code"), [(SettingsError, 2), (DataError, 4)])
+def test_what_its_user_can_mend_is_one_line_and_an_exit_code(
+    error: type[TsnError], code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    @click.command()
+    def command() -> None:
+        raise error("a\nb does not exist")
+
+    monkeypatch.setattr(sys, "argv", ["command"])
+    with pytest.raises(SystemExit) as end:
+        run(command)
+    assert end.value.code == code
+    assert capsys.readouterr() == ("", "a\\nb does not exist\n")
 
 
 def test_result_is_written_under_its_name_if_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
