@@ -69,6 +69,8 @@ def tsn() -> None:
         tsn build-splits
         tsn train --gpus 8
 
+    With videos of your own: --frames, --splits and --out say where, and
+    `tsn build-splits -h` how a split is made of folders or a list.
     No data at hand? `tsn demo` makes some and does the same with them.
     """
 

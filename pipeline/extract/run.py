@@ -4,7 +4,6 @@ A shard depends on nothing but its slice of the sorted list of videos and the se
 whatever order and by whomever the shards are made, the files are the same, and a rerun makes those that are missing.
 """
 
-import json
 import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import as_completed
@@ -20,7 +19,7 @@ from tsn.pipeline.extract.shard import ShardJob
 from tsn.pipeline.extract.video import made_with
 from tsn.pipeline.extract.videos import Source, VideoListing, find_videos, passed_over
 from tsn.pipeline.extract.workers import Workers, local_workers
-from tsn.tsn_shared.console import Progress, counted, say, some
+from tsn.tsn_shared.console import Progress, counted, json_text, say, some
 from tsn.tsn_shared.errors import DataError, PartialError, SettingsError
 from tsn.tsn_shared.fields import flag_of
 from tsn.tsn_shared.files import locked, write_text, writing
@@ -231,7 +230,7 @@ def _write_failures(path: Path, failures: list[tuple[str, str, str]], files: dic
     rows = [
         {"name": name, "file": str(files[name]), "reason": reason, "shard": shard} for name, reason, shard in failures
     ]
-    write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
+    write_text(path, "".join(json_text(row) + "\n" for row in rows))
 
 
 @contextmanager

@@ -70,10 +70,14 @@ class HubWeights:
 
     def __init__(self, config: Any) -> None:
         self._config = config
-        self.url = f"https://huggingface.co/{config.hf_hub_id}" if config.hf_hub_id else config.url
+        self.url = config.url
+        if config.hf_hub_id:
+            file = config.hf_hub_filename or "model.safetensors"
+            self.url = f"https://huggingface.co/{config.hf_hub_id}/resolve/main/{file}"
 
     def get_state_dict(self, **_: Any) -> dict[str, Tensor]:
         """Download them, or take them from the cache of the Hugging Face hub."""
+        from huggingface_hub.errors import LocalEntryNotFoundError
         from timm.models import load_state_dict_from_hf
 
         config = self._config
@@ -87,6 +91,8 @@ class HubWeights:
                 return dict(torch.hub.load_state_dict_from_url(config.url, map_location="cpu", weights_only=True))
             file = {"filename": config.hf_hub_filename} if config.hf_hub_filename else {}
             return dict(load_state_dict_from_hf(config.hf_hub_id, **file))
+        except LocalEntryNotFoundError:
+            raise OSError("the Hugging Face hub does not answer, and its cache has none") from None
         finally:
             hub.setLevel(level)
 

@@ -57,7 +57,7 @@ def _imagenet(name: str) -> dict[str, Tensor]:
         reason = getattr(error, "reason", brief(error))
         way_out = f"put {entry.url} at {file}, or use --weights FILE"
         if name.startswith(TIMM):
-            way_out = f"fetch them from {entry.url} and use --weights FILE,"
+            way_out = f"fetch {entry.url} and use --weights FILE,"
         raise SettingsError(
             f"--weights imagenet: the download failed ({reason}): {way_out} or --weights none"
         ) from None

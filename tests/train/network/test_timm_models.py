@@ -211,8 +211,9 @@ def test_without_timm_a_line_says_how_to_install_it(monkeypatch: pytest.MonkeyPa
 def test_without_a_network_the_download_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
-    place = "https://huggingface.co/timm/tf_efficientnet_lite0.in1k"
-    with pytest.raises(SettingsError, match=f"the download failed .*: fetch them from {place} and use --weights FILE"):
+    place = "https://huggingface.co/timm/tf_efficientnet_lite0.in1k/resolve/main/model.safetensors"
+    words = r"the download failed \(the Hugging Face hub does not answer, and its cache has none\)"
+    with pytest.raises(SettingsError, match=f"{words}: fetch {place} and use --weights FILE"):
         load_weights(fresh(), LITE, "imagenet")
 
 
