@@ -28,7 +28,7 @@ def test_data_memory_and_a_step_are_checked_and_nothing_is_written(
     assert "dry run: a step of 5 clips took " in said
     assert "(loss 1." in said
     (tmp_path / "run").mkdir()  # one's own, and empty: it stays
-    with pytest.raises(DataError, match="the folder of frames, cannot be read"):
+    with pytest.raises(DataError, match="does not exist: name the folder of frames"):
         train(TrainSettings(**small | {"frames": tmp_path / "none"}), dry_run=True)
     with pytest.raises(SettingsError, match=r"--batch-size 12 needs about .* GiB a process"):
         train(TrainSettings(**small | {"batch_size": 12, "input_size": 8192}), dry_run=True)
