@@ -14,7 +14,9 @@ class OverTimeSettings(Settings):
     """How a video, or a stream, is answered over time."""
 
     every: str | None = setting(
-        None, "Answers over time: a window every so long, as 1s or 500ms. A stream's is 1s.", metavar="TIME"
+        None,
+        "Answers over time: a window every so long, as 1s or 500ms; a bare number is seconds. A stream's is 1s.",
+        metavar="TIME",
     )
     window: str = setting("4s", "Length of a window, which is scored like a clip of that length.", metavar="TIME")
     min_score: float = setting(0.0, "Moments whose best class has less are in no segment.", low=0, high=1)
