@@ -218,7 +218,7 @@ def _spread_losses(axes: Any, history: Sequence[Row]) -> None:
     """Draw losses on a logarithmic axis where a few wild ones (as of an untrained network) would flatten the others."""
     losses = [loss for row in history for loss in (row.train_loss, row.val_loss) if loss is not None]
     if max(losses) > WIDE * median(losses) and min(losses) > 0:
-        axes.set_yscale("log")
+        _logarithmic(axes)
     else:
         axes.set_ylim(bottom=0)
 
@@ -226,9 +226,15 @@ def _spread_losses(axes: Any, history: Sequence[Row]) -> None:
 def _spread_rates(axes: Any, history: Sequence[Row]) -> None:
     """Draw learning rates that fall in steps on a logarithmic axis, on which the steps are alike."""
     if 1 < len({row.lr for row in history}) <= MOST_STEPS:
-        axes.set_yscale("log")
+        _logarithmic(axes)
     else:
         axes.set_ylim(bottom=0)
+
+
+def _logarithmic(axes: Any) -> None:
+    """Make the y axis logarithmic, with plain numbers rather than powers of ten."""
+    axes.set_yscale("log")
+    axes.yaxis.set_major_formatter("{x:g}")
 
 
 def _mark_best(axes: Any, epoch: int, top1: float) -> None:
