@@ -70,9 +70,9 @@ class Config:
 
 
 def what_changed(before: Config, now: Config) -> list[str]:
-    """Say what a run that goes on does otherwise than before, and computes with another number for, at best."""
+    """Say what a run that goes on computes otherwise than before: by other versions, threads or learning rates."""
     words = [
-        f"{name} is {value}, and was {before.versions[name]} before: sums may differ in their last bits"
+        f"{name}: {value}, and {before.versions[name]} before: sums may differ in their last bits"
         for name, value in now.versions.items()
         if before.versions.get(name, value) != value
     ]

@@ -38,8 +38,8 @@ def test_what_a_run_computes_otherwise_when_it_goes_on_is_told() -> None:
     before = Config(settings=SETTINGS, split=SPLIT, base=None, versions={"torch": "2.13", "threads": "1", "dali": "2"})
     now = replace(before, versions={"torch": "2.14", "threads": "2", "dali": "2", "timm": "1"})
     assert what_changed(before, now) == [
-        "torch is 2.14, and was 2.13 before: sums may differ in their last bits",
-        "threads is 2, and was 1 before: sums may differ in their last bits",
+        "torch: 2.14, and 2.13 before: sums may differ in their last bits",
+        "threads: 2, and 1 before: sums may differ in their last bits",
     ]
     longer = replace(before, settings=replace(SETTINGS, num_epochs=9))
     assert what_changed(before, longer) == []  # steps are where they were
